@@ -1,0 +1,77 @@
+//! Every metric of Strata, once: its name, its kind, its labels and its meaning.
+//!
+//! Libraries count in plain fields where they already hold a lock; whoever exports reads those and uses these names.
+//! Names follow the Prometheus conventions: base units, `_total` for counters. Labels take values from closed sets or
+//! from the configuration, never from keys.
+
+/// What kind of figure a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution, in seconds.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, as scraped.
+    pub name: &'static str,
+    /// What kind of figure it is.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// One sentence for whoever reads the scrape.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($id:ident $kind:ident $name:literal [$($label:literal),*] $help:literal)*) => {
+        $(
+            #[doc = $help]
+            pub const $id: Metric =
+                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+
+        /// All of them.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    REQUESTS Counter "cache_requests_total" ["region", "result"] "Reads of a region by result: hit or miss."
+    LOADS Counter "cache_loads_total" ["region", "result"] "Loader runs by result: ok, error or panic."
+    WAITERS Counter "cache_coalesced_waiters_total" ["region"] "Reads that joined a load already in flight."
+    INSERTS Counter "cache_inserts_total" ["region"] "Entries stored, replacements included."
+    REMOVALS Counter "cache_removals_total" ["region", "cause"] "Entries that left, by cause: expired, evicted, replaced or removed."
+    REJECTED Counter "cache_rejected_total" ["region"] "Entries refused because they alone exceed the region's limit."
+    ENTRIES Gauge "cache_entries" ["region"] "Entries held."
+    MEMORY_BYTES Gauge "cache_memory_bytes" ["region"] "Weighed bytes of the entries held."
+    MEMORY_LIMIT_BYTES Gauge "cache_memory_limit_bytes" ["region"] "The region's limit in weighed bytes; absent if unlimited."
+    ENTRY_LIMIT Gauge "cache_entry_limit" ["region"] "The region's limit in entries; absent if unlimited."
+    HTTP_REQUESTS Counter "cache_http_requests_total" ["route", "status"] "HTTP requests by route and status code."
+    HTTP_SECONDS Histogram "cache_http_request_duration_seconds" ["route"] "How long HTTP requests took, one in 16 timed."
+    HTTP_REJECTED Counter "cache_connections_rejected_total" ["reason"] "Connections refused, by reason."
+    UPTIME Gauge "cache_uptime_seconds" [] "Seconds since the server started."
+    BUILD_INFO Gauge "cache_build_info" ["version"] "Always 1; the version is a label."
+    RESIDENT Gauge "process_resident_memory_bytes" [] "Resident memory of the process."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for metric in ALL {
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+}
