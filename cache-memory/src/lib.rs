@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The memory tier of Strata, and the in-process twins of every seam.
+//!
+//! ```text
+//! Memory ── the typed L1: get, insert, remove by key, tag, prefix; statistics; listeners
+//!    │
+//! engine ── shards, and the budget they share: both limits are exact at every moment
+//!    │
+//! shard ─── one lock: index → slab → policy, wheel, tags
+//! ```
+//!
+//! Everything is synchronous; a user of this crate compiles no async runtime. Expired entries are freed by time: a
+//! thread of the cache sweeps them, and an insert that needs room takes theirs first.
+
+mod budget;
+mod engine;
+mod listen;
+mod memory;
+mod put;
+mod shard;
+mod stats;
+mod sweep;
+mod tagged;
+
+pub use cache_policy::{Policy, UnknownPolicy};
+pub use listen::Cause;
+pub use memory::{Found, Memory};
+pub use put::{Inserted, Put};
+pub use stats::Stats;

@@ -1,0 +1,131 @@
+//! The limits of a cache, shared by its shards: room is taken before an entry is linked, so that neither bound is
+//! exceeded at any moment, not even between two steps of an insert.
+//!
+//! The whole limit belongs to all shards together. Split evenly, an unlucky shard would evict while others have room,
+//! and an entry larger than a shard's share could never be stored. A read never comes here, and an insert that evicts
+//! as much as it needs settles the exchange without touching the shared counters.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Places and weight: of an entry, of what is free, of what is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Room {
+    /// The room of one entry of this weight.
+    pub(crate) fn of_one(bytes: u64) -> Self {
+        Self { entries: 1, bytes }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
+
+    fn beyond(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(other.entries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Budget {
+    entries: Bound,
+    bytes: Bound,
+}
+
+impl Budget {
+    pub(crate) fn new(max_entries: Option<u64>, max_bytes: Option<u64>) -> Self {
+        Self { entries: Bound::new(max_entries), bytes: Bound::new(max_bytes) }
+    }
+
+    /// Tells whether an entry of this weight could be stored in an otherwise empty cache.
+    pub(crate) fn could_hold(&self, bytes: u64) -> bool {
+        self.entries.max.is_none_or(|max| max >= 1) && self.bytes.max.is_none_or(|max| max >= bytes)
+    }
+
+    /// Covers `need` from what the caller has just freed and, for the rest, from the shared budget. All or nothing;
+    /// what was freed and is not needed stays with the caller.
+    pub(crate) fn take(&self, need: Room, freed: &mut Room) -> bool {
+        let missing = need.beyond(*freed);
+        if !self.entries.take(missing.entries) {
+            return false;
+        }
+        if !self.bytes.take(missing.bytes) {
+            self.entries.give(missing.entries);
+            return false;
+        }
+        *freed = freed.beyond(need);
+        true
+    }
+
+    pub(crate) fn give(&self, room: Room) {
+        self.entries.give(room.entries);
+        self.bytes.give(room.bytes);
+    }
+}
+
+/// One bounded quantity. Unbounded ones are not counted: the shards know what they hold.
+#[derive(Debug)]
+struct Bound {
+    max: Option<u64>,
+    used: AtomicU64,
+}
+
+impl Bound {
+    fn new(max: Option<u64>) -> Self {
+        Self { max, used: AtomicU64::new(0) }
+    }
+
+    // Relaxed suffices: the counter orders nothing else, and the entries themselves are published by shard locks.
+    fn take(&self, amount: u64) -> bool {
+        let Some(max) = self.max.filter(|_| amount > 0) else { return true };
+        let fits = |used: u64| used.checked_add(amount).filter(|sum| *sum <= max);
+        self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    fn give(&self, amount: u64) {
+        if self.max.is_some() && amount > 0 {
+            self.used.fetch_sub(amount, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_both_or_neither() {
+        let budget = Budget::new(Some(2), Some(10));
+        let mut freed = Room::default();
+        assert!(budget.take(Room::of_one(8), &mut freed));
+        assert!(!budget.take(Room::of_one(3), &mut freed), "too heavy");
+        assert!(budget.take(Room::of_one(2), &mut freed), "the failed attempt has given its place back");
+        assert!(!budget.take(Room::of_one(0), &mut freed), "no third place");
+    }
+
+    #[test]
+    fn what_was_freed_covers_the_need_first() {
+        let budget = Budget::new(Some(1), Some(10));
+        assert!(budget.take(Room::of_one(10), &mut Room::default()));
+        let mut freed = Room::of_one(10);
+        assert!(budget.take(Room::of_one(4), &mut freed));
+        assert_eq!(freed, Room { entries: 0, bytes: 6 });
+        budget.give(freed);
+        assert!(budget.take(Room { entries: 0, bytes: 6 }, &mut Room::default()));
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        let budget = Budget::new(None, Some(u64::MAX));
+        assert!(budget.take(Room::of_one(u64::MAX), &mut Room::default()));
+        assert!(!budget.take(Room::of_one(1), &mut Room::default()));
+        assert!(!Budget::new(Some(0), None).could_hold(0));
+    }
+}
