@@ -93,7 +93,7 @@ impl Lifetime {
 
     /// How much longer it is fresh or due; [`Ttl::FOREVER`] if time does not end it, zero once it is stale.
     pub fn remaining(&self, now: Time) -> Ttl {
-        if self.stale == Time::NEVER { Ttl::FOREVER } else { Ttl::from(self.stale.since(now)) }
+        Ttl::between(now, self.stale)
     }
 }
 

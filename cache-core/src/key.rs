@@ -328,9 +328,10 @@ tuple_keys!(A B C D E);
 tuple_keys!(A B C D E F);
 
 impl CacheKey for Key {
-    /// A rendered key is one part.
+    /// A key that is already rendered is written as it is, so that prefixes of it stay prefixes.
     fn write(&self, out: &mut KeyWriter) {
-        out.push(self);
+        out.text.push(':');
+        out.text.push_str(&self.0);
     }
 }
 

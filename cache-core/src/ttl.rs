@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::Time;
+
 /// A time-to-live. Zero is legal and means "use it once, do not keep it".
 ///
 /// ```
@@ -36,6 +38,11 @@ impl Ttl {
     /// A time-to-live of whole milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
+    }
+
+    /// What is left at `now` of a life that ends at `end`; [`Ttl::FOREVER`] if that is [`Time::NEVER`].
+    pub fn between(now: Time, end: Time) -> Self {
+        if end == Time::NEVER { Self::FOREVER } else { Self(end.since(now)) }
     }
 
     /// The duration, which is [`Duration::MAX`] for [`Ttl::FOREVER`].

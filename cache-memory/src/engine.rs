@@ -73,20 +73,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     }
 
     /// Runs `read` on a living entry. `used` says whether this counts as a use of it.
-    pub(crate) fn read<Q, R>(
-        &self,
-        key: &Q,
-        used: bool,
-        read: impl FnOnce(&Resident<K, V>, &dyn Fn() -> Time) -> R,
-    ) -> Option<R>
+    pub(crate) fn read<Q, R>(&self, key: &Q, used: bool, read: impl FnOnce(&Resident<K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
-        let now = || self.clock.now();
         // The clock is asked only for an entry that time can end.
-        let alive = |held: &Resident<K, V>| held.expires == Time::NEVER || held.is_alive(now());
+        let alive = |held: &Resident<K, V>| held.expires == Time::NEVER || held.is_alive(self.clock.now());
         let found = shard.find(hash, key).filter(|slot| shard.get(*slot).is_some_and(alive));
         if used {
             match found {
@@ -97,7 +91,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 None => shard.stats.misses += 1,
             }
         }
-        found.and_then(|slot| shard.get(slot)).map(|held| read(held, &now))
+        found.and_then(|slot| shard.get(slot)).map(read)
     }
 
     /// Stores an entry if it fits and, at the moment it would become visible, `permit` says so.

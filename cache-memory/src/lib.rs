@@ -12,7 +12,9 @@
 //! thread of the cache sweeps them, and an insert that needs room takes theirs first.
 
 mod budget;
+mod counters;
 mod engine;
+mod lease;
 mod listen;
 mod memory;
 mod put;
@@ -20,9 +22,13 @@ mod shard;
 mod stats;
 mod sweep;
 mod tagged;
+mod transport;
 
 pub use cache_policy::{Policy, UnknownPolicy};
+pub use counters::MemoryCounters;
+pub use lease::MemoryLease;
 pub use listen::Cause;
 pub use memory::{Found, Memory};
 pub use put::{Inserted, Put};
 pub use stats::Stats;
+pub use transport::MemoryTransport;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cache_core::{Clock, SystemClock, Tags, Ttl};
+use cache_core::{Clock, SystemClock, Tags, Time, Ttl};
 use cache_policy::Policy;
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
@@ -189,7 +189,7 @@ where
         V: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, true, |held, _| held.value.clone())
+        self.engine().read(key, true, |held| held.value.clone())
     }
 
     /// Runs `read` on an entry in place, which spares the clone. It runs under the shard's lock: be brief, and do not
@@ -207,7 +207,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, true, |held, now| read(Found::new(held, now)))
+        self.engine().read(key, true, |held| read(Found::new(held)))
     }
 
     /// Like [`get_with`](Self::get_with), but counts neither as a read nor as a use of the entry.
@@ -215,7 +215,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, false, |held, now| read(Found::new(held, now)))
+        self.engine().read(key, false, |held| read(Found::new(held)))
     }
 
     /// Tells whether there is a living entry. Counts neither as a read nor as a use of it.
@@ -231,7 +231,8 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.peek_with(key, |found| found.remaining())
+        let expires = self.peek_with(key, |found| found.expires)?;
+        Some(Ttl::between(self.setup.clock.now(), expires))
     }
 
     /// Stores a value with the cache's own time-to-live, replacing what was there.
@@ -310,8 +311,7 @@ where
     /// Calls `visit` with every living entry, in no particular order. Runs under a shard's lock: be brief, and do not
     /// use this cache in it.
     pub fn for_each(&self, mut visit: impl FnMut(Found<'_, K, V>)) {
-        let now = || self.setup.clock.now();
-        self.engine().for_each(|held| visit(Found::new(held, &now)));
+        self.engine().for_each(|held| visit(Found::new(held)));
     }
 
     /// How many entries are held, expired ones that are not yet freed included.
@@ -339,6 +339,11 @@ where
         self.setup.max_bytes
     }
 
+    /// How long an entry lives that does not say so itself.
+    pub fn default_ttl(&self) -> Ttl {
+        self.setup.ttl
+    }
+
     /// The eviction policy.
     pub fn policy(&self) -> Policy {
         self.setup.policy
@@ -362,6 +367,7 @@ where
 
 /// A living entry, seen in place.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Found<'a, K, V> {
     /// Its key.
     pub key: &'a K,
@@ -371,18 +377,19 @@ pub struct Found<'a, K, V> {
     pub tags: &'a Tags,
     /// Its weight, in bytes.
     pub bytes: u64,
-    held: &'a Resident<K, V>,
-    now: &'a dyn Fn() -> cache_core::Time,
+    /// When it ends, on the cache's clock; [`Time::NEVER`] if time does not end it.
+    pub expires: Time,
 }
 
 impl<'a, K, V> Found<'a, K, V> {
-    fn new(held: &'a Resident<K, V>, now: &'a dyn Fn() -> cache_core::Time) -> Self {
-        Self { key: &held.key, value: &held.value, tags: &held.tags, bytes: held.bytes, held, now }
-    }
-
-    /// How much longer it lives. Reads the clock.
-    pub fn remaining(&self) -> Ttl {
-        self.held.remaining(self.now)
+    fn new(held: &'a Resident<K, V>) -> Self {
+        Self {
+            key: &held.key,
+            value: &held.value,
+            tags: &held.tags,
+            bytes: held.bytes,
+            expires: held.expires,
+        }
     }
 }
 

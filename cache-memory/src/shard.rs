@@ -3,7 +3,7 @@
 //! Nothing here locks, allocates room, calls a listener or drops a user's value while others wait: what leaves is
 //! handed to the caller, who unlocks first.
 
-use cache_core::{Tags, Time, Ttl};
+use cache_core::{Tags, Time};
 use cache_policy::{Evict, Facts, Policy, Slot, Step, Wheel};
 use equivalent::Equivalent;
 use hashbrown::HashTable;
@@ -33,11 +33,6 @@ impl<K, V> Resident<K, V> {
     /// Whoever is removed after its time was over has expired, even if nobody has noticed before.
     pub(crate) fn cause_of_removal(&self, now: Time) -> Cause {
         if self.is_alive(now) { Cause::Removed } else { Cause::Expired }
-    }
-
-    /// What is left of its life.
-    pub(crate) fn remaining(&self, now: impl Fn() -> Time) -> Ttl {
-        if self.expires == Time::NEVER { Ttl::FOREVER } else { Ttl::from(self.expires.since(now())) }
     }
 
     /// The first tick at which its time is over.

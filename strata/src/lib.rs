@@ -1,1 +1,65 @@
-//! Placeholder.
+//! Strata: the caching layer between a service and everything slow or metered.
+//!
+//! ```text
+//! cache.get_or_load(key, loader)
+//!    │ memory      typed, shared, synchronous: nothing is decoded or copied       ── found? ready at once
+//!    │ flight      the first caller leads, the rest wait for the same load
+//!    │ loader      your function, as a task of its own
+//!    ▼ store       refused if the key was invalidated meanwhile                   ── everyone gets the value
+//! ```
+//!
+//! # The first minute
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use strata::{Cache, Memory, Options, Ttl};
+//!
+//! let users: Cache<u64, String> = Cache::builder("users")
+//!     .memory(Memory::new().with_max_entries(10_000))
+//!     .options(Options::new().with_ttl(Ttl::from_secs(1800)))
+//!     .build()?;
+//!
+//! // From memory, else from the loader: once, however many ask.
+//! let user = users.get_or_load(&7, || async { Ok::<_, std::io::Error>("Ada".to_owned()) }).await?;
+//! assert_eq!(user.len(), 3);
+//!
+//! users.remove(&7).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Loaders run on the caller's tokio runtime; there is no other, and no global state. A cache's loads end with its
+//! last handle.
+#![expect(
+    clippy::unused_async,
+    reason = "the verbs are async for the tiers below memory; memory alone never waits"
+)]
+
+mod builder;
+mod cache;
+mod fence;
+mod flight;
+mod hit;
+mod load;
+mod load_many;
+mod loaded;
+mod options;
+mod preset;
+mod region;
+mod stats;
+
+pub use builder::{BuildError, Builder};
+pub use cache::Cache;
+pub use cache_core::{
+    CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Priority, Result, SystemClock, Tag,
+    TagError, Tags, Time, Ttl, TtlError,
+};
+pub use cache_memory::{Cause, Inserted, Memory, Policy};
+pub use hit::{Hit, Source};
+pub use load::GetOrLoad;
+pub use loaded::{LoadError, Loaded};
+pub use options::Options;
+pub use preset::{PresetError, Presets};
+pub use region::{NameTaken, Region, Registry};
+pub use stats::Stats;

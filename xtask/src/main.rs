@@ -1,2 +1,95 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
+//!
+//! `tidy` is the project's law, `test` runs every test, `ci` is what CI runs. `load`, `hit-ratio` and `bench` only open
+//! the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
+
+mod ci;
+mod forward;
+mod run;
+mod test;
+mod tidy;
+mod tools;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Checks the project's law: ranks, names, sizes, docs, seams, links.
+    Tidy {
+        /// The repository to check [default: this one].
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// Checks this rule alone; may be given several times.
+        #[arg(long, value_name = "RULE")]
+        only: Vec<String>,
+        /// Lists the rules and what each demands.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Runs every test, installing what they need.
+    Test {
+        /// Arguments for the test binaries: `cargo xtask test -- --test-threads=1`.
+        #[arg(last = true, value_name = "ARGS")]
+        args: Vec<OsString>,
+    },
+    /// Runs what CI runs: format, tidy, lints, docs, feature combinations, tests.
+    Ci {
+        /// Runs this step alone; may be given several times.
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// Lists the steps.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Puts load on the library or on a server (see `cargo xtask load --help`).
+    #[command(disable_help_flag = true)]
+    Load(Forwarded),
+    /// Replays traces against eviction policies (see `cargo xtask hit-ratio --help`).
+    #[command(disable_help_flag = true)]
+    HitRatio(Forwarded),
+    /// Times the library (see `cargo xtask bench --help`).
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
+}
+
+/// Arguments that the measuring tool reads; here they only have to pass the parser.
+#[derive(clap::Args)]
+struct Forwarded {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    _args: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Tidy { list: true, .. } => {
+            tidy::list();
+            Ok(())
+        }
+        Task::Tidy { root, only, .. } => tidy::run(&root.unwrap_or_else(run::root), &only),
+        Task::Test { args } => test::run(&args),
+        Task::Ci { list: true, .. } => {
+            ci::list();
+            Ok(())
+        }
+        Task::Ci { only, .. } => ci::run(&only),
+        Task::Load(_) | Task::HitRatio(_) | Task::Bench(_) => forward::to_measure(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

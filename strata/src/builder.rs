@@ -1,0 +1,88 @@
+//! Setting up a cache: everything is checked here, once.
+
+use std::sync::Arc;
+
+use cache_core::{CacheKey, KeyError, Namespace};
+use cache_memory::Memory;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::cache::{Cache, Shared};
+use crate::fence::Fence;
+use crate::flight::Flights;
+use crate::options::Options;
+use crate::stats::LoadCounts;
+
+/// The limit of a memory tier that was not set up: enough to be useful, too little to hurt.
+const DEFAULT_MAX_ENTRIES: u64 = 10_000;
+
+/// A cache in the making.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder<K, V> {
+    name: String,
+    version: Option<u32>,
+    memory: Option<Memory<K, Arc<V>>>,
+    options: Options,
+}
+
+impl<K, V> Builder<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, version: None, memory: None, options: Options::new() }
+    }
+
+    /// The version of what is stored: raising it makes all older entries, in every tier, unreachable. Default: none.
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// The memory tier. Default: 10,000 entries, least recently used first.
+    ///
+    /// A weigher or listener sees each value as the cache holds it, in an `Arc`.
+    pub fn memory(mut self, memory: Memory<K, Arc<V>>) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    /// What calls that say nothing get. Default: nothing set.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Checks everything and makes the cache.
+    ///
+    /// # Errors
+    /// A name that cannot begin a key.
+    pub fn build(self) -> Result<Cache<K, V>, BuildError> {
+        let mut namespace = Namespace::new(&self.name)?;
+        if let Some(version) = self.version {
+            namespace = namespace.with_version(version);
+        }
+        let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
+        let shared = Shared {
+            namespace,
+            memory,
+            options: self.options,
+            fence: Fence::new(),
+            flights: Flights::new(),
+            loads: Arc::new(LoadCounts::default()),
+            alive: watch::Sender::new(()),
+        };
+        Ok(Cache { shared: Arc::new(shared) })
+    }
+}
+
+/// Why a cache cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The name cannot begin a key.
+    #[error("the cache's name: {0}")]
+    Name(#[from] KeyError),
+}

@@ -1,0 +1,179 @@
+//! Single-flight: many callers of one key, one load.
+//!
+//! The first caller leads and starts a task that loads; the others wait for its landing. The load belongs to nobody
+//! who waits: dropping a caller neither cancels nor restarts it. Whatever ends the task, the flight leaves the table
+//! and everyone who waits hears of it, because its leader is a value that says so when it is dropped.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::fence::Ticket;
+use crate::hit::Hit;
+
+const SHARDS: usize = 64;
+
+/// The loads in flight, by key.
+pub(crate) struct Flights<K, V> {
+    hasher: RandomState,
+    shards: Box<[Mutex<Table<K, V>>]>,
+}
+
+type Table<K, V> = HashMap<K, Arc<Flight<V>>>;
+
+struct Flight<V> {
+    ticket: Ticket,
+    landed: watch::Sender<Option<Landing<V>>>,
+}
+
+/// How a flight ended.
+pub(crate) enum Landing<V> {
+    /// With a value.
+    Value(Hit<V>),
+    /// A load of many keys did not bring this one.
+    Absent,
+    /// The loader failed.
+    Failed(Arc<Failure>),
+    /// The loader panicked.
+    Panicked,
+    /// The task was ended from outside, as by a runtime that shuts down.
+    Aborted,
+}
+
+/// A loader's error, of a type that only its caller knows.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Arc<dyn Any + Send + Sync>,
+    pub(crate) message: String,
+}
+
+/// A caller's place in a flight.
+pub(crate) enum Seat<K: Hash + Eq, V> {
+    /// The first: has to load.
+    Lead(Leader<K, V>),
+    /// Another one: has to wait.
+    Follow(Follower<V>),
+}
+
+impl<K: Hash + Eq + Clone, V> Flights<K, V> {
+    pub(crate) fn new() -> Arc<Self> {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Arc::new(Self { hasher: RandomState::new(), shards })
+    }
+
+    /// Joins the flight of this key if `may_join` accepts when it began; otherwise begins a new one, which later
+    /// callers will join instead.
+    pub(crate) fn board(
+        self: &Arc<Self>,
+        key: &K,
+        ticket: Ticket,
+        may_join: impl FnOnce(Ticket) -> bool,
+    ) -> Seat<K, V> {
+        let mut table = self.table(key);
+        let flight = Arc::new(Flight { ticket, landed: watch::Sender::new(None) });
+        match table.entry(key.clone()) {
+            Entry::Occupied(running) if may_join(running.get().ticket) => {
+                return Seat::Follow(Follower(running.get().landed.subscribe()));
+            }
+            Entry::Occupied(mut overtaken) => drop(overtaken.insert(Arc::clone(&flight))),
+            Entry::Vacant(place) => drop(place.insert(Arc::clone(&flight))),
+        }
+        Seat::Lead(Leader { flights: Arc::clone(self), key: key.clone(), flight })
+    }
+
+    /// How many loads are in flight.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+}
+
+impl<K: Hash + Eq, V> Flights<K, V> {
+    fn table(&self, key: &K) -> MutexGuard<'_, Table<K, V>> {
+        #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are used")]
+        let shard = self.hasher.hash_one(key) as usize % SHARDS;
+        lock(&self.shards[shard])
+    }
+}
+
+/// The user's key may panic when it is compared or hashed; the table is whole even then.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The one who loads. Dropping it without a landing, as a panic does, lands the flight all the same.
+pub(crate) struct Leader<K: Hash + Eq, V> {
+    flights: Arc<Flights<K, V>>,
+    key: K,
+    flight: Arc<Flight<V>>,
+}
+
+impl<K: Hash + Eq, V> Leader<K, V> {
+    /// When the flight began.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.flight.ticket
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Waits like any other.
+    pub(crate) fn follow(&self) -> Follower<V> {
+        Follower(self.flight.landed.subscribe())
+    }
+
+    /// Ends the flight: it leaves the table, and whoever waits gets this.
+    pub(crate) fn land(self, landing: Landing<V>) {
+        // Leave first: a waiter that asks again at once must not board the flight that has just ended.
+        self.leave();
+        self.flight.landed.send_replace(Some(landing));
+    }
+
+    fn leave(&self) {
+        let mut table = self.flights.table(&self.key);
+        // Another flight may have taken the place of one that was overtaken by an invalidation.
+        if table.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
+            table.remove(&self.key);
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> Drop for Leader<K, V> {
+    fn drop(&mut self) {
+        if self.flight.landed.borrow().is_some() {
+            return;
+        }
+        self.leave();
+        let landing = if std::thread::panicking() { Landing::Panicked } else { Landing::Aborted };
+        self.flight.landed.send_replace(Some(landing));
+    }
+}
+
+/// One who waits.
+pub(crate) struct Follower<V>(watch::Receiver<Option<Landing<V>>>);
+
+impl<V> Follower<V> {
+    /// Waits for the landing. Dropping the wait changes nothing for the flight.
+    pub(crate) async fn landing(mut self) -> Landing<V> {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(landed) => landed.clone().unwrap_or(Landing::Aborted),
+            Err(_closed) => Landing::Aborted,
+        }
+    }
+}
+
+impl<V> Clone for Landing<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Value(hit) => Self::Value(hit.clone()),
+            Self::Absent => Self::Absent,
+            Self::Failed(failure) => Self::Failed(Arc::clone(failure)),
+            Self::Panicked => Self::Panicked,
+            Self::Aborted => Self::Aborted,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Get or load, many keys: what is there is answered, what is missing is loaded in one call.
+//!
+//! Each missing key boards a flight of its own, so a key that someone else is loading is waited for and not loaded
+//! again, and callers of single keys join this load. Only the keys that this call leads go to its loader.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use cache_core::CacheKey;
+use tokio::runtime::Handle;
+
+use crate::cache::{Cache, Shared};
+use crate::flight::{Failure, Follower, Landing, Leader, Seat};
+use crate::hit::{Hit, Source};
+use crate::loaded::{LoadError, Loaded};
+use crate::options::Options;
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Answers many keys, in their order, and runs the loader once for those that are missing and that nobody is
+    /// loading. A key that the loader does not bring is answered with `None`; one that was not asked for is ignored.
+    ///
+    /// # Errors
+    /// As [`get_or_load`](Self::get_or_load), if any of the loads involved failed.
+    ///
+    /// # Cancel safety
+    /// Safe: dropping the future neither cancels the load nor restarts it.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use strata::Cache;
+    /// let squares: Cache<u64, u64> = Cache::builder("squares").build()?;
+    /// squares.insert(2, 4).await?;
+    /// let load = |missing: Vec<u64>| async move {
+    ///     assert_eq!(missing, [3]);
+    ///     Ok::<_, std::io::Error>(missing.into_iter().map(|n| (n, n * n)).collect::<Vec<_>>())
+    /// };
+    /// let answers = squares.get_or_load_many(&[2, 3], load).await?;
+    /// assert_eq!(answers.iter().flatten().map(|hit| **hit).collect::<Vec<_>>(), [4, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn get_or_load_many<F, Fut, I, L, E>(
+        &self,
+        keys: &[K],
+        loader: F,
+    ) -> Result<Vec<Option<Hit<V>>>, LoadError<E>>
+    where
+        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, L)> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        self.get_or_load_many_with(keys, Options::new(), loader).await
+    }
+
+    /// Like [`get_or_load_many`](Self::get_or_load_many), with options for this call over the cache's.
+    pub async fn get_or_load_many_with<F, Fut, I, L, E>(
+        &self,
+        keys: &[K],
+        options: Options,
+        loader: F,
+    ) -> Result<Vec<Option<Hit<V>>>, LoadError<E>>
+    where
+        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, L)> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let options = options.over(&self.shared.options);
+        let Boarded { mut answers, leaders, waiting } = self.shared.board_many(keys, &options);
+        if !leaders.is_empty() {
+            let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
+            let wanted = leaders.iter().map(|leader| leader.key().clone()).collect();
+            let load = async move { loader(wanted).await };
+            self.shared.spawn_load(&runtime, load, move |shared, brought| {
+                shared.land_all(leaders, brought, &options);
+            });
+        }
+        for (key, (follower, source)) in waiting {
+            let answer = follower.landing().await.into_answer(source).transpose()?;
+            for (position, _) in keys.iter().enumerate().filter(|(_, asked)| **asked == key) {
+                answers[position].clone_from(&answer);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// What asking for many keys has come to, before anything is loaded.
+struct Boarded<K: CacheKey, V> {
+    answers: Vec<Option<Hit<V>>>,
+    leaders: Vec<Leader<K, V>>,
+    waiting: HashMap<K, (Follower<V>, Source)>,
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    fn board_many(&self, keys: &[K], options: &Options) -> Boarded<K, V> {
+        let forced = options.force_refresh().unwrap_or(false);
+        let mut boarded = Boarded { answers: Vec::new(), leaders: Vec::new(), waiting: HashMap::new() };
+        for key in keys {
+            let mut answer = if forced { None } else { self.find(key) };
+            if answer.is_none() && !boarded.waiting.contains_key(key) {
+                answer = self.board_one(key, options, &mut boarded);
+            }
+            boarded.answers.push(answer);
+        }
+        boarded
+    }
+
+    fn board_one(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
+        let waits = match self.board(key, options) {
+            Seat::Follow(follower) => (follower, Source::Joined),
+            Seat::Lead(leader) => {
+                if let Some(hit) = self.landed_before(&leader, options) {
+                    leader.land(Landing::Value(hit.clone()));
+                    return Some(hit);
+                }
+                let follower = leader.follow();
+                boarded.leaders.push(leader);
+                (follower, Source::Loader)
+            }
+        };
+        boarded.waiting.insert(key.clone(), waits);
+        None
+    }
+
+    fn land_all<I, L, E>(&self, leaders: Vec<Leader<K, V>>, brought: Result<I, E>, options: &Options)
+    where
+        I: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        match brought {
+            Ok(entries) => {
+                let mut brought: HashMap<K, L> = entries.into_iter().collect();
+                for leader in leaders {
+                    let landing = brought.remove(leader.key()).map_or(Landing::Absent, |loaded| {
+                        let (key, ticket) = (leader.key(), leader.ticket());
+                        Landing::Value(self.store_loaded(key, loaded.into(), options, ticket))
+                    });
+                    leader.land(landing);
+                }
+            }
+            Err(error) => {
+                let failure = Arc::new(Failure::new(error));
+                for leader in leaders {
+                    leader.land(Landing::Failed(Arc::clone(&failure)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask ci`: what CI runs. Cheap steps come first, and the summary at the end names every step.
+//!
+//! A failed step does not stop the others: one run tells all that is wrong. Lints, docs and feature combinations share
+//! what they compile; for that they all check in the development profile, and none sets `RUSTFLAGS`.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use cargo_metadata::{MetadataCommand, Package};
+
+use crate::run::{self, Failure, Outcome};
+use crate::{test, tidy, tools};
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Outcome,
+}
+
+const STEPS: [Step; 6] = [
+    Step { name: "fmt", run: fmt },
+    Step { name: "tidy", run: law },
+    Step { name: "clippy", run: clippy },
+    Step { name: "docs", run: docs },
+    Step { name: "features", run: features },
+    Step { name: "test", run: || test::run(&[]) },
+];
+
+/// Prints the names of the steps.
+pub(crate) fn list() {
+    for Step { name, .. } in &STEPS {
+        println!("{name}");
+    }
+}
+
+/// Runs the named steps, or all of them, and fails if any of them failed.
+pub(crate) fn run(only: &[String]) -> Outcome {
+    let mut summary = Vec::new();
+    for step in chosen(only)? {
+        eprintln!("\n== {}", step.name);
+        let (outcome, took) = timed(step.run);
+        let passed = outcome.map_err(Failure::report).is_ok();
+        summary.push((step.name, passed, took));
+    }
+    println!("\n{:<10} {:<7} {:>7}", "step", "result", "seconds");
+    for (name, passed, took) in &summary {
+        let result = if *passed { "ok" } else { "FAILED" };
+        println!("{name:<10} {result:<7} {:>7.1}", took.as_secs_f32());
+    }
+    if summary.iter().all(|(_, passed, _)| *passed) { Ok(()) } else { Err(Failure::new("")) }
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Step>, Failure> {
+    let known = |name: &String| STEPS.iter().any(|step| step.name == name);
+    if let Some(unknown) = only.iter().find(|name| !known(name)) {
+        let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        return Err(Failure::new(format!("--only {unknown}: no such step; there are {}", names.join(", "))));
+    }
+    let wanted = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
+    Ok(const { &STEPS }.iter().filter(wanted).collect())
+}
+
+#[expect(clippy::disallowed_methods, reason = "it reports how long a step took, and decides nothing by it")]
+fn timed(step: fn() -> Outcome) -> (Outcome, Duration) {
+    let start = Instant::now();
+    let outcome = step();
+    (outcome, start.elapsed())
+}
+
+fn fmt() -> Outcome {
+    tools::ensure(&[tools::RUSTFMT])?;
+    run::run(run::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn law() -> Outcome {
+    tidy::run(&run::root(), &[])
+}
+
+fn clippy() -> Outcome {
+    tools::ensure(&[tools::C_COMPILER, tools::CLIPPY])?;
+    let arguments = ["--workspace", "--all-targets", "--all-features", "--locked"];
+    run::run(run::cargo().arg("clippy").args(arguments).args(DENY_WARNINGS))
+}
+
+fn docs() -> Outcome {
+    let arguments = ["doc", "--workspace", "--no-deps", "--all-features", "--locked"];
+    run::run(run::cargo().env("RUSTDOCFLAGS", "-D warnings").args(arguments))
+}
+
+/// Builds each crate that has features without any, and with each of them alone.
+fn features() -> Outcome {
+    let metadata = MetadataCommand::new().current_dir(run::root()).no_deps().exec();
+    let metadata = metadata.map_err(|error| Failure::new(format!("cannot read the workspace: {error}")))?;
+    for package in metadata.workspace_packages() {
+        for feature in combinations(package) {
+            let mut command = run::cargo();
+            command.args(["clippy", "--package", &package.name, "--locked", "--no-default-features"]);
+            if let Some(feature) = feature {
+                command.args(["--features", feature]);
+            }
+            run::run(command.args(DENY_WARNINGS))?;
+        }
+    }
+    Ok(())
+}
+
+/// No feature at all, then each one alone, the default set being one; nothing for a crate without features.
+fn combinations(package: &Package) -> Vec<Option<&str>> {
+    let features: BTreeSet<&str> = package.features.keys().map(String::as_str).collect();
+    let none = (!features.is_empty()).then_some(None);
+    none.into_iter().chain(features.into_iter().map(Some)).collect()
+}
+
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];

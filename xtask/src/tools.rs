@@ -1,0 +1,172 @@
+//! The programs that building and testing need beyond cargo, and how to get them.
+//!
+//! A tool is one row: how to see that it works, and its package under each package manager. What is missing is
+//! installed if we may (root, or `sudo` without a password); otherwise the user is told the exact command.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::run::{self, Failure, Outcome};
+
+/// A program that must be there.
+pub(crate) struct Tool {
+    name: &'static str,
+    needed_for: &'static str,
+    works: fn() -> bool,
+    packages: &'static [(&'static str, &'static str)],
+    /// The command to tell where no package manager is known, or none has it.
+    by_hand: &'static str,
+}
+
+pub(crate) const C_COMPILER: Tool = Tool {
+    name: "cc",
+    needed_for: "linking, and the C code of zstd",
+    works: compiles_c,
+    packages: &[("apt-get", "build-essential"), ("dnf", "gcc"), ("apk", "build-base"), ("brew", "gcc")],
+    by_hand: "install a C compiler that answers to `cc`, with its headers",
+};
+
+pub(crate) const RUSTFMT: Tool = Tool {
+    name: "rustfmt",
+    needed_for: "checking the format",
+    works: || answers("cargo-fmt", &["--version"]),
+    packages: &[],
+    by_hand: "rustup component add rustfmt",
+};
+
+pub(crate) const CLIPPY: Tool = Tool {
+    name: "clippy",
+    needed_for: "the lints",
+    works: || answers("cargo-clippy", &["--version"]),
+    packages: &[],
+    by_hand: "rustup component add clippy",
+};
+
+/// Makes sure that each tool works, installing it if it is missing and we may.
+pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
+    tools.iter().filter(|tool| !(tool.works)()).try_for_each(install)
+}
+
+fn install(tool: &Tool) -> Outcome {
+    let installer = INSTALLERS.iter().find(|installer| answers(installer.name, &["--version"]));
+    for command in plan(tool, installer, Rights::of_this_user())? {
+        let mut words = command.split(' ');
+        let mut step = Command::new(words.next().unwrap_or_default());
+        run::run(step.args(words).stdin(Stdio::null()))?;
+    }
+    if (tool.works)() { Ok(()) } else { Err(missing(tool, tool.by_hand)) }
+}
+
+/// The commands that install the tool, or what the user has to do.
+fn plan(tool: &Tool, installer: Option<&Installer>, rights: Rights) -> Result<Vec<String>, Failure> {
+    let installer = installer.ok_or_else(|| missing(tool, tool.by_hand))?;
+    let package = tool.packages.iter().find(|(name, _)| *name == installer.name);
+    let (_, package) = package.ok_or_else(|| missing(tool, tool.by_hand))?;
+    let install = format!("{} {package}", installer.install);
+    let prefix = match rights {
+        _ if !installer.wants_root => "",
+        Rights::Root => "",
+        Rights::Sudo => "sudo -n ",
+        Rights::None => return Err(missing(tool, &format!("sudo {install}"))),
+    };
+    let update = installer.update.map(str::to_owned);
+    Ok(update.into_iter().chain([install]).map(|command| format!("{prefix}{command}")).collect())
+}
+
+fn missing(tool: &Tool, what_to_do: &str) -> Failure {
+    let Tool { name, needed_for, .. } = tool;
+    Failure::new(format!("`{name}` is missing; it is needed for {needed_for}. Run: {what_to_do}"))
+}
+
+struct Installer {
+    name: &'static str,
+    update: Option<&'static str>,
+    install: &'static str,
+    wants_root: bool,
+}
+
+const INSTALLERS: [Installer; 4] = [
+    Installer {
+        name: "apt-get",
+        update: Some("apt-get update"),
+        install: "env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends",
+        wants_root: true,
+    },
+    Installer { name: "dnf", update: None, install: "dnf install --assumeyes", wants_root: true },
+    Installer { name: "apk", update: None, install: "apk add --no-cache", wants_root: true },
+    Installer { name: "brew", update: None, install: "brew install", wants_root: false },
+];
+
+/// What we may do to the machine.
+#[derive(Clone, Copy)]
+enum Rights {
+    Root,
+    Sudo,
+    None,
+}
+
+impl Rights {
+    fn of_this_user() -> Self {
+        let id = Command::new("id").arg("-u").output();
+        if id.is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
+            Self::Root
+        } else if answers("sudo", &["-n", "true"]) {
+            Self::Sudo
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Whether the program starts and ends well.
+fn answers(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether `cc` compiles a program that includes a header: a compiler without its headers is not enough.
+fn compiles_c() -> bool {
+    let mut command = Command::new("cc");
+    command.args(["-x", "c", "-fsyntax-only", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return false };
+    let written = child.stdin.take().map(|mut input| input.write_all(b"#include <stdlib.h>\n"));
+    matches!(written, Some(Ok(()))) && child.wait().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn installer(name: &str) -> Option<&'static Installer> {
+        const { &INSTALLERS }.iter().find(|installer| installer.name == name)
+    }
+
+    #[track_caller]
+    fn check(tool: &Tool, by: &str, rights: Rights, expected: &Result<&str, &str>) {
+        let planned = plan(tool, installer(by), rights).map(|commands| commands.join(" && "));
+        match (planned, expected) {
+            (Ok(commands), Ok(text)) => assert_eq!(commands, *text),
+            (Err(failure), Err(text)) => assert!(format!("{failure:?}").contains(text), "{failure:?}"),
+            (planned, _) => panic!("{planned:?} is not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_missing_tool_is_installed_only_where_we_may() {
+        check(&C_COMPILER, "apk", Rights::Root, &Ok("apk add --no-cache build-base"));
+        check(&C_COMPILER, "dnf", Rights::Sudo, &Ok("sudo -n dnf install --assumeyes gcc"));
+        check(&C_COMPILER, "dnf", Rights::None, &Err("Run: sudo dnf install --assumeyes gcc"));
+        check(&C_COMPILER, "brew", Rights::None, &Ok("brew install gcc"));
+        check(&C_COMPILER, "unheard-of", Rights::Root, &Err("install a C compiler"));
+        check(&CLIPPY, "dnf", Rights::Root, &Err("Run: rustup component add clippy"));
+    }
+
+    #[test]
+    fn apt_learns_of_its_packages_first() {
+        let commands = plan(&C_COMPILER, installer("apt-get"), Rights::Root).expect("root may install");
+        assert_eq!(commands[0], "apt-get update");
+        assert!(commands[1].ends_with("build-essential"), "{commands:?}");
+    }
+}
