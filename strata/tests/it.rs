@@ -1,0 +1,35 @@
+//! The cache as a whole: against the obvious model, under every schedule of loads and invalidations, and at its edges.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "it/allocation.rs"]
+mod allocation;
+#[path = "it/flight.rs"]
+mod flight;
+#[path = "it/many.rs"]
+mod many;
+#[path = "it/model.rs"]
+mod model;
+#[path = "it/region.rs"]
+mod region;
+#[path = "it/schedule.rs"]
+mod schedule;
+
+use std::fmt;
+
+/// A loader's error.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Down(pub(crate) u32);
+
+impl fmt::Display for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the source is down ({})", self.0)
+    }
+}
+
+/// Lets every task run until nothing moves: enough turns for any chain of wake-ups in these tests.
+pub(crate) async fn settle() {
+    for _ in 0..32 {
+        tokio::task::yield_now().await;
+    }
+}

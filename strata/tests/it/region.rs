@@ -1,0 +1,41 @@
+//! Regions of different types in one registry.
+
+use strata::{BuildError, Cache, KeyError, Memory, Options, Registry, Ttl};
+
+#[tokio::test]
+async fn regions_are_apart_and_found_by_name_and_type() {
+    let registry = Registry::new();
+    let tokens: Cache<String, u64> =
+        Cache::builder("token").memory(Memory::new().with_max_entries(2)).build().expect("legal");
+    let reports: Cache<u32, String> = Cache::builder("report")
+        .options(Options::new().with_ttl(Ttl::from_secs(3600)))
+        .build()
+        .expect("legal");
+    registry.add(&tokens).expect("free");
+    registry.add(&reports).expect("free");
+    let taken = registry.add(&tokens).expect_err("taken");
+    assert!(taken.to_string().contains("\"token\""));
+
+    for key in ["a", "b", "c"] {
+        tokens.insert(key.to_owned(), 1).await.expect("memory");
+    }
+    reports.insert(1, "r".to_owned()).await.expect("memory");
+    assert!(registry.cache::<u32, String>("token").is_none(), "another type");
+    assert!(registry.cache::<u32, String>("report").expect("there").get_local(&1).is_some());
+
+    let figures: Vec<_> = registry.all().iter().map(|region| region.stats().memory.entries).collect();
+    assert_eq!(figures, [1, 2]);
+    assert_eq!(registry.region("token").expect("there").clear().await.expect("memory"), 2);
+    assert_eq!(registry.clear_all().await.expect("memory"), 1);
+    assert!(registry.remove("token") && !registry.remove("token"));
+    assert!(registry.region("token").is_none());
+}
+
+#[test]
+fn a_name_that_cannot_begin_a_key_is_refused() {
+    for name in ["", "a:b", "a b", "é"] {
+        let error = Cache::<u32, u32>::builder(name).build().expect_err("not legal");
+        assert!(matches!(error, BuildError::Name(KeyError::Namespace { .. })), "{name:?}");
+        assert!(error.to_string().contains("letters, digits"));
+    }
+}
