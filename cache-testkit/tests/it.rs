@@ -1,0 +1,11 @@
+//! Everything that is tested through the public interface, in one binary.
+
+#[cfg(test)]
+#[path = "it/load.rs"]
+mod load;
+#[cfg(test)]
+#[path = "it/shipped.rs"]
+mod shipped;
+#[cfg(test)]
+#[path = "it/trace.rs"]
+mod trace;

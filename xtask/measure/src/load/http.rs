@@ -1,0 +1,234 @@
+//! The server's HTTP interface as the load tool uses it: the one file that knows its paths and headers.
+//!
+//! A [`Connection`] sends one request at a time, connects again when it was cut, and gives up on an answer after
+//! five seconds.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::tally::Failure;
+
+/// Where a server listens: `http://host:port`, perhaps with a path before its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    authority: String,
+    address: String,
+    prefix: String,
+}
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected http://host:port, for example http://127.0.0.1:8080".to_owned();
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(wrong());
+        };
+        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { authority: authority.to_string(), address, prefix })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.prefix)
+    }
+}
+
+/// A region of a server, and how to be let in.
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    pub(super) url: Url,
+    pub(super) name: String,
+    pub(super) token: Option<String>,
+}
+
+/// One connection to a [`Region`].
+#[derive(Debug)]
+pub(super) struct Connection {
+    region: Region,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    /// A connection that is made when it is first used.
+    pub(super) const fn new(region: Region) -> Self {
+        Self { region, sender: None }
+    }
+
+    /// The value of a key; `None` if the server has none.
+    pub(super) async fn get(&mut self, key: u64) -> Result<Option<Bytes>, Failure> {
+        let path = self.entry(key);
+        match self.exchange(Method::GET, &path, Bytes::new()).await? {
+            (StatusCode::OK, body) => Ok(Some(body)),
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, body) => Err(refused("GET", status, &body)),
+        }
+    }
+
+    /// Stores a value.
+    pub(super) async fn put(&mut self, key: u64, value: Bytes) -> Result<(), Failure> {
+        let path = self.entry(key);
+        match self.exchange(Method::PUT, &path, value).await? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, body) => Err(refused("PUT", status, &body)),
+        }
+    }
+
+    /// The memory that the server's process holds now, by its own word.
+    pub(super) async fn memory(&mut self) -> Option<u64> {
+        let path = format!("{}/metrics", self.region.url.prefix);
+        let (status, body) = self.exchange(Method::GET, &path, Bytes::new()).await.ok()?;
+        status.is_success().then(|| resident(&String::from_utf8_lossy(&body)))?
+    }
+
+    fn entry(&self, key: u64) -> String {
+        let Region { url, name, .. } = &self.region;
+        format!("{}/v1/caches/{name}/entries/{key}", url.prefix)
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let answer = timeout(PATIENCE, self.send(method, path, body)).await;
+        let outcome = answer.unwrap_or_else(|_| {
+            Err(Failure {
+                kind: "timeout",
+                detail: format!("no answer from {} within {PATIENCE:?}", self.region.url.address),
+            })
+        });
+        // After a failure nobody knows what is still on its way: the next request takes a new connection.
+        if outcome.is_err() {
+            self.sender = None;
+        }
+        outcome
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let request = self.request(method, path, body)?;
+        let sender = self.connected().await?;
+        let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_BODY_BYTES);
+        let body = body.collect().await.map_err(|error| broken(error.as_ref()))?.to_bytes();
+        Ok((status, body))
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, &self.region.url.authority);
+        if let Some(token) = &self.region.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/octet-stream");
+        }
+        request.body(Full::new(body)).map_err(|error| Failure { kind: "request", detail: error.to_string() })
+    }
+
+    async fn connected(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, Failure> {
+        if self.sender.as_ref().is_some_and(SendRequest::is_closed) {
+            self.sender = None;
+        }
+        let sender = match self.sender.take() {
+            Some(sender) => sender,
+            None => connect(&self.region.url).await?,
+        };
+        let sender = self.sender.insert(sender);
+        sender.ready().await.map_err(|error| broken(&error))?;
+        Ok(sender)
+    }
+}
+
+async fn connect(url: &Url) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure {
+        kind: "connect",
+        detail: format!("cannot connect to {}: {error}", url.address),
+    };
+    let stream = TcpStream::connect(&url.address).await.map_err(|error| failed(&error))?;
+    stream.set_nodelay(true).map_err(|error| failed(&error))?;
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    // What goes wrong on the connection is told to whoever waits for an answer.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+fn refused(method: &str, status: StatusCode, body: &[u8]) -> Failure {
+    let kind = match status.as_u16() {
+        401 | 403 => "not let in",
+        429 => "too many requests",
+        500.. => "server error",
+        _ => "refused",
+    };
+    let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    Failure { kind, detail: format!("{method} answered {status}: {text}") }
+}
+
+fn broken(error: &dyn std::error::Error) -> Failure {
+    Failure { kind: "connection", detail: error.to_string() }
+}
+
+/// The gauge that Prometheus clients agree on.
+fn resident(metrics: &str) -> Option<u64> {
+    let line = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes"))?;
+    let value: f64 = line.split_whitespace().next_back()?.parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from float saturates"
+    )]
+    let bytes = value as u64;
+    Some(bytes)
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_understood() {
+        #[track_caller]
+        fn check(text: &str, address: &str, prefix: &str) {
+            let url: Url = text.parse().unwrap();
+            assert_eq!((url.address.as_str(), url.prefix.as_str()), (address, prefix));
+        }
+        check("http://127.0.0.1:8080", "127.0.0.1:8080", "");
+        check("http://cache/", "cache:80", "");
+        check("http://[::1]:9/base/", "[::1]:9", "/base");
+        for wrong in ["127.0.0.1:8080", "https://cache", "http://", "cache", ""] {
+            assert!(wrong.parse::<Url>().unwrap_err().starts_with("expected http://"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_memory_gauge_is_found_among_the_metrics() {
+        let metrics =
+            "# TYPE process_resident_memory_bytes gauge\nup 1\nprocess_resident_memory_bytes 1.5e6\n";
+        assert_eq!(resident(metrics), Some(1_500_000));
+        assert_eq!(resident("up 1\n"), None);
+    }
+}
