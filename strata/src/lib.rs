@@ -63,3 +63,8 @@ pub use options::Options;
 pub use preset::{PresetError, Presets};
 pub use region::{NameTaken, Region, Registry};
 pub use stats::Stats;
+
+/// Compiles and runs the README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

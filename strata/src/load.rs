@@ -243,3 +243,18 @@ impl<K, V, Q: ?Sized, F, E> fmt::Debug for GetOrLoad<'_, K, V, Q, F, E> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_that_landed_before_boarding_is_taken_and_not_loaded_again() {
+        let cache: Cache<u8, u8> = Cache::builder("late").build().expect("legal");
+        // As after a flight that landed between this call's look at memory and its boarding.
+        cache.insert(1, 7).await.expect("memory");
+        let load = async { Err::<Loaded<u8>, _>("must not run") };
+        let hit = Arc::clone(&cache.shared).fly(1, Options::new(), load).await.expect("there");
+        assert_eq!((*hit, cache.stats().loads_failed, cache.stats().in_flight), (7, 0, 0));
+    }
+}

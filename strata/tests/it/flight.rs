@@ -231,9 +231,13 @@ async fn an_overtaken_load_answers_its_callers_and_stores_nothing() {
         assert_eq!(new.runs(), 1, "{verb}: a later load does not join the older one");
         old.let_through(1);
         assert_eq!(first.await.expect("no panic").expect("loaded"), 1, "{verb}: its own caller is answered");
+        let third = call(new.load(3));
+        settle().await;
+        assert_eq!(new.runs(), 1, "{verb}: the end of the older load does not end the later one's flight");
         assert!(cache.get_local(&1).is_none(), "{verb}: the old value is not stored");
         new.let_through(1);
         assert_eq!(second.await.expect("no panic").expect("loaded"), 2);
+        assert_eq!(third.await.expect("no panic").expect("joined"), 2);
         assert_eq!(cache.get_local(&1).as_deref(), Some(&2), "{verb}: the later load is stored");
     }
 }
