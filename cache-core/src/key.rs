@@ -76,6 +76,12 @@ impl fmt::Display for Key {
     }
 }
 
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl Borrow<str> for Key {
     fn borrow(&self) -> &str {
         self.as_str()

@@ -202,20 +202,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         (cause == Cause::Removed).then_some(gone.value)
     }
 
-    /// Gives a living entry a new life from now. One of zero removes it.
-    pub(crate) fn touch<Q>(&self, key: &Q, ttl: Ttl) -> bool
+    /// Gives a living entry the life from now that `life` chooses for it. One of zero removes it.
+    pub(crate) fn touch<Q>(&self, key: &Q, life: impl FnOnce(&Resident<K, V>) -> Ttl) -> bool
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        if ttl.is_zero() {
-            return self.remove(key).is_some();
-        }
         let hash = self.hasher.hash_one(key);
         let now = self.clock.now();
         let mut shard = self.shard(hash);
         let Some(slot) = shard.find(hash, key) else { return false };
-        if !shard.get(slot).is_some_and(|held| held.is_alive(now)) {
-            return false;
+        let Some(held) = shard.get(slot).filter(|held| held.is_alive(now)) else { return false };
+        let ttl = life(held);
+        if ttl.is_zero() {
+            let gone = self.release(shard.remove(slot, Cause::Removed));
+            drop(shard);
+            self.reporter.dismiss(gone.into_iter().collect());
+            return true;
         }
         shard.set_expiry(slot, ttl.finite().map_or(Time::NEVER, |ttl| now.after(ttl)));
         shard.touch(slot);

@@ -6,6 +6,8 @@
 //! engine ── shards, and the budget they share: both limits are exact at every moment
 //!    │
 //! shard ─── one lock: index → slab → policy, wheel, tags
+//!
+//! MemoryStore · MemoryTransport · MemoryCounters · MemoryLease ── every feature works, and is tested, in one process
 //! ```
 //!
 //! Everything is synchronous; a user of this crate compiles no async runtime. Expired entries are freed by time: a
@@ -20,6 +22,7 @@ mod memory;
 mod put;
 mod shard;
 mod stats;
+mod store;
 mod sweep;
 mod tagged;
 mod transport;
@@ -31,4 +34,5 @@ pub use listen::Cause;
 pub use memory::{Found, Memory};
 pub use put::{Inserted, Put};
 pub use stats::Stats;
+pub use store::MemoryStore;
 pub use transport::MemoryTransport;

@@ -264,10 +264,25 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let ttl = ttl.into();
-        if !ttl.is_forever() {
+        self.touch_with(key, |_| ttl)
+    }
+
+    /// Like [`touch`](Self::touch), with a life that `life` chooses from what is there. It runs under the shard's lock:
+    /// be brief, and do not use this cache in it.
+    pub fn touch_with<Q>(&self, key: &Q, life: impl FnOnce(Found<'_, K, V>) -> Ttl) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let mut ends = false;
+        let touched = self.engine().touch(key, |held| {
+            let ttl = life(Found::new(held));
+            ends = !ttl.is_forever();
+            ttl
+        });
+        if ends {
             self.start_sweeper();
         }
-        self.engine().touch(key, ttl)
+        touched
     }
 
     /// Removes an entry and returns its value.

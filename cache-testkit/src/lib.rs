@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What Strata is tested and measured with: recorded and generated accesses, the same questions for every backend,
+//! and time by hand.
+//!
+//! ```text
+//! trace    accesses that really happened, from a file      what a policy is judged by
+//! load     accesses made up from a seed                    what a limit is pushed with
+//! clock    time by hand                                    what a lifetime is tested with
+//! suite    one promise of a seam, one function             what every backend must keep
+//! ```
+//!
+//! Only tests and the measuring tools depend on this crate; no part of a running cache does.
+
+pub mod clock;
+pub mod load;
+pub mod suite;
+pub mod trace;

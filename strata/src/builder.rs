@@ -16,6 +16,17 @@ use crate::stats::LoadCounts;
 /// The limit of a memory tier that was not set up: enough to be useful, too little to hurt.
 const DEFAULT_MAX_ENTRIES: u64 = 10_000;
 
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Begins a cache of this name, which all its keys begin with.
+    pub fn builder(name: impl Into<String>) -> Builder<K, V> {
+        Builder { name: name.into(), version: None, memory: None, options: Options::new() }
+    }
+}
+
 /// A cache in the making.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
@@ -31,10 +42,6 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    pub(crate) fn new(name: String) -> Self {
-        Self { name, version: None, memory: None, options: Options::new() }
-    }
-
     /// The version of what is stored: raising it makes all older entries, in every tier, unreachable. Default: none.
     pub fn version(mut self, version: u32) -> Self {
         self.version = Some(version);

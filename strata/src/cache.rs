@@ -11,7 +11,6 @@ use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
 use cache_memory::{Inserted, Memory};
 use tokio::sync::watch;
 
-use crate::builder::Builder;
 use crate::fence::{Fence, Ticket};
 use crate::flight::Flights;
 use crate::hit::{Hit, Source};
@@ -61,11 +60,6 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Begins a cache of this name, which all its keys begin with.
-    pub fn builder(name: impl Into<String>) -> Builder<K, V> {
-        Builder::new(name.into())
-    }
-
     /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value.
     pub fn get_local<Q>(&self, key: &Q) -> Option<Hit<V>>
     where

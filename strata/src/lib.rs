@@ -58,6 +58,7 @@ pub use cache_core::{
 pub use cache_memory::{Cause, Inserted, Memory, Policy};
 pub use hit::{Hit, Source};
 pub use load::GetOrLoad;
+pub use load_many::GetOrLoadMany;
 pub use loaded::{LoadError, Loaded};
 pub use options::Options;
 pub use preset::{PresetError, Presets};

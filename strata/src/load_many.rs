@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cache_core::CacheKey;
@@ -46,28 +47,52 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn get_or_load_many<F, Fut, I, L, E>(
-        &self,
-        keys: &[K],
-        loader: F,
-    ) -> Result<Vec<Option<Hit<V>>>, LoadError<E>>
-    where
-        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<I, E>> + Send + 'static,
-        I: IntoIterator<Item = (K, L)> + Send + 'static,
-        L: Into<Loaded<V>>,
-        E: fmt::Display + Send + Sync + 'static,
-    {
-        self.get_or_load_many_with(keys, Options::new(), loader).await
+    pub fn get_or_load_many<'a, F>(&'a self, keys: &'a [K], loader: F) -> GetOrLoadMany<'a, K, V, F> {
+        GetOrLoadMany { cache: self, keys, loader, options: Options::new() }
     }
+}
 
-    /// Like [`get_or_load_many`](Self::get_or_load_many), with options for this call over the cache's.
-    pub async fn get_or_load_many_with<F, Fut, I, L, E>(
-        &self,
-        keys: &[K],
-        options: Options,
-        loader: F,
-    ) -> Result<Vec<Option<Hit<V>>>, LoadError<E>>
+/// The question of [`Cache::get_or_load_many`], asked when it is awaited.
+#[must_use = "nothing is asked until it is awaited"]
+pub struct GetOrLoadMany<'a, K, V, F> {
+    cache: &'a Cache<K, V>,
+    keys: &'a [K],
+    loader: F,
+    options: Options,
+}
+
+impl<K, V, F> GetOrLoadMany<'_, K, V, F> {
+    /// Sets options for this call, over those set before and those of the cache.
+    pub fn with(mut self, options: Options) -> Self {
+        self.options = options.over(&self.options);
+        self
+    }
+}
+
+impl<'a, K, V, F, Fut, I, L, E> IntoFuture for GetOrLoadMany<'a, K, V, F>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+    F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<I, E>> + Send + 'static,
+    I: IntoIterator<Item = (K, L)> + Send + 'static,
+    L: Into<Loaded<V>> + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    type Output = Result<Vec<Option<Hit<V>>>, LoadError<E>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.ask())
+    }
+}
+
+impl<K, V, F> GetOrLoadMany<'_, K, V, F>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    async fn ask<Fut, I, L, E>(self) -> Result<Vec<Option<Hit<V>>>, LoadError<E>>
     where
         F: FnOnce(Vec<K>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<I, E>> + Send + 'static,
@@ -75,13 +100,15 @@ where
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let options = options.over(&self.shared.options);
-        let Boarded { mut answers, leaders, waiting } = self.shared.board_many(keys, &options);
+        let Self { cache, keys, loader, options } = self;
+        let shared = &cache.shared;
+        let options = options.over(&shared.options);
+        let Boarded { mut answers, leaders, waiting } = shared.board_many(keys, &options);
         if !leaders.is_empty() {
             let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
             let wanted = leaders.iter().map(|leader| leader.key().clone()).collect();
             let load = async move { loader(wanted).await };
-            self.shared.spawn_load(&runtime, load, move |shared, brought| {
+            shared.spawn_load(&runtime, load, move |shared, brought| {
                 shared.land_all(leaders, brought, &options);
             });
         }
@@ -92,6 +119,15 @@ where
             }
         }
         Ok(answers)
+    }
+}
+
+impl<K, V, F> fmt::Debug for GetOrLoadMany<'_, K, V, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetOrLoadMany")
+            .field("cache", self.cache)
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
     }
 }
 

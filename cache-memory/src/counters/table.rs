@@ -48,7 +48,9 @@ impl Table {
     pub(super) fn forget_idle(&mut self, now: Time) {
         for denied in [false, false, true, true] {
             let first = self.order.range(first_of(denied)..).next();
-            if let Some((place, _)) = first.filter(|(place, _)| place.denied == denied && place.idle_at <= now) {
+            if let Some((place, _)) =
+                first.filter(|(place, _)| place.denied == denied && place.idle_at <= now)
+            {
                 self.forget_at(*place);
             }
         }
@@ -80,16 +82,19 @@ impl Table {
         if lacking == 0 {
             return true;
         }
-        let idle_though_denied = self.order.range(first_of(true)..).take_while(|(place, _)| place.idle_at <= now);
+        let idle_though_denied =
+            self.order.range(first_of(true)..).take_while(|(place, _)| place.idle_at <= now);
         let not_denied = self.order.range(..first_of(true));
         let in_this_call = |key: &Key| demands.iter().any(|demand| demand.key == key);
         let candidates = idle_though_denied.chain(not_denied).filter(|(_, key)| !in_this_call(key));
         let given_up: Vec<Place> = candidates.map(|(place, _)| *place).take(lacking).collect();
-        let enough = given_up.len() == lacking;
-        if enough {
-            given_up.into_iter().for_each(|place| self.forget_at(place));
+        if given_up.len() < lacking {
+            return false;
         }
-        enough
+        for place in given_up {
+            self.forget_at(place);
+        }
+        true
     }
 
     /// Charges what was judged to fit.

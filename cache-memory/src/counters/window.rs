@@ -78,7 +78,9 @@ impl Window {
 
     /// Lets the buckets leave whose time it is.
     fn slide(&mut self, now: Time) {
-        while let Some(oldest) = self.buckets.front().filter(|oldest| leaves(self.quota, oldest.number) <= now) {
+        while let Some(oldest) =
+            self.buckets.front().filter(|oldest| leaves(self.quota, oldest.number) <= now)
+        {
             self.charged -= oldest.charged;
             self.buckets.pop_front();
         }
@@ -86,12 +88,13 @@ impl Window {
 
     /// How long until the bucket leaves with which this much will have left.
     fn wait(&self, mut lacking: u64, now: Time) -> Duration {
-        let last_needed = self.buckets.iter().find(|bucket| {
-            let is_enough = lacking <= bucket.charged;
-            lacking = lacking.saturating_sub(bucket.charged);
-            is_enough
-        });
-        last_needed.map_or(Duration::ZERO, |bucket| leaves(self.quota, bucket.number).since(now))
+        for bucket in &self.buckets {
+            if lacking <= bucket.charged {
+                return leaves(self.quota, bucket.number).since(now);
+            }
+            lacking -= bucket.charged;
+        }
+        Duration::ZERO
     }
 }
 

@@ -105,10 +105,8 @@ async fn a_failed_or_lost_load_of_many_is_an_error_and_frees_its_keys() {
     let fail = |_: Vec<u32>| async { Err::<Vec<(u32, u32)>, _>(Down(3)) };
     let error = cache.get_or_load_many(&[1, 2], fail).await.expect_err("down");
     assert_eq!(*error.into_failure().expect("its own"), Down(3));
-    let crash = |_: Vec<u32>| async {
-        if true {
-            panic!("a loader of the user");
-        }
+    let crash = |missing: Vec<u32>| async move {
+        assert!(missing.is_empty(), "a loader of the user");
         Ok::<_, Down>([(1, 1)])
     };
     assert!(matches!(cache.get_or_load_many(&[1, 2], crash).await, Err(LoadError::Panicked)));

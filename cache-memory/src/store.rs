@@ -1,0 +1,137 @@
+//! The in-process twin of a shared store: entries of bytes in a [`Memory`], behind the asynchronous seam.
+//!
+//! The memory ends an entry when it may no longer be kept, even as stale. What is left until then is its stale life
+//! first and its fresh one before that, so one moment and one duration tell both:
+//!
+//! ```text
+//! put ────── fresh ──────┬────── stale_for ──────┤ expires
+//!             now ├─ ttl ┤
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_core::{Clock, Entry, Key, Meta, Removed, Result, Store, StoreInfo, Tag, Ttl};
+
+use crate::{Memory, Put};
+
+/// A longer stale life would reach past the end of a clock's time, and its beginning could not be told any more.
+const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// A store of entries in the memory of this process.
+///
+/// An entry that alone exceeds the limit is not kept, and neither is what its key held before. Stale lives of more
+/// than 100 years are cut to that, and lives of more than 400 years do not end.
+///
+/// ```
+/// use cache_core::{Entry, Key, StoreExt, Ttl};
+/// use cache_memory::MemoryStore;
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let store = MemoryStore::new(64 << 20);
+/// let key = Key::new("user:42")?;
+/// store.put(key.clone(), Entry::new("Ada").with_ttl(Ttl::from_secs(60))).await?;
+/// let entry = store.get(&key).await?.expect("it was just stored");
+/// assert_eq!(entry.value, "Ada");
+/// assert!(entry.meta.ttl <= Ttl::from_secs(60));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    memory: Memory<Key, Entry>,
+}
+
+impl MemoryStore {
+    /// An empty store of at most this many bytes, keys and what is known about the entries included.
+    pub fn new(max_bytes: u64) -> Self {
+        Self::over(Memory::new().with_weigher(bytes).with_max_bytes(max_bytes))
+    }
+
+    /// Stores in this memory, with its limits, its policy and its clock.
+    pub fn over(memory: Memory<Key, Entry>) -> Self {
+        Self { memory }
+    }
+
+    /// An empty store of the same kind that lives by this clock. Default: the system's monotonic clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self::over(self.memory.with_clock(clock))
+    }
+
+    /// What the entries are kept in.
+    pub fn memory(&self) -> &Memory<Key, Entry> {
+        &self.memory
+    }
+
+    fn read(&self, key: &Key) -> Option<Entry> {
+        let (mut entry, expires) = self.memory.get_with(key, |found| (found.value.clone(), found.expires))?;
+        if let Some(left) = Ttl::between(self.memory.clock().now(), expires).finite() {
+            entry.meta.ttl = left.saturating_sub(entry.meta.stale_for).into();
+            entry.meta.stale_for = entry.meta.stale_for.min(left);
+        } else {
+            entry.meta.ttl = Ttl::FOREVER;
+        }
+        (!entry.meta.keep_for().is_zero()).then_some(entry)
+    }
+
+    fn write(&self, key: Key, mut entry: Entry) {
+        entry.meta.stale_for = entry.meta.stale_for.min(LONGEST_STALE);
+        let meta = &entry.meta;
+        let put = Put::new().with_ttl(meta.keep_for()).with_tags(meta.tags.clone());
+        let put = put.with_priority(meta.priority).with_cost(meta.cost);
+        self.memory.insert_with(key, entry, put);
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn info(&self) -> StoreInfo {
+        StoreInfo::new("memory")
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        Ok(keys.iter().map(|key| self.read(key)).collect())
+    }
+
+    async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
+        for (key, entry) in entries {
+            self.write(key, entry);
+        }
+        Ok(())
+    }
+
+    async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
+        Ok(keys.iter().filter_map(|key| self.memory.remove(key)).count() as u64)
+    }
+
+    async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
+        let life = |stale_for| Meta { ttl, stale_for, ..Meta::default() }.keep_for();
+        let touched = self.memory.touch_with(key, |found| match ttl {
+            Ttl::ZERO => Ttl::ZERO,
+            _ => life(found.value.meta.stale_for),
+        });
+        Ok(touched)
+    }
+
+    async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
+        Ok(Removed::Exactly(self.memory.remove_tag(tag.as_str())))
+    }
+
+    async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
+        Ok(Removed::Exactly(self.memory.remove_prefix(prefix)))
+    }
+
+    async fn clear(&self) -> Result<Removed> {
+        Ok(Removed::Exactly(self.memory.clear()))
+    }
+}
+
+/// What an entry takes. What entries share, such as the text of their tags, is counted for each.
+fn bytes(key: &Key, Entry { value, meta }: &Entry) -> u64 {
+    let tags: usize = meta.tags.iter().map(|tag| size_of::<Tag>() + tag.as_str().len()).sum();
+    let labels: usize =
+        meta.labels.iter().map(|(name, text)| size_of::<[String; 2]>() + name.len() + text.len()).sum();
+    (size_of::<(Key, Entry)>() + key.as_str().len() + value.len() + tags + labels) as u64
+}

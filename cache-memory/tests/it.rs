@@ -1,0 +1,17 @@
+//! The memory tier, and the in-process twins: asked what every backend of their seam is asked, and pushed where only
+//! they can be.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "it/counters.rs"]
+mod counters;
+#[path = "it/lease.rs"]
+mod lease;
+#[path = "it/memory.rs"]
+mod memory;
+#[path = "it/model.rs"]
+mod model;
+#[path = "it/store.rs"]
+mod store;
+#[path = "it/transport.rs"]
+mod transport;

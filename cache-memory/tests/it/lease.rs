@@ -1,0 +1,90 @@
+//! Leases: the suite by hand-driven time, the exact end, the bound, and threads that race for one key.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use cache_core::{ErrorKind, Grant, Key, Lease, Result};
+use cache_memory::MemoryLease;
+use cache_testkit::clock::ManualClock;
+use cache_testkit::suite;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn by_hand() -> (MemoryLease, ManualClock) {
+    let clock = ManualClock::new();
+    (MemoryLease::new().with_clock(Arc::new(clock.clone())), clock)
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a legal key")
+}
+
+// conformance: Lease for MemoryLease
+#[tokio::test]
+async fn memory_lease_keeps_every_promise() {
+    let (memory_lease, clock) = by_hand();
+    suite::lease::all(&memory_lease, &clock).await;
+}
+
+#[tokio::test]
+async fn a_lease_ends_exactly_when_it_says() -> Result<()> {
+    let (lease, clock) = by_hand();
+    // The last one is not among those that the first call after their end forgets.
+    let keys = ["a", "b", "c", "k"].map(key);
+    for key in &keys {
+        assert!(lease.acquire(key, MINUTE).await?.is_some());
+    }
+    clock.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
+    assert_eq!(lease.acquire(&keys[3], MINUTE).await?, None);
+    clock.advance(Duration::from_nanos(1));
+    assert!(lease.acquire(&keys[3], MINUTE).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_the_bound_a_further_lease_is_refused_until_one_ends() -> Result<()> {
+    let (lease, clock) = by_hand();
+    let lease = lease.with_max_leases(NonZeroUsize::MIN);
+    assert!(lease.acquire(&key("a"), MINUTE).await?.is_some());
+    assert_eq!(lease.acquire(&key("a"), MINUTE).await?, None, "held is held, bound or not");
+    let error = lease.acquire(&key("b"), MINUTE).await.expect_err("there is room for one");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    clock.advance(MINUTE);
+    assert!(lease.acquire(&key("b"), MINUTE).await?.is_some());
+    Ok(())
+}
+
+#[test]
+fn of_racing_threads_one_holds_and_the_fences_follow() {
+    const THREADS: usize = 8;
+    let (lease, _) = by_hand();
+    let start = Barrier::new(THREADS);
+    let race = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        start.wait();
+        runtime.block_on(async {
+            let mut won = Vec::new();
+            while won.len() < 200 {
+                match lease.acquire(&key("race"), MINUTE).await.expect("in reach") {
+                    Some(grant) => won.push(released(&lease, grant).await),
+                    None => thread::yield_now(),
+                }
+            }
+            won
+        })
+    };
+    let mut fences: Vec<u64> = thread::scope(|scope| {
+        let racers: Vec<_> = (0..THREADS).map(|_| scope.spawn(race)).collect();
+        racers.into_iter().flat_map(|racer| racer.join().expect("no panic")).collect()
+    });
+    fences.sort_unstable();
+    assert!(fences.iter().copied().eq(1..=THREADS as u64 * 200), "each number once, none left out");
+}
+
+async fn released(lease: &MemoryLease, grant: Grant) -> u64 {
+    let fence = grant.fence();
+    assert!(lease.release(grant).await.expect("in reach"), "someone else ended it");
+    fence
+}
