@@ -18,7 +18,7 @@ pub(crate) struct Capacities {
 
 /// The capacity of one cache.
 #[derive(Debug, clap::Args)]
-#[group(multiple = false, conflicts_with = "server")]
+#[group(multiple = false)]
 pub(crate) struct Capacity {
     /// The most entries that the cache holds
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
@@ -40,8 +40,12 @@ impl Capacity {
     /// The number of entries where `unique` keys occur.
     pub(crate) fn of(&self, unique: u64) -> Outcome<u64> {
         let missing = "how many entries may the cache hold? Give --capacity or --fraction";
-        let share = || self.fraction.map(|fraction| share(fraction, unique));
-        Ok(self.capacity.or_else(share).ok_or(missing)?)
+        Ok(self.given(unique).ok_or(missing)?)
+    }
+
+    /// The same, if it was said.
+    pub(crate) fn given(&self, unique: u64) -> Option<u64> {
+        self.capacity.or_else(|| self.fraction.map(|fraction| share(fraction, unique)))
     }
 }
 

@@ -30,7 +30,7 @@ impl FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected http://host:port, for example http://127.0.0.1:8080".to_owned();
+        let wrong = || "expected http://host:port, for example http://127.0.0.1:7400".to_owned();
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(wrong());
@@ -55,6 +55,12 @@ pub(super) struct Region {
     pub(super) token: Option<String>,
 }
 
+impl Region {
+    fn path(&self) -> String {
+        format!("{}/v1/regions/{}", self.url.prefix, self.name)
+    }
+}
+
 /// One connection to a [`Region`].
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -66,6 +72,29 @@ impl Connection {
     /// A connection that is made when it is first used.
     pub(super) const fn new(region: Region) -> Self {
         Self { region, sender: None }
+    }
+
+    /// Looks whether the region is there.
+    pub(super) async fn find_region(&mut self) -> Result<(), Failure> {
+        self.region_request(Method::GET, Bytes::new()).await
+    }
+
+    /// Makes the region, with what the JSON object says of it.
+    pub(super) async fn make_region(&mut self, settings: &serde_json::Value) -> Result<(), Failure> {
+        self.region_request(Method::PUT, settings.to_string().into()).await
+    }
+
+    /// Removes the region with all that is in it.
+    pub(super) async fn remove_region(&mut self) -> Result<(), Failure> {
+        self.region_request(Method::DELETE, Bytes::new()).await
+    }
+
+    async fn region_request(&mut self, method: Method, body: Bytes) -> Result<(), Failure> {
+        let (path, name) = (self.region.path(), method.to_string());
+        match self.exchange(method, &path, body).await? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, body) => Err(refused(&name, status, &body)),
+        }
     }
 
     /// The value of a key; `None` if the server has none.
@@ -95,8 +124,7 @@ impl Connection {
     }
 
     fn entry(&self, key: u64) -> String {
-        let Region { url, name, .. } = &self.region;
-        format!("{}/v1/caches/{name}/entries/{key}", url.prefix)
+        format!("{}/entries/{key}", self.region.path())
     }
 
     async fn exchange(
@@ -141,7 +169,9 @@ impl Connection {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/octet-stream");
+            let about_region = path == self.region.path();
+            let kind = if about_region { "application/json" } else { "application/octet-stream" };
+            request = request.header(CONTENT_TYPE, kind);
         }
         request.body(Full::new(body)).map_err(|error| Failure { kind: "request", detail: error.to_string() })
     }
@@ -216,10 +246,10 @@ mod tests {
             let url: Url = text.parse().unwrap();
             assert_eq!((url.address.as_str(), url.prefix.as_str()), (address, prefix));
         }
-        check("http://127.0.0.1:8080", "127.0.0.1:8080", "");
+        check("http://127.0.0.1:7400", "127.0.0.1:7400", "");
         check("http://cache/", "cache:80", "");
         check("http://[::1]:9/base/", "[::1]:9", "/base");
-        for wrong in ["127.0.0.1:8080", "https://cache", "http://", "cache", ""] {
+        for wrong in ["127.0.0.1:7400", "https://cache", "http://", "cache", ""] {
             assert!(wrong.parse::<Url>().unwrap_err().starts_with("expected http://"), "{wrong}");
         }
     }

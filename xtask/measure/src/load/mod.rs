@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     capacity: Capacity,
     /// The eviction policy [default: lru]
-    #[arg(long, value_name = "P", conflicts_with = "server")]
+    #[arg(long, value_name = "P")]
     policy: Option<Policy>,
     /// Threads [default: 2], or connections to a server [default: 16]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
@@ -48,9 +48,9 @@ pub(crate) struct Args {
     /// The server's token, sent as a bearer token
     #[arg(long, requires = "server")]
     token: Option<String>,
-    /// The region of the server that takes the load
-    #[arg(long, value_name = "NAME", default_value = "load")]
-    region: String,
+    /// A region of the server that takes the load as it is [default: one made for the run, and removed after it]
+    #[arg(long, value_name = "NAME", requires = "server", conflicts_with_all = ["capacity", "fraction", "policy"])]
+    region: Option<String>,
     /// The server's process on this machine, to tell its peak memory
     #[arg(long, value_name = "PID", requires = "server")]
     server_pid: Option<u32>,
@@ -68,7 +68,7 @@ struct Target {
     /// Loads the library's memory tier alone
     #[arg(long)]
     memory: bool,
-    /// Loads a running server, for example <http://127.0.0.1:8080>
+    /// Loads a running server, for example <http://127.0.0.1:7400>
     #[arg(long, value_name = "URL")]
     server: Option<http::Url>,
 }

@@ -19,17 +19,45 @@ use super::{Args, Run, joined, memory_use};
 use crate::Outcome;
 use crate::source::{Access, Source};
 
-/// Puts the source to a region of the server, whatever is in it already.
+/// Puts the source to a region of the server: one made for the purpose, or the named one, whatever is in it already.
 pub(super) fn run(args: &Args, url: &Url, source: &Source) -> Outcome<Report> {
-    let region = Region { url: url.clone(), name: args.region.clone(), token: args.token.clone() };
-    let connections = args.concurrency.map_or(16, Into::into);
+    let name = args.region.clone().unwrap_or_else(|| OWN_REGION.to_owned());
+    let region = Region { url: url.clone(), name, token: args.token.clone() };
     let runtime = runtime()?;
-    // A wrong address or token is told once, here, and not by every request.
-    runtime.block_on(Connection::new(region.clone()).get(0)).map_err(|failure| failure.detail)?;
+    let mut visitor = Connection::new(region.clone());
+    // A wrong address, token or region is told once, here, and not by every request.
+    let ready = async {
+        match args.region {
+            Some(_) => visitor.find_region().await,
+            None => visitor.make_region(&settings(args, source)).await,
+        }
+    };
+    runtime.block_on(ready).map_err(|failure| failure.detail)?;
+    let report = put_to(args, &region, source);
+    if args.region.is_none() {
+        // The server may be gone by now, which the report tells better.
+        let _ = runtime.block_on(visitor.remove_region());
+    }
+    report
+}
 
+/// The settings of a region made for the purpose: what is not given is up to the server.
+fn settings(args: &Args, source: &Source) -> serde_json::Value {
+    let mut settings = serde_json::Map::new();
+    if let Some(capacity) = args.capacity.given(source.unique()) {
+        settings.insert("max_entries".into(), capacity.into());
+    }
+    if let Some(policy) = args.policy {
+        settings.insert("policy".into(), policy.as_str().into());
+    }
+    settings.into()
+}
+
+fn put_to(args: &Args, region: &Region, source: &Source) -> Outcome<Report> {
+    let connections = args.concurrency.map_or(16, Into::into);
     let threads = thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2)).min(connections);
     let share = |thread: usize| (connections - thread).div_ceil(threads);
-    let crowd = Crowd { run: Run::start(args, source), feed: Mutex::new(source.accesses()), region: &region };
+    let crowd = Crowd { run: Run::start(args, source), feed: Mutex::new(source.accesses()), region };
     let start = crowd.run.clock.now();
     let tallies: Vec<Outcome<Tally>> = thread::scope(|scope| {
         let drive = |connections| crowd.drive(connections).map_err(|error| error.to_string());
@@ -43,8 +71,8 @@ pub(super) fn run(args: &Args, url: &Url, source: &Source) -> Outcome<Report> {
     for thread in tallies {
         tally.add(thread?)?;
     }
-    let memory = runtime.block_on(memory(args, &region));
-    let target = format!("server {url}, region {}", region.name);
+    let memory = runtime()?.block_on(memory(args, region));
+    let target = format!("server {}, region {}", region.url, region.name);
     let setup = Setup { target, concurrency: connections, recorded: Recorded::Every };
     Ok(Report::new(setup, source, tally, took, memory))
 }
@@ -152,6 +180,8 @@ fn runtime() -> Outcome<Runtime> {
     Ok(runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
+/// The region that is made for a run and removed after it.
+const OWN_REGION: &str = "load";
 /// A connection that failed so often in a row stops asking.
 const PATIENCE: u32 = 100;
 

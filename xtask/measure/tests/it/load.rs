@@ -65,7 +65,7 @@ fn wrong_arguments_are_named_with_what_would_be_right() {
     check(&["--workload", "zipf", "--keys", "0", "--capacity", "9"], &["'0'", "--keys"]);
     check(&["--workload", "zipf", "--server", "localhost:80"], &["http://host:port"]);
     check(
-        &["--workload", "zipf", "--server", "http://x", "--capacity", "9"],
+        &["--workload", "zipf", "--server", "http://x", "--region", "r", "--capacity", "9"],
         &["cannot be used with", "--capacity"],
     );
     check(&["--workload", "zipf", "--server", "http://127.0.0.1:1"], &["cannot connect to 127.0.0.1:1"]);

@@ -14,6 +14,8 @@ use crate::tool::run;
 #[derive(Default)]
 struct Server {
     entries: Mutex<HashMap<String, Vec<u8>>>,
+    /// What was done with the region `load`.
+    regions: Mutex<Vec<(String, String)>>,
     /// Answers 500 to paths with this ending.
     broken: Option<&'static str>,
     token: Option<&'static str>,
@@ -67,6 +69,10 @@ impl Server {
         let mut entries = self.entries.lock().unwrap();
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/metrics") => ("200 OK", b"process_resident_memory_bytes 3145728\n".to_vec()),
+            ("PUT" | "DELETE", "/v1/regions/load") => {
+                self.regions.lock().unwrap().push((request.method, String::from_utf8(request.body).unwrap()));
+                ("200 OK", vec![])
+            }
             ("GET", path) => {
                 entries.get(path).map_or(("404 Not Found", vec![]), |value| ("200 OK", value.clone()))
             }
@@ -103,7 +109,9 @@ fn load(url: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn what_is_missing_is_put_and_then_hit() {
     let (url, server) = Server { token: Some("s3cret"), ..Server::default() }.start();
+    let region = ["--fraction", "0.5", "--policy", "sieve"];
     let workload = ["--keys", "40", "--requests", "200", "--value-bytes", "30", "--token", "s3cret"];
+    let workload = [region.as_slice(), &workload].concat();
     let (code, out, error) = load(&url, &[&["--concurrency", "1", "--json"], workload.as_slice()].concat());
     assert_eq!(code, Some(0), "{error}");
     let report: Value = serde_json::from_str(&out).unwrap();
@@ -113,7 +121,9 @@ fn what_is_missing_is_put_and_then_hit() {
     assert_eq!(report["memory"]["after_bytes"], 3_145_728);
     let entries = server.entries.lock().unwrap();
     assert_eq!(entries.len(), 40);
-    assert_eq!(entries["/v1/caches/load/entries/7"].len(), 30);
+    assert_eq!(entries["/v1/regions/load/entries/7"].len(), 30);
+    let made = ("PUT".to_owned(), r#"{"max_entries":20,"policy":"sieve"}"#.to_owned());
+    assert_eq!(*server.regions.lock().unwrap(), [made, ("DELETE".to_owned(), String::new())]);
 }
 
 #[test]
@@ -121,7 +131,7 @@ fn a_wrong_token_is_told_once() {
     let (url, _server) = Server { token: Some("s3cret"), ..Server::default() }.start();
     let (code, out, error) = load(&url, &["--token", "guess"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(error, "error: GET answered 401 Unauthorized: who is it?\n");
+    assert_eq!(error, "error: PUT answered 401 Unauthorized: who is it?\n");
 }
 
 #[test]
@@ -137,7 +147,7 @@ fn errors_are_counted_by_kind_and_shown() {
 #[test]
 fn a_value_of_another_key_is_an_error() {
     let (url, server) = Server::default().start();
-    server.entries.lock().unwrap().insert("/v1/caches/load/entries/1".into(), vec![9; 8]);
+    server.entries.lock().unwrap().insert("/v1/regions/load/entries/1".into(), vec![9; 8]);
     let (code, out, _) = load(&url, &["--keys", "3", "--requests", "3"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("1 wrong value"), "{out}");
@@ -149,4 +159,17 @@ fn a_server_that_dies_ends_the_run() {
     let (code, out, _) = load(&url, &["--concurrency", "2"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("(ended early)") && out.contains(" connect"), "{out}");
+}
+
+#[test]
+fn a_named_region_is_used_as_it_is() {
+    let (url, server) = Server::default().start();
+    server.entries.lock().unwrap().insert("/v1/regions/mine".into(), b"{}".to_vec());
+    let (code, out, error) = load(&url, &["--region", "mine", "--keys", "3", "--requests", "3"]);
+    assert_eq!(code, Some(0), "{out}{error}");
+    assert!(server.regions.lock().unwrap().is_empty());
+    assert!(server.entries.lock().unwrap().contains_key("/v1/regions/mine/entries/2"));
+    let (code, _, error) = load(&url, &["--region", "other"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("GET answered 404"), "{error}");
 }
