@@ -334,10 +334,9 @@ tuple_keys!(A B C D E);
 tuple_keys!(A B C D E F);
 
 impl CacheKey for Key {
-    /// A key that is already rendered is written as it is, so that prefixes of it stay prefixes.
+    /// A key that is already rendered is one part.
     fn write(&self, out: &mut KeyWriter) {
-        out.text.push(':');
-        out.text.push_str(&self.0);
+        out.push(self);
     }
 }
 

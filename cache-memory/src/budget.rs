@@ -22,7 +22,8 @@ impl Room {
 
     pub(crate) fn add(&mut self, other: Self) {
         self.entries += other.entries;
-        self.bytes += other.bytes;
+        // Sums overflow only where bytes are not limited, and there nobody looks at them.
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
     fn beyond(self, other: Self) -> Self {

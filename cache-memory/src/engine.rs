@@ -1,10 +1,11 @@
 //! The shards together: which one a key belongs to, how an insert finds room, and walks over all of them.
 //!
-//! A shard's lock is held for one bounded step at a time and never together with another's. Whatever leaves is
-//! reported and dropped after unlocking.
+//! A shard's lock is held for one short step at a time and never together with another's. Whatever leaves is reported
+//! and dropped after unlocking.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cache_core::{Clock, Time, Ttl};
 use cache_policy::{Facts, Policy, Slot};
@@ -12,7 +13,7 @@ use equivalent::Equivalent;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::{Budget, Room};
-use crate::listen::{Cause, Departed, Reporter};
+use crate::listen::{Cause, Departed, Departures, Reporter};
 use crate::put::{Inserted, Put};
 use crate::shard::{Candidate, Resident, Shard};
 use crate::stats::Stats;
@@ -23,6 +24,9 @@ const SLICE: usize = 256;
 pub(crate) struct Engine<K, V, S> {
     shards: Box<[Lock<K, V>]>,
     budget: Budget,
+    policy: Policy,
+    /// Where to look next for a victim outside of one's own shard: each time elsewhere, so that none is emptied.
+    next_donor: AtomicUsize,
     pub(crate) hasher: S,
     pub(crate) clock: Arc<dyn Clock>,
     reporter: Reporter<K, V>,
@@ -69,7 +73,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         debug_assert!(shards.is_power_of_two());
         let (hasher, clock, reporter) = parts;
         let shards = (0..shards).map(|_| CacheAligned(Mutex::new(Shard::new(policy)))).collect();
-        Self { shards, budget, hasher, clock, reporter }
+        Self { shards, budget, policy, next_donor: AtomicUsize::new(0), hasher, clock, reporter }
     }
 
     /// Runs `read` on a living entry. `used` says whether this counts as a use of it.
@@ -94,6 +98,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         found.and_then(|slot| shard.get(slot)).map(read)
     }
 
+    /// Enters a read into the books that was not made by [`read`](Self::read).
+    pub(crate) fn count_read<Q: Hash + ?Sized>(&self, key: &Q, hit: bool) {
+        let stats = &mut self.shard(self.hasher.hash_one(key)).stats;
+        *(if hit { &mut stats.hits } else { &mut stats.misses }) += 1;
+    }
+
     /// Stores an entry if it fits and, at the moment it would become visible, `permit` says so.
     pub(crate) fn insert(&self, newcomer: Newcomer<K, V>, permit: impl Fn() -> bool) -> Inserted {
         let hash = self.hasher.hash_one(&newcomer.key);
@@ -105,7 +115,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         }
         let now = self.clock.now();
         let mut candidate = newcomer.into_candidate(hash, now);
-        let mut departed = Vec::new();
+        let mut departed = Departures::none();
         let outcome = loop {
             let mut shard = self.shard(hash);
             if !permit() {
@@ -129,7 +139,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         shard: &mut Shard<K, V>,
         candidate: Candidate<K, V>,
         now: Time,
-        departed: &mut Vec<Departed<K, V>>,
+        departed: &mut Departures<K, V>,
     ) -> Result<(), Box<Candidate<K, V>>> {
         let mut freed = Room::default();
         let bytes = candidate.resident.bytes;
@@ -171,11 +181,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         why
     }
 
-    /// Frees room in a shard other than the one that `hash` belongs to.
-    fn evict_elsewhere(&self, hash: u64, now: Time, departed: &mut Vec<Departed<K, V>>) {
+    /// Frees room in another shard than the one that `hash` belongs to.
+    fn evict_elsewhere(&self, hash: u64, now: Time, departed: &mut Departures<K, V>) {
         let own = self.shard_index(hash);
-        for step in 1..self.shards.len() {
-            let other = (own + step) % self.shards.len();
+        let from = self.next_donor.fetch_add(1, Relaxed);
+        let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
+        for other in others.filter(|other| *other != own) {
             let victim = self.shards[other].0.lock().evict(now);
             if victim.is_some() {
                 departed.extend(self.release(victim));
@@ -261,7 +272,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         doomed: &dyn Fn(&Resident<K, V>) -> bool,
     ) -> u64 {
         let now = self.clock.now();
-        let mut departed = Vec::new();
+        let mut departed = Departures::none();
         let mut shard = shard.0.lock();
         for slot in slots {
             let Some(held) = shard.get(slot).filter(|held| doomed(held)) else { continue };
@@ -274,18 +285,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         removed
     }
 
-    /// Removes everything and says how many living entries that were.
+    /// Removes everything and says how many living entries that were. Each shard is locked for two short moments,
+    /// however much it holds.
     pub(crate) fn clear(&self) -> u64 {
-        let mut removed = 0;
+        let mut all_removed = 0;
         for shard in &self.shards {
             let now = self.clock.now();
-            let departed = shard.0.lock().drain(now);
-            let bytes = departed.iter().map(|gone| gone.bytes).sum();
-            self.budget.give(Room { entries: departed.len() as u64, bytes });
-            removed += departed.iter().filter(|gone| gone.cause == Cause::Removed).count() as u64;
+            let drained = shard.0.lock().drain(self.policy);
+            let (mut removed, mut expired, mut room) = (0, 0, Room::default());
+            let count = |gone: &Departed<K, V>| {
+                *(if gone.cause == Cause::Removed { &mut removed } else { &mut expired }) += 1;
+                room.add(Room::of_one(gone.bytes));
+            };
+            let departed = drained.departed(now).inspect(count).collect();
+            shard.0.lock().enter(removed, expired);
+            self.budget.give(room);
             self.reporter.dismiss(departed);
+            all_removed += removed;
         }
-        removed
+        all_removed
     }
 
     /// Frees all entries whose time is over, a bounded slice at a time, and says how many.
@@ -294,7 +312,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         for shard in &self.shards {
             loop {
                 let now = self.clock.now();
-                let mut departed = Vec::new();
+                let mut departed = Departures::none();
                 let mut steps = SLICE;
                 let mut shard = shard.0.lock();
                 while let Some(expired) = self.release(shard.pop_expired(now, &mut steps)) {
@@ -302,7 +320,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 }
                 let idle = steps > 0;
                 drop(shard);
-                freed += departed.len() as u64;
+                freed += departed.iter().count() as u64;
                 self.reporter.dismiss(departed);
                 if idle {
                     break;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Everything is synchronous; a user of this crate compiles no async runtime. Expired entries are freed by time: a
-//! thread of the cache sweeps them, and an insert that needs room takes theirs first.
+//! thread of the cache sweeps them, and an insert that needs room takes that of its own shard's first.
 
 mod budget;
 mod counters;

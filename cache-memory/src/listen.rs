@@ -41,6 +41,40 @@ pub(crate) struct Departed<K, V> {
     pub(crate) cause: Cause,
 }
 
+/// Entries that leave together. Most often it is one, which takes no allocation.
+pub(crate) struct Departures<K, V> {
+    first: Option<Departed<K, V>>,
+    others: Vec<Departed<K, V>>,
+}
+
+impl<K, V> Departures<K, V> {
+    pub(crate) const fn none() -> Self {
+        Self { first: None, others: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, gone: Departed<K, V>) {
+        if self.first.is_none() { self.first = Some(gone) } else { self.others.push(gone) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Departed<K, V>> {
+        self.first.iter().chain(&self.others)
+    }
+}
+
+impl<K, V> Extend<Departed<K, V>> for Departures<K, V> {
+    fn extend<I: IntoIterator<Item = Departed<K, V>>>(&mut self, departed: I) {
+        departed.into_iter().for_each(|gone| self.push(gone));
+    }
+}
+
+impl<K, V> FromIterator<Departed<K, V>> for Departures<K, V> {
+    fn from_iter<I: IntoIterator<Item = Departed<K, V>>>(departed: I) -> Self {
+        let mut departures = Self::none();
+        departures.extend(departed);
+        departures
+    }
+}
+
 /// The user's function, called with each entry that leaves.
 pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, Cause) + Send + Sync>;
 
@@ -51,21 +85,26 @@ pub(crate) struct Reporter<K, V> {
 }
 
 impl<K, V> Reporter<K, V> {
-    /// Reports one entry. A panic is counted and ends there: the next entry is reported all the same.
-    ///
-    /// Must be called without any lock held: it runs the user's code.
+    /// Reports one entry. Must be called without any lock held: it runs the user's code.
     pub(crate) fn report(&self, gone: &Departed<K, V>) {
-        if let Some(listener) = &self.listener
-            && catch_unwind(AssertUnwindSafe(|| listener(&gone.key, &gone.value, gone.cause))).is_err()
-        {
-            self.panics.fetch_add(1, Relaxed);
+        if let Some(listener) = &self.listener {
+            self.survive(|| listener(&gone.key, &gone.value, gone.cause));
         }
     }
 
-    /// Reports and drops entries. Must be called without any lock held.
-    pub(crate) fn dismiss(&self, departed: Vec<Departed<K, V>>) {
-        for gone in departed {
+    /// Reports and drops entries. Must be called without any lock held: both run the user's code.
+    pub(crate) fn dismiss(&self, departed: Departures<K, V>) {
+        for gone in departed.first.into_iter().chain(departed.others) {
             self.report(&gone);
+            self.survive(|| drop(gone));
+        }
+    }
+
+    /// Counts a panic of the user's code, which ends there: whoever comes next is treated all the same, and a sweep is
+    /// not the last one.
+    fn survive(&self, run: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            self.panics.fetch_add(1, Relaxed);
         }
     }
 }

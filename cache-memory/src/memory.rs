@@ -42,6 +42,9 @@ pub struct Memory<K, V, S = RandomState> {
 /// The default interval at which expired entries are freed though nobody needs their room.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Sweeping more often than deadlines are distinguished would only burn a core.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(1);
+
 /// The least share of an entry limit that gets a shard of its own. Below about 128 entries a shard's policy sees too
 /// little of the traffic to judge it.
 const ENTRIES_PER_SHARD: u64 = 128;
@@ -99,7 +102,8 @@ where
         self.rebuild(|setup| Setup { max_bytes: Some(max_bytes), ..setup })
     }
 
-    /// Says how many bytes an entry takes. Default: the size of the key and value types, without what they point to.
+    /// Says how many bytes an entry takes. Default: the size of the key and value types, without what they point to: that
+    /// is right for plain numbers, and far too little for strings, vectors and shared values.
     ///
     /// It is called once per insert, outside of any lock.
     #[must_use]
@@ -122,8 +126,9 @@ where
 
     /// Calls `listener` with every entry that leaves, after it has left, on the thread that made it leave.
     ///
-    /// No lock is held meanwhile, so the listener may use the cache. If it panics, the panic is counted in
-    /// [`Stats::listener_panics`] and goes no further.
+    /// No lock is held meanwhile, so the listener may use the cache; but one that inserts into the same full cache makes
+    /// the next entry leave, is called for it, and so on without an end. If it panics, the panic is counted in
+    /// [`Stats::listener_panics`] and goes no further. What is in the cache when it is dropped is not reported.
     #[must_use]
     pub fn with_listener(self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
         self.rebuild(|setup| Setup { listener: Some(Arc::new(listener)), ..setup })
@@ -145,11 +150,12 @@ where
     }
 
     /// Frees expired entries at this interval, by a thread that starts with the first entry that can expire and ends
-    /// with the cache. Default: one second. `None`: only when their room is needed or
+    /// with the cache. Default: one second; at least one millisecond. `None`: only when their room is needed or
     /// [`remove_expired`](Self::remove_expired) is called.
     #[must_use]
     pub fn with_sweep_every(self, interval: Option<Duration>) -> Self {
-        self.rebuild(|setup| Setup { sweep_every: interval, ..setup })
+        let sweep_every = interval.map(|interval| interval.max(SHORTEST_SWEEP));
+        self.rebuild(|setup| Setup { sweep_every, ..setup })
     }
 
     /// Hashes keys by this hasher. Default: foldhash with a random seed per cache, because keys often come from
@@ -183,7 +189,7 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    /// Reads a value. Costs a hash, one shard's lock and a clone of the value; it allocates nothing.
+    /// Reads a value. Costs a hash, one shard's lock and, under it, a clone of the value; it allocates nothing itself.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         V: Clone,
@@ -248,7 +254,8 @@ where
     /// Stores a value only if `permit` still agrees at the moment when it becomes visible.
     ///
     /// `permit` runs under the shard's lock, so it is ordered with every removal of the key: a load that an
-    /// invalidation has overtaken can be kept from bringing the old value back. It may be called more than once.
+    /// invalidation has overtaken can be kept from bringing the old value back. It may be called more than once, and
+    /// must not use this cache.
     pub fn insert_if(&self, key: K, value: V, put: Put, permit: impl Fn() -> bool) -> Inserted {
         let bytes = self.setup.weigh(&key, &value);
         let ttl = put.ttl.unwrap_or(self.setup.ttl);
@@ -265,6 +272,26 @@ where
     {
         let ttl = ttl.into();
         self.touch_with(key, |_| ttl)
+    }
+
+    /// Reads an entry in place and gives it a new life from now. A life of zero removes it. Counts as a read.
+    pub fn get_and_touch_with<Q, R>(
+        &self,
+        key: &Q,
+        ttl: impl Into<Ttl>,
+        read: impl FnOnce(Found<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let ttl = ttl.into();
+        let mut answer = None;
+        let touched = self.touch_with(key, |found| {
+            answer = Some(read(found));
+            ttl
+        });
+        self.engine().count_read(key, touched);
+        answer
     }
 
     /// Like [`touch`](Self::touch), with a life that `life` chooses from what is there. It runs under the shard's lock:
@@ -342,6 +369,11 @@ where
     /// What happened so far. Locks each shard for a moment.
     pub fn stats(&self) -> Stats {
         self.engine().stats()
+    }
+
+    /// Tells whether a weigher was given, rather than the size of the types taken.
+    pub fn has_weigher(&self) -> bool {
+        self.setup.weigher.is_some()
     }
 
     /// The limit in entries; `None` if there is none.

@@ -57,7 +57,8 @@ impl Put {
     }
 }
 
-/// What became of an insert. In every case no older value of the key is left, except after [`Inserted::Refused`].
+/// What became of an insert. In every case but [`Inserted::Refused`] no older value of the key is left: it would no longer
+/// be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// It is stored.
@@ -66,7 +67,8 @@ pub enum Inserted {
     TooLarge,
     /// Its life is zero and it is not stored.
     Expired,
-    /// The permit was withdrawn while it was on its way; nothing has changed.
+    /// The permit was withdrawn while it was on its way, and it is not stored. What had to make room for it by then, an
+    /// older value of the key among them, is gone.
     Refused,
 }
 

@@ -35,6 +35,10 @@ impl<K, V> Resident<K, V> {
         if self.is_alive(now) { Cause::Removed } else { Cause::Expired }
     }
 
+    fn departed(self, cause: Cause) -> Departed<K, V> {
+        Departed { key: self.key, value: self.value, bytes: self.bytes, cause }
+    }
+
     /// The first tick at which its time is over.
     pub(crate) fn deadline(&self) -> u64 {
         if self.expires == Time::NEVER { u64::MAX } else { self.expires.as_nanos().div_ceil(NANOS_PER_TICK) }
@@ -153,20 +157,18 @@ impl<K, V> Shard<K, V> {
         self.tagged.snapshot(tag)
     }
 
-    /// Takes everything out.
-    pub(crate) fn drain(&mut self, now: Time) -> Vec<Departed<K, V>> {
-        self.index.clear();
-        self.free.clear();
-        self.policy.clear();
-        self.wheel.clear();
-        self.tagged = Tagged::default();
-        let residents = std::mem::take(&mut self.slots).into_iter().flatten();
-        residents
-            .map(|held| {
-                let cause = held.cause_of_removal(now);
-                self.depart(held, cause)
-            })
-            .collect()
+    /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
+    pub(crate) fn drain(&mut self, policy: Policy) -> Drained<K, V> {
+        let kept = Stats { entries: 0, bytes: 0, ..self.stats };
+        let old = std::mem::replace(self, Self::new(policy));
+        self.stats = kept;
+        Drained(old)
+    }
+
+    /// Enters departures into the books that a [`Drained`] has told.
+    pub(crate) fn enter(&mut self, removed: u64, expired: u64) {
+        self.stats.removed += removed;
+        self.stats.expired += expired;
     }
 
     fn unlink(&mut self, slot: Slot, cause: Cause) -> Option<Departed<K, V>> {
@@ -190,7 +192,7 @@ impl<K, V> Shard<K, V> {
         });
         self.stats.inserts += 1;
         self.stats.entries += 1;
-        self.stats.bytes += resident.bytes;
+        self.stats.bytes = self.stats.bytes.wrapping_add(resident.bytes);
         if resident.expires != Time::NEVER {
             self.wheel.schedule(slot, resident.deadline());
         }
@@ -210,13 +212,25 @@ impl<K, V> Shard<K, V> {
     /// Enters a departure into the books.
     fn depart(&mut self, resident: Resident<K, V>, cause: Cause) -> Departed<K, V> {
         self.stats.entries -= 1;
-        self.stats.bytes -= resident.bytes;
+        self.stats.bytes = self.stats.bytes.wrapping_sub(resident.bytes);
         *match cause {
             Cause::Expired => &mut self.stats.expired,
             Cause::Evicted => &mut self.stats.evicted,
             Cause::Replaced => &mut self.stats.replaced,
             Cause::Removed => &mut self.stats.removed,
         } += 1;
-        Departed { key: resident.key, value: resident.value, bytes: resident.bytes, cause }
+        resident.departed(cause)
+    }
+}
+
+/// What a shard held when it was drained.
+pub(crate) struct Drained<K, V>(Shard<K, V>);
+
+impl<K, V> Drained<K, V> {
+    pub(crate) fn departed(self, now: Time) -> impl Iterator<Item = Departed<K, V>> {
+        self.0.slots.into_iter().flatten().map(move |held| {
+            let cause = held.cause_of_removal(now);
+            held.departed(cause)
+        })
     }
 }

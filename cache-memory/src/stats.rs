@@ -24,11 +24,11 @@ pub struct Stats {
     pub removed: u64,
     /// Inserts refused because the entry alone exceeds the limits.
     pub too_large: u64,
-    /// Calls of the removal listener that ended in a panic.
+    /// Calls of the removal listener, and drops of what had left, that ended in a panic.
     pub listener_panics: u64,
     /// Entries held, expired ones that are not yet freed included.
     pub entries: u64,
-    /// Their weight: bytes, as the weigher counts them.
+    /// Their weight: bytes, as the weigher counts them, modulo 2^64.
     pub bytes: u64,
 }
 
@@ -67,6 +67,6 @@ impl AddAssign for Stats {
         self.too_large += too_large;
         self.listener_panics += listener_panics;
         self.entries += entries;
-        self.bytes += bytes;
+        self.bytes = self.bytes.wrapping_add(bytes);
     }
 }

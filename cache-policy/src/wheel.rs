@@ -117,11 +117,6 @@ impl Wheel {
         self.next_bucket().map(|(from, _)| from)
     }
 
-    /// Forgets all slots.
-    pub fn clear(&mut self) {
-        *self = Self { now: self.now, ..Self::new() };
-    }
-
     fn place(&mut self, slot: Slot, deadline: u64) {
         let level = ((self.now ^ deadline) | 1).ilog2() as usize / BITS;
         let digit = digit(deadline, level);

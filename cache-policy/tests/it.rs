@@ -12,7 +12,6 @@ enum Op {
     Update(Slot),
     Remove(Slot),
     Evict,
-    Clear,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -23,7 +22,6 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => slot.clone().prop_map(Op::Update),
         2 => slot.prop_map(Op::Remove),
         5 => Just(Op::Evict),
-        1 => Just(Op::Clear),
     ];
     prop::collection::vec(op, 0..200)
 }
@@ -123,10 +121,6 @@ fn agrees<N: Naive + Default>(policy: Policy, ops: &[Op]) -> Result<(), TestCase
                 naive.remove(slot);
             }
             Op::Evict => prop_assert_eq!(real.evict(), naive.evict()),
-            Op::Clear => {
-                real.clear();
-                naive = N::default();
-            }
             _ => {}
         }
     }

@@ -1,5 +1,6 @@
 //! Setting up a cache: everything is checked here, once.
 
+use std::mem::needs_drop;
 use std::sync::Arc;
 
 use cache_core::{CacheKey, KeyError, Namespace};
@@ -65,13 +66,17 @@ where
     /// Checks everything and makes the cache.
     ///
     /// # Errors
-    /// A name that cannot begin a key.
+    /// A name that cannot begin a key, or a limit in bytes for values whose bytes nobody counts.
     pub fn build(self) -> Result<Cache<K, V>, BuildError> {
         let mut namespace = Namespace::new(&self.name)?;
         if let Some(version) = self.version {
             namespace = namespace.with_version(version);
         }
         let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
+        let counts_bytes = memory.has_weigher() || !(needs_drop::<K>() || needs_drop::<V>());
+        if memory.max_bytes().is_some() && !counts_bytes {
+            return Err(BuildError::NoWeigher);
+        }
         let shared = Shared {
             namespace,
             memory,
@@ -92,4 +97,9 @@ pub enum BuildError {
     /// The name cannot begin a key.
     #[error("the cache's name: {0}")]
     Name(#[from] KeyError),
+    /// Keys or values own memory that the size of their types does not show, so the limit would bound nothing.
+    #[error(
+        "the memory tier has a limit in bytes and no weigher; say what an entry takes with Memory::with_weigher"
+    )]
+    NoWeigher,
 }

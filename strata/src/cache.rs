@@ -11,7 +11,7 @@ use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
 use cache_memory::{Inserted, Memory};
 use tokio::sync::watch;
 
-use crate::fence::{Fence, Ticket};
+use crate::fence::Fence;
 use crate::flight::Flights;
 use crate::hit::{Hit, Source};
 use crate::loaded::Loaded;
@@ -160,22 +160,26 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hit = self.get_local(key);
-        if hit.is_some() {
-            self.shared.memory.touch(key, ttl);
-        }
-        Ok(hit)
+        let (memory, ttl) = (&self.shared.memory, ttl.into());
+        let expires = ttl.finite().map_or(Time::NEVER, |ttl| memory.clock().now().after(ttl));
+        let value = memory.get_and_touch_with(key, ttl, |found| Arc::clone(found.value));
+        Ok(value.map(|value| Hit::new(value, Source::Memory, expires)))
     }
 
     /// Removes a value and says whether it was there. A load in flight will not bring it back, and a load that begins
     /// after this has returned does not join one that began before.
+    ///
+    /// # Cancel safety
+    /// Done or not begun, as every removal here: a call that was polled once has removed what it names.
     pub async fn remove<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         self.shared.fence.seal_key(key);
-        Ok(self.shared.memory.remove(key).is_some())
+        let removed = self.shared.memory.remove(key).is_some();
+        self.shared.fence.seal_key(key);
+        Ok(removed)
     }
 
     /// Removes many values and says how many were there.
@@ -194,40 +198,53 @@ where
     /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored.
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
         self.shared.fence.seal_tag(tag);
-        Ok(self.shared.memory.remove_tag(tag))
+        let removed = self.shared.memory.remove_tag(tag);
+        self.shared.fence.seal_tag(tag);
+        Ok(removed)
     }
 
-    /// Removes all values whose rendered key, after the cache's name, begins with this text, and says how many. No
-    /// load in flight is stored. Costs a walk over the cache.
+    /// Removes all values whose rendered key begins like this one, and says how many. No load in flight is stored. Costs a
+    /// walk over the cache.
+    ///
+    /// A prefix is text: `"BTC"` begins `BTC` and `BTCUSD`. An empty last part ends it where a part ends.
     ///
     /// ```
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     /// # runtime.block_on(async {
     /// use strata::Cache;
+    /// let users: Cache<String, u32> = Cache::builder("users").build()?;
+    /// users.insert("team:7:ada".into(), 1).await?;
+    /// assert_eq!(users.remove_prefix("team:").await?, 1);
+    ///
     /// let candles: Cache<(String, u32), f64> = Cache::builder("ohlcv").build()?;
     /// candles.insert(("BTC".into(), 5), 1.0).await?;
     /// candles.insert(("BTC".into(), 60), 2.0).await?;
-    /// candles.insert(("ETH".into(), 5), 3.0).await?;
-    /// assert_eq!(candles.remove_prefix("BTC:").await?, 2);
+    /// candles.insert(("BTCUSD".into(), 5), 3.0).await?;
+    /// assert_eq!(candles.remove_prefix(&("BTC", "")).await?, 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn remove_prefix(&self, prefix: &str) -> Result<u64> {
-        self.shared.fence.seal_all();
-        let within = format!("{}:{prefix}", self.shared.namespace.key().as_str());
+    pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
+        let mut within = self.shared.namespace.key();
+        prefix.write(&mut within);
         let begins = |key: &K, _: &Arc<V>| {
             let mut rendered = self.shared.namespace.key();
             key.write(&mut rendered);
-            rendered.as_str().starts_with(&within)
+            rendered.as_str().starts_with(within.as_str())
         };
-        Ok(self.shared.memory.remove_if(begins))
+        self.shared.fence.seal_all();
+        let removed = self.shared.memory.remove_if(begins);
+        self.shared.fence.seal_all();
+        Ok(removed)
     }
 
     /// Removes everything and says how many values that were. No load in flight is stored.
     pub async fn clear(&self) -> Result<u64> {
         self.shared.fence.seal_all();
-        Ok(self.shared.memory.clear())
+        let removed = self.shared.memory.clear();
+        self.shared.fence.seal_all();
+        Ok(removed)
     }
 
     /// The keys of all values with this tag, in no particular order. Costs a walk over the cache.
@@ -301,19 +318,6 @@ where
         let expires = ttl.finite().map_or(Time::NEVER, |ttl| self.memory.clock().now().after(ttl));
         let inserted = self.memory.insert_if(key, Arc::clone(&value), put, permit);
         (Hit::new(value, Source::Loader, expires), inserted)
-    }
-
-    /// Stores what a load has brought, unless an invalidation has overtaken it.
-    pub(crate) fn store_loaded(
-        &self,
-        key: &K,
-        loaded: Loaded<V>,
-        options: &Options,
-        ticket: Ticket,
-    ) -> Hit<V> {
-        let tags = loaded.tags.as_ref().or(options.tags()).cloned().unwrap_or_default();
-        let permit = || self.fence.may_store(ticket, key, &tags);
-        self.store(key.clone(), loaded, options, permit).0
     }
 }
 

@@ -1,7 +1,8 @@
 //! The fence: a load that an invalidation has overtaken must not bring the old value back.
 //!
-//! A load takes a ticket before it reads anything; its result is stored, and a caller may join it, only while the
-//! ticket is valid. Keys and tags share a fixed number of stripes, so the table is bounded, and a collision costs at
+//! A load takes a ticket before it reads anything; its result is stored, and shared with who came later, only while
+//! the ticket is valid. An invalidation seals before it removes, so that no load brings back what it removes, and
+//! after, because a load that began in between may have seen it. Keys and tags share a fixed number of stripes, so the table is bounded, and a collision costs at
 //! most one load more. Nothing is recorded per load, and a hit never comes here.
 
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -72,18 +73,22 @@ impl Fence {
 
     /// Tells whether the result of a load, of which the tags are now known, may be stored.
     pub(crate) fn may_store<K: Hash + ?Sized>(&self, ticket: Ticket, key: &K, tags: &Tags) -> bool {
-        self.untouched(ticket, key)
-            && tags.iter().all(|tag| self.tag_stripe(tag.as_str()).load(SeqCst) <= ticket.tags)
+        self.may_join(ticket, key) && self.may_share(ticket, tags)
     }
 
-    /// Tells whether a caller who comes now may share the result of a running load. Its tags are not known yet, so
-    /// any tag that was sealed since it began forbids it.
+    /// Tells whether a caller who comes now may wait for a running load, as far as its tags are not concerned.
     pub(crate) fn may_join<K: Hash + ?Sized>(&self, ticket: Ticket, key: &K) -> bool {
-        self.untouched(ticket, key) && self.tag_clock.load(SeqCst) == ticket.tags
+        self.key_stripe(key).load(SeqCst) == ticket.key && self.all.load(SeqCst) == ticket.all
     }
 
-    fn untouched<K: Hash + ?Sized>(&self, ticket: Ticket, key: &K) -> bool {
-        self.key_stripe(key).load(SeqCst) == ticket.key && self.all.load(SeqCst) == ticket.all
+    /// Tells whether who has joined a load may have its result, of which the tags are now known.
+    pub(crate) fn may_share(&self, ticket: Ticket, tags: &Tags) -> bool {
+        tags.iter().all(|tag| self.tag_stripe(tag.as_str()).load(SeqCst) <= ticket.tags)
+    }
+
+    /// Tells whether no tag at all was sealed since a load began, so that its tags need not be known to share it.
+    pub(crate) fn no_tag_since(&self, ticket: Ticket) -> bool {
+        self.tag_clock.load(SeqCst) == ticket.tags
     }
 
     fn key_stripe<K: Hash + ?Sized>(&self, key: &K) -> &AtomicU64 {
@@ -125,13 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn sealing_a_tag_ends_what_carries_it_and_lets_nobody_join() {
+    fn sealing_a_tag_ends_what_carries_it_and_nothing_else() {
         let fence = Fence::new();
         let ticket = fence.ticket(&0);
         fence.seal_tag("t");
         assert!(!fence.may_store(ticket, &0, &tags(&["t"])));
         assert!(fence.may_store(ticket, &0, &Tags::NONE));
-        assert!(!fence.may_join(ticket, &0));
+        assert!(!fence.may_share(ticket, &tags(&["t"])) && fence.may_join(ticket, &0));
+        assert!(!fence.no_tag_since(ticket) && fence.no_tag_since(fence.ticket(&0)));
         assert!(fence.may_store(fence.ticket(&0), &0, &tags(&["t"])), "a later load is not concerned");
     }
 

@@ -6,10 +6,11 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cache_core::Tags;
 use tokio::sync::watch;
 
 use crate::fence::Ticket;
@@ -30,10 +31,16 @@ struct Flight<V> {
     landed: watch::Sender<Option<Landing<V>>>,
 }
 
+impl<V> Flight<V> {
+    fn follow(&self) -> Follower<V> {
+        Follower { ticket: self.ticket, landed: self.landed.subscribe() }
+    }
+}
+
 /// How a flight ended.
 pub(crate) enum Landing<V> {
-    /// With a value.
-    Value(Hit<V>),
+    /// With a value, and the groups it belongs to.
+    Value(Hit<V>, Tags),
     /// A load of many keys did not bring this one.
     Absent,
     /// The loader failed.
@@ -74,14 +81,13 @@ impl<K: Hash + Eq + Clone, V> Flights<K, V> {
         may_join: impl FnOnce(Ticket) -> bool,
     ) -> Seat<K, V> {
         let mut table = self.table(key);
-        let flight = Arc::new(Flight { ticket, landed: watch::Sender::new(None) });
-        match table.entry(key.clone()) {
-            Entry::Occupied(running) if may_join(running.get().ticket) => {
-                return Seat::Follow(Follower(running.get().landed.subscribe()));
-            }
-            Entry::Occupied(mut overtaken) => drop(overtaken.insert(Arc::clone(&flight))),
-            Entry::Vacant(place) => drop(place.insert(Arc::clone(&flight))),
+        if let Some(running) = table.get(key).filter(|running| may_join(running.ticket)) {
+            return Seat::Follow(running.follow());
         }
+        let flight = Arc::new(Flight { ticket, landed: watch::Sender::new(None) });
+        let overtaken = table.insert(key.clone(), Arc::clone(&flight));
+        drop(table);
+        drop(overtaken);
         Seat::Lead(Leader { flights: Arc::clone(self), key: key.clone(), flight })
     }
 
@@ -123,7 +129,7 @@ impl<K: Hash + Eq, V> Leader<K, V> {
 
     /// Waits like any other.
     pub(crate) fn follow(&self) -> Follower<V> {
-        Follower(self.flight.landed.subscribe())
+        self.flight.follow()
     }
 
     /// Ends the flight: it leaves the table, and whoever waits gets this.
@@ -154,12 +160,20 @@ impl<K: Hash + Eq, V> Drop for Leader<K, V> {
 }
 
 /// One who waits.
-pub(crate) struct Follower<V>(watch::Receiver<Option<Landing<V>>>);
+pub(crate) struct Follower<V> {
+    ticket: Ticket,
+    landed: watch::Receiver<Option<Landing<V>>>,
+}
 
 impl<V> Follower<V> {
+    /// When the flight began.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
     /// Waits for the landing. Dropping the wait changes nothing for the flight.
     pub(crate) async fn landing(mut self) -> Landing<V> {
-        match self.0.wait_for(Option::is_some).await {
+        match self.landed.wait_for(Option::is_some).await {
             Ok(landed) => landed.clone().unwrap_or(Landing::Aborted),
             Err(_closed) => Landing::Aborted,
         }
@@ -169,7 +183,7 @@ impl<V> Follower<V> {
 impl<V> Clone for Landing<V> {
     fn clone(&self) -> Self {
         match self {
-            Self::Value(hit) => Self::Value(hit.clone()),
+            Self::Value(hit, tags) => Self::Value(hit.clone(), tags.clone()),
             Self::Absent => Self::Absent,
             Self::Failed(failure) => Self::Failed(Arc::clone(failure)),
             Self::Panicked => Self::Panicked,

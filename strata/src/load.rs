@@ -15,12 +15,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cache_core::CacheKey;
-use cache_memory::Found;
+use cache_core::{CacheKey, Tags};
+use cache_memory::{Found, Inserted};
 use tokio::runtime::Handle;
 
 use crate::cache::{Cache, Shared};
-use crate::flight::{Failure, Landing, Leader, Seat};
+use crate::fence::Ticket;
+use crate::flight::{Failure, Follower, Landing, Leader, Seat};
 use crate::hit::{Hit, Source};
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
@@ -138,32 +139,47 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let leader = loop {
-            match self.board(&key, &options) {
+            let own_tags_allow = |begun| options.tags().is_none_or(|tags| self.fence.may_share(begun, tags));
+            let may_join = |begun| self.fence.may_join(begun, &key) && own_tags_allow(begun);
+            match self.board(&key, &options, may_join) {
                 Seat::Lead(leader) => break leader,
                 Seat::Follow(follower) => {
-                    // A load of many keys may not have brought this one: then it is this call's turn.
-                    if let Some(answer) = follower.landing().await.into_answer(Source::Joined) {
+                    if let Some(answer) = self.joined(follower).await {
                         return answer;
                     }
                 }
             }
         };
-        if let Some(hit) = self.landed_before(&leader, &options) {
-            leader.land(Landing::Value(hit.clone()));
+        if let Some((hit, tags)) = self.landed_before(&leader, &options) {
+            leader.land(Landing::Value(hit.clone(), tags));
             return Ok(hit);
         }
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
         let own = leader.follow();
         self.spawn_load(&runtime, load, move |shared, loaded| {
             let landing = match loaded {
-                Ok(loaded) => {
-                    Landing::Value(shared.store_loaded(leader.key(), loaded, &options, leader.ticket()))
-                }
+                Ok(loaded) => shared.store_loaded(&leader, loaded, &options),
                 Err(error) => Landing::Failed(Arc::new(Failure::new(error))),
             };
             leader.land(landing);
         });
         own.landing().await.into_answer(Source::Loader).unwrap_or(Err(LoadError::Aborted))
+    }
+
+    /// Waits for another call's load; `None` if it has no answer for this one: a load of many keys did not bring this
+    /// one, or a tag of what it brought was removed since it began.
+    async fn joined<E: Send + Sync + 'static>(
+        &self,
+        follower: Follower<V>,
+    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+        let begun = follower.ticket();
+        let landing = follower.landing().await;
+        if let Landing::Value(_, tags) = &landing
+            && !self.fence.may_share(begun, tags)
+        {
+            return None;
+        }
+        landing.into_answer(Source::Joined)
     }
 }
 
@@ -173,12 +189,21 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Joins the load of this key that is in flight, or begins one.
-    pub(crate) fn board(&self, key: &K, options: &Options) -> Seat<K, V> {
+    /// Joins the load of this key that is in flight, if `may_join` accepts when it began, or begins one.
+    pub(crate) fn board(
+        &self,
+        key: &K,
+        options: &Options,
+        may_join: impl FnOnce(Ticket) -> bool,
+    ) -> Seat<K, V> {
+        let forced = options.force_refresh().unwrap_or(false);
+        if forced {
+            // What this call brings is newer than whatever is on its way.
+            self.fence.seal_key(key);
+        }
         // The ticket comes before every read of this load, the second look at memory included.
         let ticket = self.fence.ticket(key);
-        let joinable = !options.force_refresh().unwrap_or(false);
-        let seat = self.flights.board(key, ticket, |begun| joinable && self.fence.may_join(begun, key));
+        let seat = self.flights.board(key, ticket, |begun| !forced && may_join(begun));
         if let Seat::Follow(_) = seat {
             LoadCounts::count(&self.loads.coalesced);
         }
@@ -186,11 +211,30 @@ where
     }
 
     /// What a flight has stored that landed after this call had asked memory and before it boarded.
-    pub(crate) fn landed_before(&self, leader: &Leader<K, V>, options: &Options) -> Option<Hit<V>> {
+    pub(crate) fn landed_before(&self, leader: &Leader<K, V>, options: &Options) -> Option<(Hit<V>, Tags)> {
         let wanted = !options.force_refresh().unwrap_or(false);
-        let found =
-            |found: Found<'_, K, Arc<V>>| Hit::new(Arc::clone(found.value), Source::Memory, found.expires);
+        let found = |found: Found<'_, K, Arc<V>>| {
+            (Hit::new(Arc::clone(found.value), Source::Memory, found.expires), found.tags.clone())
+        };
         if wanted { self.memory.peek_with(leader.key(), found) } else { None }
+    }
+
+    /// Stores what a load has brought, unless an invalidation has overtaken it, and lands with it.
+    pub(crate) fn store_loaded(
+        &self,
+        leader: &Leader<K, V>,
+        loaded: Loaded<V>,
+        options: &Options,
+    ) -> Landing<V> {
+        let key = leader.key();
+        let tags = loaded.tags.as_ref().or(options.tags()).cloned().unwrap_or_default();
+        let permit = || self.fence.may_store(leader.ticket(), key, &tags);
+        let (hit, inserted) = self.store(key.clone(), loaded, options, permit);
+        if inserted == Inserted::Refused && options.force_refresh() == Some(true) {
+            // Whatever is there is older than what was just loaded, and the caller has asked to be rid of it.
+            self.memory.remove(key);
+        }
+        Landing::Value(hit, tags)
     }
 
     /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`.
@@ -226,7 +270,7 @@ impl<V> Landing<V> {
         source: Source,
     ) -> Option<Result<Hit<V>, LoadError<E>>> {
         Some(match self {
-            Self::Value(hit) => Ok(hit.with_source(source)),
+            Self::Value(hit, _) => Ok(hit.with_source(source)),
             Self::Absent => return None,
             Self::Failed(failure) => Err(failure.as_load_error()),
             Self::Panicked => Err(LoadError::Panicked),

@@ -23,7 +23,8 @@ where
     V: Send + Sync + 'static,
 {
     /// Answers many keys, in their order, and runs the loader once for those that are missing and that nobody is
-    /// loading. A key that the loader does not bring is answered with `None`; one that was not asked for is ignored.
+    /// loading. A key that its load does not bring, this call's or the one it was already part of, is answered with `None`; what
+    /// was not asked for is ignored.
     ///
     /// # Errors
     /// As [`get_or_load`](Self::get_or_load), if any of the loads involved failed.
@@ -47,7 +48,10 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get_or_load_many<'a, F>(&'a self, keys: &'a [K], loader: F) -> GetOrLoadMany<'a, K, V, F> {
+    pub fn get_or_load_many<'a, F, Fut>(&'a self, keys: &'a [K], loader: F) -> GetOrLoadMany<'a, K, V, F>
+    where
+        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+    {
         GetOrLoadMany { cache: self, keys, loader, options: Options::new() }
     }
 }
@@ -112,9 +116,9 @@ where
                 shared.land_all(leaders, brought, &options);
             });
         }
-        for (key, (follower, source)) in waiting {
+        for Waiting { follower, source, positions } in waiting.into_values() {
             let answer = follower.landing().await.into_answer(source).transpose()?;
-            for (position, _) in keys.iter().enumerate().filter(|(_, asked)| **asked == key) {
+            for position in positions {
                 answers[position].clone_from(&answer);
             }
         }
@@ -135,7 +139,14 @@ impl<K, V, F> fmt::Debug for GetOrLoadMany<'_, K, V, F> {
 struct Boarded<K: CacheKey, V> {
     answers: Vec<Option<Hit<V>>>,
     leaders: Vec<Leader<K, V>>,
-    waiting: HashMap<K, (Follower<V>, Source)>,
+    waiting: HashMap<K, Waiting<V>>,
+}
+
+/// A key that is being loaded, and where in the answers it stands.
+struct Waiting<V> {
+    follower: Follower<V>,
+    source: Source,
+    positions: Vec<usize>,
 }
 
 impl<K, V> Shared<K, V>
@@ -146,22 +157,35 @@ where
     fn board_many(&self, keys: &[K], options: &Options) -> Boarded<K, V> {
         let forced = options.force_refresh().unwrap_or(false);
         let mut boarded = Boarded { answers: Vec::new(), leaders: Vec::new(), waiting: HashMap::new() };
-        for key in keys {
-            let mut answer = if forced { None } else { self.find(key) };
-            if answer.is_none() && !boarded.waiting.contains_key(key) {
-                answer = self.board_one(key, options, &mut boarded);
-            }
+        for (position, key) in keys.iter().enumerate() {
+            let answer = match boarded.waiting.get_mut(key) {
+                Some(waiting) => {
+                    waiting.positions.push(position);
+                    None
+                }
+                None if forced => self.board_one(position, key, options, &mut boarded),
+                None => self.find(key).or_else(|| self.board_one(position, key, options, &mut boarded)),
+            };
             boarded.answers.push(answer);
         }
         boarded
     }
 
-    fn board_one(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
-        let waits = match self.board(key, options) {
+    fn board_one(
+        &self,
+        position: usize,
+        key: &K,
+        options: &Options,
+        boarded: &mut Boarded<K, V>,
+    ) -> Option<Hit<V>> {
+        // The one loader call of this question may be spent by the time a joined load tells its tags, so a load is joined
+        // only if none of them can have been removed.
+        let may_join = |begun| self.fence.may_join(begun, key) && self.fence.no_tag_since(begun);
+        let (follower, source) = match self.board(key, options, may_join) {
             Seat::Follow(follower) => (follower, Source::Joined),
             Seat::Lead(leader) => {
-                if let Some(hit) = self.landed_before(&leader, options) {
-                    leader.land(Landing::Value(hit.clone()));
+                if let Some((hit, tags)) = self.landed_before(&leader, options) {
+                    leader.land(Landing::Value(hit.clone(), tags));
                     return Some(hit);
                 }
                 let follower = leader.follow();
@@ -169,7 +193,7 @@ where
                 (follower, Source::Loader)
             }
         };
-        boarded.waiting.insert(key.clone(), waits);
+        boarded.waiting.insert(key.clone(), Waiting { follower, source, positions: vec![position] });
         None
     }
 
@@ -183,10 +207,10 @@ where
             Ok(entries) => {
                 let mut brought: HashMap<K, L> = entries.into_iter().collect();
                 for leader in leaders {
-                    let landing = brought.remove(leader.key()).map_or(Landing::Absent, |loaded| {
-                        let (key, ticket) = (leader.key(), leader.ticket());
-                        Landing::Value(self.store_loaded(key, loaded.into(), options, ticket))
-                    });
+                    let landing = match brought.remove(leader.key()) {
+                        Some(loaded) => self.store_loaded(&leader, loaded.into(), options),
+                        None => Landing::Absent,
+                    };
                     leader.land(landing);
                 }
             }

@@ -29,7 +29,7 @@ pub trait Region: std::fmt::Debug + Send + Sync + 'static {
     /// Removes all values with this tag and says how many.
     async fn remove_tag(&self, tag: &str) -> Result<u64>;
 
-    /// Removes all values whose key begins with this text and says how many.
+    /// Removes all values whose key, rendered, begins with this text as its first part does, and says how many.
     async fn remove_prefix(&self, prefix: &str) -> Result<u64>;
 
     /// Removes everything and says how many values that were.
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// The regions of a process. Cheap to clone; all clones are one registry.
+/// The regions of a process. Cheap to clone; all clones are one registry. It keeps its caches until they are removed.
 ///
 /// ```
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;

@@ -14,6 +14,8 @@ mod model;
 mod region;
 #[path = "it/schedule.rs"]
 mod schedule;
+#[path = "it/stress.rs"]
+mod stress;
 
 use std::fmt;
 

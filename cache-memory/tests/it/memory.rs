@@ -164,18 +164,18 @@ fn expired_entries_are_freed_by_time_though_nobody_touches_them() {
         .with_clock(Arc::new(clock.clone()))
         .with_sweep_every(Some(Duration::from_millis(1)))
         .with_listener(move |key: &u32, (): &(), cause| tell.send((*key, cause)).expect("heard"));
-    for key in 0..1000 {
+    for key in 0..5000 {
         memory.insert_with(key, (), Put::new().with_ttl(Ttl::from(Duration::from_mins(1))));
     }
-    memory.insert(5000, ());
+    memory.insert(9000, ());
     clock.advance(Duration::from_mins(1));
-    let freed: HashSet<u32> = (0..1000)
+    let freed: HashSet<u32> = (0..5000)
         .map(|_| heard.recv_timeout(HANG).expect("the sweeper frees what has expired"))
         .inspect(|(_, cause)| assert_eq!(*cause, Cause::Expired))
         .map(|(key, _)| key)
         .collect();
-    assert_eq!(freed.len(), 1000);
-    assert!(memory.contains(&5000));
+    assert_eq!(freed.len(), 5000);
+    assert!(memory.contains(&9000));
 }
 
 /// Says when it is dropped.
@@ -390,4 +390,136 @@ fn a_tag_is_removed_while_others_write_it() {
         assert!(removed >= 3000 - memory.stats().evicted, "{removed}");
     });
     assert!((0..3000).all(|key| !memory.contains(&key)), "whatever was there before is gone");
+}
+
+#[test]
+fn a_touch_starts_the_sweeper_and_a_zero_one_gives_the_room_back() {
+    let clock = ManualClock::new();
+    let (tell, heard) = mpsc::channel();
+    let memory = Memory::new()
+        .with_max_entries(2)
+        .with_clock(Arc::new(clock.clone()))
+        .with_sweep_every(Some(Duration::from_millis(1)))
+        .with_listener(move |key: &u8, (): &(), cause| tell.send((*key, cause)).expect("heard"));
+    memory.insert(1, ());
+    assert!(memory.touch(&1, Ttl::from_secs(1)));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(heard.recv_timeout(HANG), Ok((1, Cause::Expired)));
+    memory.insert(2, ());
+    memory.insert(3, ());
+    assert!(memory.touch(&2, Ttl::ZERO));
+    assert_eq!(heard.recv_timeout(HANG), Ok((2, Cause::Removed)));
+    memory.insert(4, ());
+    assert_eq!(
+        (memory.len(), memory.stats().evicted),
+        (2, 0),
+        "the room of the one that went was free again"
+    );
+}
+
+#[test]
+fn without_its_permit_an_insert_that_cannot_be_kept_changes_nothing_either() {
+    let memory = Memory::new().with_max_bytes(10).with_weigher(|_: &u8, bytes: &u64| *bytes);
+    memory.insert(1, 5);
+    assert_eq!(memory.insert_if(1, 99, Put::new(), || false), Inserted::Refused);
+    assert_eq!(memory.insert_if(1, 1, Put::new().with_ttl(Ttl::ZERO), || false), Inserted::Refused);
+    assert_eq!(memory.get(&1), Some(5));
+}
+
+#[test]
+fn the_listener_may_use_the_cache_that_calls_it() {
+    let slot: Arc<std::sync::OnceLock<Memory<u8, u8>>> = Arc::default();
+    let own = Arc::clone(&slot);
+    let memory =
+        Memory::new().with_shards(1).with_max_entries(4).with_listener(move |key: &u8, _: &u8, _| {
+            let cache = own.get().expect("set before the first departure");
+            assert!(!cache.contains(key) || cache.get(key) == Some(100));
+        });
+    slot.set(memory.clone()).expect("first");
+    for key in 0..8 {
+        memory.insert(key, key);
+    }
+    memory.insert(7, 100);
+    memory.remove(&7);
+    memory.remove_if(|key, _| *key == 6);
+    memory.clear();
+    assert_eq!((memory.len(), memory.stats().listener_panics), (0, 0));
+}
+
+#[test]
+fn weights_without_a_limit_may_sum_to_anything() {
+    let memory = Memory::new().with_shards(2).with_weigher(|_: &u8, bytes: &u64| *bytes);
+    for key in 0..10 {
+        assert_eq!(memory.insert(key, u64::MAX), Inserted::Stored);
+    }
+    assert!((0..10).all(|key| memory.contains(&key)));
+    assert_eq!(memory.clear(), 10);
+    assert_eq!((memory.stats().entries, memory.stats().bytes), (0, 0));
+}
+
+/// Panics when it is dropped, if it is told to.
+struct Unruly(bool);
+
+impl Drop for Unruly {
+    fn drop(&mut self) {
+        assert!(!self.0, "a drop of the user");
+    }
+}
+
+#[test]
+fn a_drop_that_panics_ends_neither_the_sweeper_nor_the_reports() {
+    let clock = ManualClock::new();
+    let (tell, heard) = mpsc::channel();
+    let memory = Memory::new()
+        .with_shards(1)
+        .with_clock(Arc::new(clock.clone()))
+        .with_sweep_every(Some(Duration::from_millis(1)))
+        .with_listener(move |key: &u8, _: &Unruly, _| tell.send(*key).expect("heard"));
+    for round in 0..3 {
+        for key in 0..4 {
+            memory.insert_with(key, Unruly(key == 1), Put::new().with_ttl(Ttl::from_secs(1)));
+        }
+        clock.advance(Duration::from_secs(1));
+        let mut keys: Vec<u8> = (0..4).map(|_| heard.recv_timeout(HANG).expect("reported")).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [0, 1, 2, 3], "round {round}");
+    }
+}
+
+#[test]
+fn nothing_is_freed_before_its_time() {
+    let clock = ManualClock::new();
+    let memory = Memory::new().with_clock(Arc::new(clock.clone())).with_sweep_every(None);
+    memory.insert_with(1, (), Put::new().with_ttl(Duration::from_micros(1500)));
+    clock.advance(Duration::from_nanos(1_499_999));
+    assert_eq!((memory.remove_expired(), memory.contains(&1)), (0, true));
+    clock.advance(Duration::from_nanos(1));
+    assert!(!memory.contains(&1), "not served after its time, though it is freed with the next tick");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(memory.remove_expired(), 1);
+}
+
+#[test]
+fn a_touched_entry_is_a_used_one() {
+    let memory = Memory::new().with_shards(1).with_max_entries(2);
+    memory.insert(1, ());
+    memory.insert(2, ());
+    memory.touch(&1, Ttl::FOREVER);
+    memory.insert(3, ());
+    assert!(memory.contains(&1) && !memory.contains(&2));
+    assert_eq!(memory.get_and_touch_with(&1, Ttl::from_secs(5), |found| *found.key), Some(1));
+    assert_eq!(memory.get_and_touch_with(&2, Ttl::from_secs(5), |found| *found.key), None);
+    assert_eq!((memory.stats().hits, memory.stats().misses), (1, 1));
+    assert!(memory.ttl(&1).expect("there") <= Ttl::from_secs(5));
+}
+
+#[test]
+fn a_cleared_cache_has_no_tags_left() {
+    let memory = Memory::new().with_shards(1);
+    let tagged = |tag: &str| Put::new().with_tags(Tags::new([tag]).expect("legal"));
+    memory.insert_with(1, (), tagged("old"));
+    memory.clear();
+    memory.insert_with(2, (), tagged("new"));
+    assert_eq!(memory.remove_tag("old"), 0, "the slot is someone else's now");
+    assert!(memory.contains(&2));
 }

@@ -33,8 +33,4 @@ impl Evict for Lru {
     fn evict(&mut self) -> Option<Slot> {
         self.list.pop_back(&mut self.links)
     }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
 }

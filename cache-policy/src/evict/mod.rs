@@ -32,9 +32,6 @@ pub trait Evict: fmt::Debug + Send {
 
     /// Chooses the next victim and forgets it. `None` if there are no entries.
     fn evict(&mut self) -> Option<Slot>;
-
-    /// Forgets all entries, and what was learnt of them.
-    fn clear(&mut self);
 }
 
 /// What a policy may know about an entry. Each uses what it needs.

@@ -59,8 +59,4 @@ impl Evict for Sieve {
             }
         }
     }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
 }

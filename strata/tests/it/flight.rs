@@ -337,3 +337,60 @@ async fn a_hit_from_memory_wins_over_a_load_in_flight() {
     assert_eq!((*hit, hit.source()), (1, Source::Memory));
     assert_eq!(cache.stats().memory.hits, 1);
 }
+
+#[tokio::test]
+async fn an_older_load_does_not_overwrite_a_forced_one() {
+    let (cache, old) = (cache(), Gate::closed());
+    let held = tokio::spawn({
+        let (cache, load) = (cache.clone(), old.load(1));
+        async move { cache.get_or_load(&1, load).await.map(|hit| *hit) }
+    });
+    settle().await;
+    let forced = Options::new().with_force_refresh(true);
+    assert_eq!(*cache.get_or_load(&1, || async { Ok::<_, Down>(2) }).with(forced).await.expect("loaded"), 2);
+    old.let_through(1);
+    assert_eq!(held.await.expect("no panic").expect("loaded"), 1);
+    assert_eq!(cache.get_local(&1).as_deref(), Some(&2));
+}
+
+#[tokio::test]
+async fn a_forced_load_that_may_not_be_stored_takes_the_old_value_with_it() {
+    let (cache, gate) = (cache(), Gate::closed());
+    cache.insert(1, 1).await.expect("memory");
+    let forced = tokio::spawn({
+        let (cache, load) = (cache.clone(), gate.load(2));
+        let options = Options::new().with_force_refresh(true);
+        async move { cache.get_or_load(&1, load).with(options).await.map(|hit| *hit) }
+    });
+    settle().await;
+    cache.remove_prefix(&999).await.expect("memory");
+    gate.let_through(1);
+    assert_eq!(forced.await.expect("no panic").expect("loaded"), 2);
+    assert!(cache.get_local(&1).is_none(), "the caller has seen something newer");
+}
+
+#[tokio::test]
+async fn unrelated_tags_leave_single_flight_alone() {
+    let (cache, gate) = (cache(), Gate::closed());
+    let mut callers = JoinSet::new();
+    for _ in 0..100 {
+        let (cache, load) = (cache.clone(), gate.load(1));
+        let another = cache.clone();
+        callers.spawn(async move { cache.get_or_load(&1, load).await.map(|hit| *hit).expect("loaded") });
+        settle().await;
+        another.remove_tag("unrelated").await.expect("memory");
+    }
+    gate.let_through(1);
+    assert_eq!(callers.join_all().await, [1; 100]);
+    assert_eq!(gate.runs(), 1);
+}
+
+#[tokio::test]
+async fn get_and_touch_tells_the_new_life() {
+    let cache = cache();
+    cache.insert_with(1, 7, Options::new().with_ttl(Ttl::from_secs(5))).await.expect("memory");
+    let hit = cache.get_and_touch(&1, Ttl::from_secs(500)).await.expect("memory").expect("there");
+    assert!(hit.remaining(cache.memory().clock().now()) > Ttl::from_secs(400));
+    assert!(cache.get_and_touch(&2, Ttl::ZERO).await.expect("memory").is_none());
+    assert_eq!((cache.stats().memory.hits, cache.stats().memory.misses), (1, 1));
+}

@@ -239,7 +239,7 @@ impl Pair {
                 )
             }
             Op::RemovePrefix(group) => (
-                cache.remove_prefix(&format!("{group}:")).await.expect("memory"),
+                cache.remove_prefix(&(group, "")).await.expect("memory"),
                 self.remove_if(|held, _| held.0 == group),
             ),
             _ => (cache.clear().await.expect("memory"), self.remove_if(|_, _| true)),

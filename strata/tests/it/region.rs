@@ -39,3 +39,15 @@ fn a_name_that_cannot_begin_a_key_is_refused() {
         assert!(error.to_string().contains("letters, digits"));
     }
 }
+
+#[test]
+fn a_limit_in_bytes_needs_someone_who_counts_them() {
+    let bounded = || Memory::new().with_max_bytes(1 << 20);
+    let error = Cache::<u64, String>::builder("texts").memory(bounded()).build().expect_err("nobody counts");
+    assert_eq!(error, BuildError::NoWeigher);
+    assert!(error.to_string().contains("with_weigher"));
+    let counted = bounded().with_weigher(|_: &u64, text: &std::sync::Arc<String>| text.len() as u64);
+    assert!(Cache::<u64, String>::builder("texts").memory(counted).build().is_ok());
+    let numbers = Cache::<u64, f64>::builder("numbers").memory(Memory::new().with_max_bytes(1 << 20));
+    assert!(numbers.build().is_ok(), "their size is their type's");
+}
