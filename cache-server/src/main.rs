@@ -1,2 +1,70 @@
-//! Placeholder.
-fn main() {}
+//! The process around the library: reads the settings, starts the log, listens, and stops on a signal.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use cache_server::config::{self, Flags, Loaded};
+use cache_server::{Settings, log};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+const CANNOT_RUN: u8 = 1;
+const WRONG_SETTING: u8 = 2;
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(help_or_error) => help_or_error.exit(),
+    };
+    let Loaded { settings, warnings } = match config::load(&flags, &variables()) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error, WRONG_SETTING),
+    };
+    if let Err(error) = log::start(&settings) {
+        return fail(&error, CANNOT_RUN);
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if flags.check() {
+        tracing::info!("the settings are right");
+        return ExitCode::SUCCESS;
+    }
+    match serve(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.as_ref(), CANNOT_RUN),
+    }
+}
+
+#[tokio::main]
+async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let listen = settings.listen;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let address = listener.local_addr()?;
+    let authorization =
+        if settings.token.is_some() { "-H \"Authorization: Bearer $CACHE_TOKEN\" " } else { "" };
+    tracing::info!("listening on http://{address}");
+    tracing::info!("try: curl -X PUT {authorization}-d hello 'http://{address}/v1/entries/greeting?ttl=5m'");
+    let told_to_stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    cache_server::run(listener, settings, told_to_stop).await?;
+    Ok(())
+}
+
+fn variables() -> BTreeMap<String, String> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    // If not even this can be written, the exit code is all there is to say.
+    let _ = writeln!(std::io::stderr(), "cache-server: {error}");
+    ExitCode::from(code)
+}

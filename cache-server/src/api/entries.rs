@@ -1,0 +1,181 @@
+//! One entry: read it, look at it, store it, give it a new life, remove it.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use cache_core::{Key, Ttl};
+use serde::{Deserialize, Serialize};
+use strata::Inserted;
+
+use super::body::{self, Json, OCTETS, Upload};
+use super::extract::{EntryKey, InRegion, Params};
+use super::json;
+use super::lifetime::{self, Lifetime, PutParams};
+use crate::app::App;
+use crate::log::Shown;
+use crate::problem::Problem;
+use crate::regions::{Blob, BlobCache};
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// How many entries a request removed.
+#[derive(Debug, Serialize)]
+pub(super) struct RemovedBody {
+    pub(super) removed: u64,
+}
+
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+) -> Result<Response, Problem> {
+    let found = cache.get(key.as_str()).await?;
+    let event = if found.is_some() { "Cache HIT" } else { "Cache MISS" };
+    tracing::debug!(region = cache.name(), key = %Shown(key.as_str()), "{event}");
+    let hit = found.ok_or_else(miss)?;
+    let headers = describe(&hit, hit.remaining(app.clock.now()));
+    Ok((headers, hit.bytes.clone()).into_response())
+}
+
+/// As [`get`] without the bytes. Counts neither as a read nor as a use.
+pub(super) async fn head(InRegion(cache): InRegion, EntryKey(key): EntryKey) -> Result<Response, Problem> {
+    let found = cache.memory().peek_with(&key, |found| (Arc::clone(found.value), found.expires));
+    let (blob, expires) = found.ok_or_else(miss)?;
+    let mut headers = describe(&blob, Ttl::between(cache.memory().clock().now(), expires));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(blob.bytes.len()));
+    Ok(headers.into_response())
+}
+
+fn miss() -> Problem {
+    Problem::not_found("there is no entry of this key").with_header("x-cache", "miss")
+}
+
+fn describe(blob: &Blob, left: Ttl) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, blob.content_type.clone());
+    headers.insert(X_CACHE, HeaderValue::from_static("hit"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(left) = left.finite() {
+        let max_age = HeaderValue::try_from(format!("max-age={}", left.as_secs()));
+        headers.extend(max_age.map(|max_age| (CACHE_CONTROL, max_age)));
+    }
+    headers
+}
+
+#[derive(Debug, Serialize)]
+struct StoredBody {
+    result: &'static str,
+}
+
+/// Stores a body as it is.
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+    Params(params): Params<PutParams>,
+    upload: Upload,
+) -> Result<Response, Problem> {
+    let options = params.options(&app.presets)?;
+    let content_type = upload.content_type.unwrap_or(OCTETS);
+    if body::is_json(&content_type) {
+        json::check(&upload.bytes)?;
+    }
+    let blob = Blob { bytes: upload.bytes, content_type };
+    if !app.regions.has_room(&cache, &key, &blob) {
+        return Err(too_large(&cache));
+    }
+    let existed = cache.contains(key.as_str()).await?;
+    let (status, result) = match cache.insert_with(key, blob, options).await? {
+        Inserted::Stored if existed => (StatusCode::NO_CONTENT, "replaced"),
+        Inserted::Stored => (StatusCode::CREATED, "stored"),
+        // A life of zero is legal, and keeps nothing.
+        Inserted::Expired => (StatusCode::NO_CONTENT, "expired"),
+        Inserted::TooLarge | Inserted::Refused => return Err(too_large(&cache)),
+    };
+    let headers = [(X_CACHE, HeaderValue::from_static(result))];
+    Ok(match status {
+        StatusCode::CREATED => (status, headers, Answer(StoredBody { result })).into_response(),
+        _ => (status, headers).into_response(),
+    })
+}
+
+pub(super) fn too_large(cache: &BlobCache) -> Problem {
+    let limit = cache.memory().max_bytes().unwrap_or(u64::MAX);
+    Problem::too_large(format!(
+        "the entry alone exceeds the limit of the region {:?}, which is {limit} bytes",
+        cache.name()
+    ))
+}
+
+/// A new life for an entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TouchBody {
+    ttl: Lifetime,
+}
+
+pub(super) async fn touch(
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+    Json(body): Json<TouchBody>,
+) -> Result<StatusCode, Problem> {
+    let ttl = body.ttl.resolve(&app.presets, "ttl")?;
+    let found = cache.touch(key.as_str(), ttl).await?;
+    found.then_some(StatusCode::NO_CONTENT).ok_or_else(miss)
+}
+
+pub(super) async fn remove(
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+) -> Result<Answer<RemovedBody>, Problem> {
+    let removed = u64::from(cache.remove(key.as_str()).await?);
+    Ok(Answer(RemovedBody { removed }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TtlBody {
+    /// Nothing if the entry does not end by time.
+    ttl_seconds: Option<f64>,
+}
+
+pub(super) async fn ttl(
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+) -> Result<Answer<TtlBody>, Problem> {
+    let left = cache.ttl(key.as_str()).await?.ok_or_else(miss)?;
+    Ok(Answer(TtlBody { ttl_seconds: lifetime::seconds(left) }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ExistsBody {
+    exists: bool,
+}
+
+pub(super) async fn exists(
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+) -> Result<Answer<ExistsBody>, Problem> {
+    Ok(Answer(ExistsBody { exists: cache.contains(key.as_str()).await? }))
+}
+
+/// Checks the keys of a body: their number and each of them.
+pub(super) fn keys(texts: &[String], field: &str) -> Result<Vec<Key>, Problem> {
+    if texts.len() > super::MAX_KEYS {
+        return Err(too_many(field, texts.len()));
+    }
+    let key = |(at, text): (usize, &String)| {
+        Key::new(text).map_err(|error| Problem::field(format!("{field}[{at}]"), error.to_string()))
+    };
+    texts.iter().enumerate().map(key).collect()
+}
+
+pub(super) fn too_many(field: &str, given: usize) -> Problem {
+    let limit = super::MAX_KEYS;
+    Problem::too_large(format!("there are {given} {field}; at most {limit} are allowed in a call"))
+        .with_field(field)
+}

@@ -1,0 +1,101 @@
+//! What a path and a query say: the region, the key, the tag, the parameters.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::http::request::Parts;
+use cache_core::{Key, Tag};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+
+use super::json;
+use crate::app::App;
+use crate::config::DEFAULT_REGION;
+use crate::log::Shown;
+use crate::problem::Problem;
+use crate::regions::BlobCache;
+
+/// The region of the path, or the default one.
+pub(super) struct InRegion(pub(super) BlobCache);
+
+impl FromRequestParts<Arc<App>> for InRegion {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let name = param(parts, "region").await?;
+        find_region(app, name.as_deref().unwrap_or(DEFAULT_REGION)).map(Self)
+    }
+}
+
+/// A region by its name.
+pub(super) fn find_region(app: &App, name: &str) -> Result<BlobCache, Problem> {
+    app.regions.find(name).ok_or_else(|| {
+        Problem::not_found(format!(
+            "there is no region named \"{0}\"; create it with PUT /v1/regions/{0}",
+            Shown(name)
+        ))
+        .with_field("region")
+    })
+}
+
+/// The name of a region in the path, be there such a region or not.
+pub(super) struct RegionName(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for RegionName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(param(parts, "region").await?.unwrap_or_default()))
+    }
+}
+
+/// The key in the path.
+pub(super) struct EntryKey(pub(super) Key);
+
+impl<S: Sync> FromRequestParts<S> for EntryKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let text = param(parts, "key").await?.unwrap_or_default();
+        Key::new(text).map(Self).map_err(|error| Problem::field("key", error.to_string()))
+    }
+}
+
+/// The tag in the path.
+pub(super) struct OneTag(pub(super) Tag);
+
+impl<S: Sync> FromRequestParts<S> for OneTag {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let text = param(parts, "tag").await?.unwrap_or_default();
+        Tag::new(text).map(Self).map_err(|error| Problem::field("tag", error.to_string()))
+    }
+}
+
+/// The parameters behind the `?`; each that is not known is refused by its name.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let raw = parts.uri.query().unwrap_or_default();
+        if percent_decode_str(raw).decode_utf8().is_err() {
+            return Err(Problem::bad_request("the query is not UTF-8"));
+        }
+        let query = Query::try_from_uri(&parts.uri);
+        query.map(|Query(params)| Self(params)).map_err(|error| {
+            let text = error.body_text();
+            // In front of the message stands the name of the parameter.
+            let message = text.rsplit_once(": ").map_or(text.as_str(), |(_, message)| message);
+            json::problem("the query", message)
+        })
+    }
+}
+
+async fn param(parts: &mut Parts, name: &'static str) -> Result<Option<String>, Problem> {
+    let not_utf8 = |_| Problem::bad_request("the path has a part that is not UTF-8 once decoded");
+    let params = RawPathParams::from_request_parts(parts, &()).await.map_err(not_utf8)?;
+    Ok(params.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned()))
+}

@@ -1,0 +1,118 @@
+//! JSON from outside: bounded in depth, refused with line and column, and never repeated in an error.
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::log::Shown;
+use crate::problem::Problem;
+
+/// The deepest nesting that is accepted.
+const MAX_DEPTH: usize = 128;
+
+/// Reads a body.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    check_depth(bytes)?;
+    serde_json::from_slice(bytes).map_err(|error| translate(&error))
+}
+
+/// Checks that a value that claims to be JSON is.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
+    read::<Box<RawValue>>(bytes).map(|_| ())
+}
+
+/// Says what is wrong with a text that serde could not read, without repeating its values.
+pub(super) fn problem(what: &str, message: &str) -> Problem {
+    for about in ["unknown field", "missing field", "duplicate field"] {
+        if let Some(name) = message.strip_prefix(about).and_then(in_backticks) {
+            let expected = message.rsplit_once(", expected ").map(|(_, names)| format!("; expected {names}"));
+            let detail = format!("{what}: {about} `{}`{}", Shown(name), expected.unwrap_or_default());
+            return Problem::bad_request(detail).with_field(Shown(name).to_string());
+        }
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => Problem::bad_request(format!("{what}: expected {expected}")),
+        None => Problem::bad_request(format!("{what} cannot be read")),
+    }
+}
+
+fn translate(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let place = format!("the body at line {line} column {column}");
+    let text = error.to_string();
+    let message = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+    match error.classify() {
+        Category::Data => problem(&place, message),
+        // The messages of syntax errors are fixed texts.
+        _ => Problem::bad_request(format!("{place} is not JSON: {message}")),
+    }
+}
+
+fn in_backticks(text: &str) -> Option<&str> {
+    let (_, name) = text.split_once('`')?;
+    // The name is the client's own and may hold backticks; what follows it is known.
+    let end = name.find("`, ").or_else(|| name.rfind('`'))?;
+    name.get(..end)
+}
+
+/// The parser descends as deep as the text does only for values it looks into; others could be of any depth.
+fn check_depth(bytes: &[u8]) -> Result<(), Problem> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            let detail = format!("the body is nested more than {MAX_DEPTH} levels deep");
+            return Err(Problem::bad_request(detail));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, part: &str) {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Wanted {
+            #[expect(dead_code, reason = "only read")]
+            number: u64,
+        }
+        let problem = read::<Wanted>(text.as_bytes()).expect_err("refused");
+        let shown = format!("{problem:?}");
+        assert!(shown.contains(part), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn errors_name_the_place_and_never_the_value() {
+        refused("{", "line 1 column 1 is not JSON: EOF while parsing an object");
+        refused("{\"number\":\n secret}", "line 2 column");
+        refused("{\"number\": \"secret\"}", "expected u64");
+        refused("{\"number\": \"secret, expected money\"}", "expected u64");
+        refused("{}", "missing field `number`");
+        refused("{\"numbr\": 1}", "unknown field `numbr`; expected `number`");
+        refused("{\"a`, b\\n\": 1}", "unknown field");
+        refused("{\"number\": 1} x", "trailing characters");
+    }
+
+    #[test]
+    fn depth_is_bounded_and_brackets_in_texts_do_not_count() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(check(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(check(nested(MAX_DEPTH + 1).as_bytes()).is_err());
+        assert!(check("[".repeat(200_000).as_bytes()).is_err());
+        assert!(check(format!("{:?}", "[\"".repeat(1000)).as_bytes()).is_ok());
+        assert!(check(b"\"\xff\"").is_err());
+        assert!(check(b"").is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! The routes: what can be asked, and who answers.
+//!
+//! Everything about keys is one router, mounted twice: at `/v1` for the region `default`, and at
+//! `/v1/regions/{region}`. Handlers check all of a request before they change anything.
+
+mod body;
+mod entries;
+mod extract;
+mod get_many;
+mod groups;
+mod health;
+mod json;
+mod lifetime;
+mod regions;
+mod set_many;
+mod system_b;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+
+use crate::app::App;
+
+/// The most keys of one call.
+const MAX_KEYS: usize = 10_000;
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .nest("/v1", of_region())
+        .nest("/v1/regions/{region}", of_region())
+        .route("/v1/regions", get(regions::list))
+        .route("/v1/regions/{region}", get(regions::show).put(regions::create).delete(regions::remove))
+        .route("/v1/clear-all", post(regions::clear_all))
+        .route("/health", get(health::health))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::scrape))
+        .route("/cache/health", get(health::health))
+        .route("/cache/metrics", get(system_b::metrics))
+        .route("/cache/invalidate", post(system_b::invalidate))
+}
+
+/// What can be done with one region.
+fn of_region() -> Router<Arc<App>> {
+    let entry =
+        get(entries::get).head(entries::head).put(entries::put).patch(entries::touch).delete(entries::remove);
+    Router::new()
+        .route("/entries", delete(groups::remove_prefix))
+        .route("/entries/{key}", entry)
+        .route("/entries/{key}/ttl", get(entries::ttl))
+        .route("/entries/{key}/exists", get(entries::exists))
+        .route("/get-many", post(get_many::get_many))
+        .route("/set-many", post(set_many::set_many))
+        .route("/delete-many", post(groups::delete_many))
+        .route("/tags/{tag}", get(groups::keys_with_tag).delete(groups::remove_tag))
+        .route("/clear", post(groups::clear))
+}

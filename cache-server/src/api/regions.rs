@@ -1,0 +1,147 @@
+//! Regions: which there are, what they hold and how they do, and making and removing them.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use cache_memory::Policy;
+use serde::{Deserialize, Serialize};
+
+use super::body::Json;
+use super::entries::RemovedBody;
+use super::extract::{InRegion, RegionName};
+use super::lifetime::{self, Lifetime};
+use crate::app::App;
+use crate::config::{DEFAULT_REGION, RegionSettings};
+use crate::problem::Problem;
+use crate::regions::{BlobCache, CreateError};
+
+#[derive(Debug, Serialize)]
+pub(super) struct ListBody {
+    regions: Vec<RegionBody>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RegionBody {
+    name: String,
+    max_entries: Option<u64>,
+    max_bytes: Option<u64>,
+    /// Nothing if entries live for ever unless they say otherwise.
+    ttl_seconds: Option<f64>,
+    policy: &'static str,
+    stats: StatsBody,
+}
+
+#[derive(Debug, Serialize)]
+struct StatsBody {
+    entries: u64,
+    bytes: u64,
+    hits: u64,
+    misses: u64,
+    /// Nothing before the first read.
+    hit_ratio: Option<f64>,
+    inserts: u64,
+    expired: u64,
+    evicted: u64,
+    replaced: u64,
+    removed: u64,
+    too_large: u64,
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<ListBody> {
+    let regions = app.regions.all().iter().map(|cache| describe(&app, cache)).collect();
+    Answer(ListBody { regions })
+}
+
+pub(super) async fn show(State(app): State<Arc<App>>, InRegion(cache): InRegion) -> Answer<RegionBody> {
+    Answer(describe(&app, &cache))
+}
+
+fn describe(app: &App, cache: &BlobCache) -> RegionBody {
+    let (memory, stats) = (cache.memory(), cache.stats().memory);
+    RegionBody {
+        name: cache.name().to_owned(),
+        max_entries: memory.max_entries(),
+        max_bytes: memory.max_bytes(),
+        ttl_seconds: lifetime::seconds(memory.default_ttl()),
+        policy: memory.policy().as_str(),
+        stats: StatsBody {
+            entries: stats.entries,
+            bytes: stats.bytes,
+            hits: stats.hits,
+            misses: stats.misses,
+            hit_ratio: stats.hit_ratio(),
+            inserts: stats.inserts,
+            expired: stats.expired,
+            evicted: stats.evicted,
+            replaced: stats.replaced,
+            removed: stats.removed,
+            too_large: stats.too_large + app.regions.too_large(cache.name()),
+        },
+    }
+}
+
+/// What to make; what is left out is the default.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateBody {
+    max_entries: Option<NonZeroU64>,
+    max_bytes: Option<NonZeroU64>,
+    ttl: Option<Lifetime>,
+    policy: Option<String>,
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    RegionName(name): RegionName,
+    Json(body): Json<CreateBody>,
+) -> Result<(StatusCode, Answer<RegionBody>), Problem> {
+    let default = RegionSettings::default();
+    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets, "ttl")).transpose()?;
+    let policy = body.policy.map(|text| policy(&text)).transpose()?;
+    let settings = RegionSettings {
+        max_entries: body.max_entries.unwrap_or(default.max_entries),
+        max_bytes: body.max_bytes.unwrap_or(default.max_bytes),
+        ttl: ttl.unwrap_or(default.ttl),
+        policy: policy.unwrap_or(default.policy),
+    };
+    let cache = app.regions.create(&name, &settings)?;
+    Ok((StatusCode::CREATED, Answer(describe(&app, &cache))))
+}
+
+fn policy(text: &str) -> Result<Policy, Problem> {
+    let names = Policy::ALL.map(Policy::as_str).join(" or ");
+    text.parse().map_err(|_| Problem::field("policy", format!("not a policy; use {names}")))
+}
+
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        let status = match error {
+            CreateError::Name(_) => StatusCode::BAD_REQUEST,
+            CreateError::Taken(_) | CreateError::Full => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string()).with_field("region")
+    }
+}
+
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+) -> Result<Answer<RemovedBody>, Problem> {
+    if cache.name() == DEFAULT_REGION {
+        let detail = "the region \"default\" stays, because requests without a region go to it; to empty it, POST to /v1/clear";
+        return Err(Problem::bad_request(detail).with_field("region"));
+    }
+    app.regions.remove(cache.name());
+    Ok(Answer(RemovedBody { removed: cache.clear().await? }))
+}
+
+pub(super) async fn clear_all(State(app): State<Arc<App>>) -> Result<Answer<RemovedBody>, Problem> {
+    let mut removed = 0;
+    for cache in app.regions.all() {
+        removed += cache.clear().await?;
+    }
+    Ok(Answer(RemovedBody { removed }))
+}

@@ -1,0 +1,124 @@
+//! The names that users of an earlier system know: its metrics and its invalidation, over the same regions.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use cache_core::Tag;
+use serde::{Deserialize, Serialize};
+
+use super::body::Json;
+use super::extract::find_region;
+use super::{entries, groups};
+use crate::app::App;
+use crate::config::DEFAULT_REGION;
+use crate::problem::Problem;
+
+/// What has happened since the start, over all regions and routes. Rates are zero before there is anything to divide.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Traffic {
+    pub(super) hit_rate: f64,
+    /// Answers with a status of 500 or more, of all answers.
+    pub(super) error_rate: f64,
+    /// Answers.
+    pub(super) total_operations: u64,
+    hits: u64,
+    misses: u64,
+    errors: u64,
+    /// Of the answers that were timed, one in 16.
+    pub(super) average_response_time_ms: f64,
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Traffic> {
+    Answer(traffic(&app))
+}
+
+pub(super) fn traffic(app: &App) -> Traffic {
+    let (mut hits, mut misses) = (0, 0);
+    for cache in app.regions.all() {
+        let memory = cache.stats().memory;
+        hits += memory.hits;
+        misses += memory.misses;
+    }
+    let totals = app.figures.totals();
+    Traffic {
+        hit_rate: ratio(hits, hits + misses),
+        error_rate: ratio(totals.errors, totals.answers),
+        total_operations: totals.answers,
+        hits,
+        misses,
+        errors: totals.errors,
+        average_response_time_ms: ratio(totals.timed_nanos, totals.timed) / 1e6,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio of counts up to 2^53 is exact enough")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// What to remove. Without a region: keys, tags and prefix in the default one, `all` in every one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InvalidateBody {
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    prefix: Option<String>,
+    region: Option<String>,
+    #[serde(default)]
+    all: bool,
+}
+
+/// How many entries went, by what was asked.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct InvalidatedBody {
+    removed: u64,
+    by_keys: u64,
+    by_tags: u64,
+    by_prefix: u64,
+    by_all: u64,
+}
+
+pub(super) async fn invalidate(
+    State(app): State<Arc<App>>,
+    Json(body): Json<InvalidateBody>,
+) -> Result<Answer<InvalidatedBody>, Problem> {
+    if body.keys.is_empty() && body.tags.is_empty() && body.prefix.is_none() && !body.all {
+        return Err(Problem::bad_request("say what to invalidate: keys, tags, prefix or all"));
+    }
+    let keys = entries::keys(&body.keys, "keys")?;
+    let tags = tags(&body.tags)?;
+    body.prefix.as_deref().map_or(Ok(()), groups::check_prefix)?;
+    let cache = find_region(&app, body.region.as_deref().unwrap_or(DEFAULT_REGION))?;
+
+    let mut counts =
+        InvalidatedBody { by_keys: cache.remove_many(&keys).await?, ..InvalidatedBody::default() };
+    for tag in &tags {
+        counts.by_tags += cache.remove_tag(tag.as_str()).await?;
+    }
+    if let Some(prefix) = &body.prefix {
+        counts.by_prefix = cache.remove_prefix(prefix).await?;
+    }
+    let cleared = match (body.all, &body.region) {
+        (false, _) => Vec::new(),
+        (true, Some(_)) => vec![cache],
+        (true, None) => app.regions.all(),
+    };
+    for cache in cleared {
+        counts.by_all += cache.clear().await?;
+    }
+    counts.removed = counts.by_keys + counts.by_tags + counts.by_prefix + counts.by_all;
+    Ok(Answer(counts))
+}
+
+fn tags(texts: &[String]) -> Result<Vec<Tag>, Problem> {
+    if texts.len() > super::MAX_KEYS {
+        return Err(entries::too_many("tags", texts.len()));
+    }
+    let tag = |(at, text): (usize, &String)| {
+        Tag::new(text).map_err(|error| Problem::field(format!("tags[{at}]"), error.to_string()))
+    };
+    texts.iter().enumerate().map(tag).collect()
+}

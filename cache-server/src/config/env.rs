@@ -1,0 +1,155 @@
+//! The environment: variables that begin with the prefix, by four forms.
+//!
+//! ```text
+//! CACHE_<SETTING>                            a setting, such as CACHE_LISTEN
+//! the variables of the standard presets      such as CACHE_TTL_SHORT, CACHE_MARKET_PRICE_TTL
+//! CACHE_<REGION>_SIZE, CACHE_<REGION>_TTL    a region, which is created if need be
+//! anything else                              a warning: other programs may use the prefix too
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use strata::{Presets, Ttl};
+
+use super::layers::{Layers, Source};
+use super::names::{self, IGNORED, PREFIX, REGION_SUFFIXES, SPECS};
+
+/// What the environment says, and what it says in vain.
+pub(super) struct Found {
+    pub(super) layers: Layers,
+    pub(super) warnings: Vec<String>,
+}
+
+pub(super) fn read(variables: &BTreeMap<String, String>, prefix: &str) -> Found {
+    let presets = preset_variables();
+    let mut layers = Layers::new();
+    let (mut ignored, mut unknown) = (Vec::new(), Vec::new());
+    for (variable, text) in variables {
+        let Some(rest) = variable.strip_prefix(prefix) else {
+            if variable.starts_with("REDIS_") {
+                ignored.push(variable.as_str());
+            }
+            continue;
+        };
+        if let Some(name) = setting(rest).or_else(|| presets.get(rest).cloned()).or_else(|| region(rest)) {
+            layers.set(name, text, Source::Variable(variable.clone()));
+        } else if is_ignored(rest) {
+            ignored.push(variable);
+        } else if rest != "CONFIG" {
+            unknown.push(variable.as_str());
+        }
+    }
+    Found { layers, warnings: warnings(&ignored, &unknown, prefix) }
+}
+
+fn setting(rest: &str) -> Option<String> {
+    SPECS.iter().find(|spec| spec.name.to_uppercase() == rest).map(|spec| spec.name.to_owned())
+}
+
+fn region(rest: &str) -> Option<String> {
+    let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    REGION_SUFFIXES.iter().find_map(|(suffix, field)| {
+        let region = rest.strip_suffix(suffix)?;
+        let is_name = !region.is_empty() && region.bytes().all(legal);
+        is_name.then(|| format!("region.{}.{field}", region.to_lowercase()))
+    })
+}
+
+fn is_ignored(rest: &str) -> bool {
+    IGNORED.iter().any(|name| rest == *name || name.ends_with('_') && rest.starts_with(name))
+}
+
+/// The variables of the standard presets, without the prefix, and the setting that each is: `TTL_HOT` → `ttl.hot`.
+///
+/// The presets tell only which variables they ask for, so each is asked alone which preset it changes.
+fn preset_variables() -> BTreeMap<String, String> {
+    let asked = RefCell::new(Vec::new());
+    let standard = Presets::from_env(|variable| {
+        asked.borrow_mut().push(variable.to_owned());
+        None
+    });
+    let standard = standard.unwrap_or_default();
+    let changed_by = |variable: &str| {
+        let probe = Ttl::from_millis(1);
+        let changed = Presets::from_env(|other| (other == variable).then(|| "1ms".to_owned())).ok()?;
+        let name = changed.iter().find(|(name, ttl)| *ttl == probe && standard.get(name) != Some(probe))?.0;
+        Some((variable.strip_prefix(PREFIX)?.to_owned(), format!("ttl.{name}")))
+    };
+    asked.borrow().iter().filter_map(|variable| changed_by(variable)).collect()
+}
+
+fn warnings(ignored: &[&str], unknown: &[&str], prefix: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !ignored.is_empty() {
+        warnings.push(format!(
+            "no effect: this version has the memory tier alone, without Redis, disk, compression and warming, so \
+             it ignores {}",
+            ignored.join(", ")
+        ));
+    }
+    if !unknown.is_empty() {
+        let hints = unknown.iter().map(|variable| hint(variable, prefix));
+        warnings.push(format!("not a setting, and ignored: {}", hints.collect::<Vec<_>>().join(", ")));
+    }
+    warnings
+}
+
+fn hint(variable: &str, prefix: &str) -> String {
+    let rest = variable.strip_prefix(prefix).unwrap_or(variable).to_lowercase();
+    let known: Vec<&str> = SPECS.iter().map(|spec| spec.name).collect();
+    match names::nearest(&rest, &known) {
+        Some(near) => format!("{variable} (did you mean {prefix}{}?)", near.to_uppercase()),
+        None => variable.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn found(variables: &[(&str, &str)], prefix: &str) -> Found {
+        read(&variables.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(), prefix)
+    }
+
+    #[test]
+    fn every_standard_preset_has_its_variable() {
+        let presets = preset_variables();
+        assert_eq!(presets.len(), Presets::standard().iter().count());
+        assert_eq!(presets["TTL_HOT"], "ttl.hot");
+        assert_eq!(presets["MARKET_PRICE_TTL"], "ttl.price");
+    }
+
+    #[test]
+    fn each_form_is_recognised() {
+        let found = found(
+            &[
+                ("CACHE_LISTEN", "[::1]:1"),
+                ("CACHE_OHLCV_TTL", "9"),
+                ("CACHE_USER_PROFILE_SIZE", "7"),
+                ("CACHE_WARMING_INTERVAL", "5"),
+                ("CACHE_LISEN", "x"),
+                ("REDIS_URL", "redis://user:secret@host"),
+                ("PATH", "/bin"),
+            ],
+            "CACHE_",
+        );
+        for (name, text) in
+            [("listen", "[::1]:1"), ("ttl.ohlcv", "9"), ("region.user_profile.max_entries", "7")]
+        {
+            assert_eq!(found.layers.get(name).map(|given| given.text.as_str()), Some(text), "{name}");
+        }
+        assert_eq!(found.warnings.len(), 2);
+        assert!(found.warnings[0].ends_with("CACHE_WARMING_INTERVAL, REDIS_URL"), "{}", found.warnings[0]);
+        assert!(found.warnings[1].contains("CACHE_LISEN (did you mean CACHE_LISTEN?)"));
+        assert!(!found.warnings.concat().contains("secret"));
+    }
+
+    #[test]
+    fn a_prefix_of_ones_own_replaces_the_standard_one() {
+        let found = found(&[("SHIVX_TTL_HOT", "9"), ("CACHE_LISTEN", "x")], "SHIVX_");
+        assert!(found.layers.get("ttl.hot").is_some());
+        assert!(found.layers.get("listen").is_none() && found.warnings.is_empty());
+    }
+}

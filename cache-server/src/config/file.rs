@@ -1,0 +1,121 @@
+//! The configuration file: TOML, every name known, every value with its line.
+//!
+//! Numbers and texts are alike: `ttl = 300` and `ttl = "5m"` are both read by the setting itself.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::SettingsError;
+use super::layers::{Layers, Source};
+use super::names;
+
+/// No configuration is this large; it keeps a wrong path from filling the memory.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Reads a file that `named_by` (a flag or variable) pointed at.
+pub(super) fn read(path: &Path, named_by: &str) -> Result<Layers, SettingsError> {
+    let wrong = |why: String| SettingsError::new(named_by, format!("{}: {why}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| wrong(format!("cannot be read: {error}")))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(wrong(format!("has {size} bytes; a configuration has at most {MAX_FILE_BYTES}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    parse(&text, &path.display().to_string())
+}
+
+/// Reads the text of a file; `path` is what errors call it.
+pub(super) fn parse(text: &str, path: &str) -> Result<Layers, SettingsError> {
+    let file = File { text, path };
+    let table = DeTable::parse(text).map_err(|error| {
+        let place = file.place(error.span().map_or(0, |span| span.start));
+        SettingsError::new(&place, format!("not TOML: {}", error.message().replace('\n', " ")))
+    })?;
+    let mut layers = Layers::new();
+    for (name, value) in table.get_ref() {
+        file.top_level(&mut layers, name, value)?;
+    }
+    Ok(layers)
+}
+
+struct File<'a> {
+    text: &'a str,
+    path: &'a str,
+}
+
+type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
+type Value<'a> = Spanned<DeValue<'a>>;
+
+impl File<'_> {
+    fn top_level(&self, layers: &mut Layers, name: &Name, value: &Value) -> Result<(), SettingsError> {
+        match name.get_ref().as_ref() {
+            "region" => self.regions(layers, value),
+            "ttl" => self.presets(layers, value),
+            known if names::top_level().contains(&known) => self.scalar(layers, known, value),
+            unknown => Err(self.unknown(unknown, name, &names::top_level())),
+        }
+    }
+
+    fn regions(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
+        let expected = "tables such as [region.users]";
+        for (region, fields) in self.table("region", value, expected)? {
+            let group = format!("region.{}", region.get_ref());
+            for (field, value) in
+                self.table(&group, fields, "a table with max_entries, max_bytes, ttl or policy")?
+            {
+                if !names::REGION_FIELDS.contains(&field.get_ref().as_ref()) {
+                    return Err(self.unknown(field.get_ref(), field, names::REGION_FIELDS));
+                }
+                self.scalar(layers, &format!("{group}.{}", field.get_ref()), value)?;
+            }
+            // A region with an empty table is meant to exist, by the defaults.
+            if layers.below(&group).next().is_none() {
+                layers.set(format!("{group}.ttl"), "forever", self.place(region.span().start));
+            }
+        }
+        Ok(())
+    }
+
+    fn presets(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
+        for (preset, ttl) in self.table("ttl", value, "a table such as [ttl] with tick = \"5s\"")? {
+            self.scalar(layers, &format!("ttl.{}", preset.get_ref()), ttl)?;
+        }
+        Ok(())
+    }
+
+    fn table<'v, 'i>(
+        &self,
+        name: &str,
+        value: &'v Value<'i>,
+        expected: &str,
+    ) -> Result<&'v DeTable<'i>, SettingsError> {
+        let wrong = || self.wrong_type(name, value, expected);
+        value.get_ref().as_table().ok_or_else(wrong)
+    }
+
+    fn scalar(&self, layers: &mut Layers, name: &str, value: &Value) -> Result<(), SettingsError> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            _ => return Err(self.wrong_type(name, value, "a text or a decimal whole number")),
+        };
+        layers.set(name, text, self.place(value.span().start));
+        Ok(())
+    }
+
+    fn wrong_type(&self, name: &str, value: &Value, expected: &str) -> SettingsError {
+        let message = format!("{name} is of the type {}: expected {expected}", value.get_ref().type_str());
+        SettingsError::new(&self.place(value.span().start), message)
+    }
+
+    fn unknown(&self, name: &str, at: &Name, known: &[&str]) -> SettingsError {
+        SettingsError::unknown(&self.place(at.span().start), name, known)
+    }
+
+    fn place(&self, offset: usize) -> Source {
+        let before = self.text.get(..offset).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        Source::File { path: self.path.to_owned(), line }
+    }
+}

@@ -1,0 +1,109 @@
+//! Every setting, once: its name, its default and its meaning.
+//!
+//! `body_timeout` in the file is `CACHE_BODY_TIMEOUT` in the environment and `--body-timeout` on the command line.
+
+/// What the names of environment variables begin with, unless an operator keeps their own prefix.
+pub(super) const PREFIX: &str = "CACHE_";
+
+/// A setting of the server as a whole.
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    /// Its text if nothing is said; empty if it is then unset.
+    pub(super) default: &'static str,
+    pub(super) help: &'static str,
+    /// A flag is visible to everyone on the machine, so a secret has none.
+    pub(super) secret: bool,
+}
+
+const fn spec(name: &'static str, default: &'static str, help: &'static str) -> Spec {
+    Spec { name, default, help, secret: false }
+}
+
+pub(super) const SPECS: &[Spec] = &[
+    spec("listen", "127.0.0.1:7400", "Address and port; beyond loopback only with a token"),
+    Spec {
+        name: "token",
+        default: "",
+        help: "Bearer token that requests must carry (file and environment only)",
+        secret: true,
+    },
+    spec("token_file", "", "File that holds the bearer token"),
+    spec("profile", "", "Figures for the token and report regions: high-volume, low-memory or ultra-fast"),
+    spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
+    spec("log_format", "text", "Log lines as text or json"),
+    spec("body_limit_bytes", "1048576", "Largest request body, in bytes"),
+    spec("max_connections", "1024", "Connections at once; more are refused"),
+    spec("header_timeout", "5s", "How long a request's header may take, and how long a connection may idle"),
+    spec("body_timeout", "30s", "How long a request's body may take as a whole"),
+    spec("drain_timeout", "10s", "How long requests may take to finish once the server is told to stop"),
+];
+
+/// What can be said of a region, in the file under `[region.NAME]`.
+pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "policy"];
+
+/// The regions' fields that variables of the form `CACHE_<REGION>_<SUFFIX>` set.
+pub(super) const REGION_SUFFIXES: &[(&str, &str)] = &[("_SIZE", "max_entries"), ("_TTL", "ttl")];
+
+/// Variables of related caches (without the prefix) that have no effect in this version: a name that ends in `_`
+/// stands for all that begin so.
+pub(super) const IGNORED: &[&str] =
+    &["DIR", "ENABLED", "ENABLE_COMPRESSION", "ENABLE_METRICS", "MONITORING_ENABLED", "WARMING_"];
+
+/// The names at the top of a configuration file.
+pub(super) fn top_level() -> Vec<&'static str> {
+    SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "ttl"]).collect()
+}
+
+pub(super) fn is_secret(name: &str) -> bool {
+    SPECS.iter().any(|spec| spec.name == name && spec.secret)
+}
+
+/// The known name that was probably meant: at most two letters away.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    const CLOSE: usize = 2;
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let name = name.to_lowercase();
+    let distances = known.iter().map(|known| (distance(&name, known), *known));
+    distances.min().filter(|(distance, _)| *distance <= CLOSE).map(|(_, known)| known)
+}
+
+/// How many letters must be added, dropped or changed to make one text the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (above, letter) in from.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = above + 1;
+        for (at, other) in to.iter().enumerate() {
+            let changed = corner + usize::from(letter != *other);
+            corner = row[at + 1];
+            row[at + 1] = changed.min(corner + 1).min(row[at] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_error_finds_its_name_and_nonsense_none() {
+        let known = top_level();
+        assert_eq!(nearest("lisen", &known), Some("listen"));
+        assert_eq!(nearest("max_conections", &known), Some("max_connections"));
+        assert_eq!(nearest("Token", &known), Some("token"));
+        assert_eq!(nearest("quantum", &known), None);
+        assert_eq!(nearest(&"x".repeat(1000), &known), None);
+    }
+
+    #[test]
+    fn distances_count_letters() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+}

@@ -1,0 +1,88 @@
+//! Settings that hold: typed, complete and checked. Nothing here knows where they were said.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use cache_memory::Policy;
+use strata::{Presets, Ttl};
+
+/// Everything an operator can say, settled.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where to listen. Default: 127.0.0.1:7400.
+    pub listen: SocketAddr,
+    /// What requests must carry. Default: none, which is legal on loopback alone.
+    pub token: Option<Token>,
+    /// Filter directives for log lines. Default: `info`.
+    pub log: String,
+    /// The form of log lines. Default: text.
+    pub log_format: LogFormat,
+    /// The largest request body, in bytes. Default: 1 MiB.
+    pub body_limit_bytes: usize,
+    /// Connections at once. Default: 1,024.
+    pub max_connections: usize,
+    /// How long a request's header may take, and a connection may idle. Default: 5 s.
+    pub header_timeout: Duration,
+    /// How long a request's body may take as a whole. Default: 30 s.
+    pub body_timeout: Duration,
+    /// How long requests may take to finish once the server is told to stop. Default: 10 s.
+    pub drain_timeout: Duration,
+    /// The regions that exist from the start, by name. Default: `default`, `token` and `report`.
+    pub regions: BTreeMap<String, RegionSettings>,
+    /// The time-to-live presets. Default: the standard ones.
+    pub presets: Presets,
+}
+
+/// What is said of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegionSettings {
+    /// Most entries. Default: 1,000,000.
+    pub max_entries: NonZeroU64,
+    /// Most bytes: keys, values, content types and 128 bytes for each entry's bookkeeping. Default: 256 MiB.
+    pub max_bytes: NonZeroU64,
+    /// How long an entry lives that does not say so itself. Default: for ever.
+    pub ttl: Ttl,
+    /// Who is evicted first. Default: least recently used.
+    pub policy: Policy,
+}
+
+impl Default for RegionSettings {
+    fn default() -> Self {
+        const MAX_ENTRIES: NonZeroU64 = NonZeroU64::new(1_000_000).unwrap();
+        const MAX_BYTES: NonZeroU64 = NonZeroU64::new(256 << 20).unwrap();
+        Self { max_entries: MAX_ENTRIES, max_bytes: MAX_BYTES, ttl: Ttl::FOREVER, policy: Policy::Lru }
+    }
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: an object per line.
+    Json,
+}
+
+/// A bearer token. Shows itself nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}

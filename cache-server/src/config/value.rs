@@ -1,0 +1,71 @@
+//! Values: how the text of a setting is read. Each reader says what it expects if the text is something else.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use cache_memory::Policy;
+use strata::Ttl;
+use tracing_subscriber::EnvFilter;
+
+use super::settings::{LogFormat, Token};
+
+/// What a setting's text is, or what it should have been.
+pub(super) type Read<T> = Result<T, String>;
+
+pub(super) fn address(text: &str) -> Read<SocketAddr> {
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let expected = "an IP address and a port, such as 127.0.0.1:7400, [::1]:7400 or localhost:7400";
+    numeric.as_deref().unwrap_or(text).parse().map_err(|_| expected.to_owned())
+}
+
+/// A whole number within a range, named by what it counts.
+pub(super) fn whole(unit: &str, at_least: u64, at_most: u64) -> impl Fn(&str) -> Read<u64> {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (at_least..=at_most).contains(number));
+        let most = if at_most == u64::MAX { String::new() } else { format!(", at most {at_most}") };
+        number.ok_or_else(|| format!("a whole number of {unit}, at least {at_least}{most}"))
+    }
+}
+
+pub(super) fn count(unit: &'static str) -> impl Fn(&str) -> Read<NonZeroU64> {
+    move |text| text.parse().map_err(|_| format!("a whole number of {unit}, at least 1"))
+}
+
+pub(super) fn timeout(text: &str) -> Read<Duration> {
+    const LONGEST: Duration = Duration::from_hours(24);
+    let ttl: Option<Ttl> = text.parse().ok();
+    let within = |duration: &Duration| !duration.is_zero() && *duration <= LONGEST;
+    let expected = "more than zero and at most a day, such as 5 (seconds), 500ms or 1m30s";
+    ttl.and_then(Ttl::finite).filter(within).ok_or_else(|| expected.to_owned())
+}
+
+pub(super) fn ttl(text: &str) -> Read<Ttl> {
+    let expected = "a time-to-live: seconds (300), units (250ms, 90s, 5m, 1h30m, 2d) or forever";
+    text.parse().map_err(|_| expected.to_owned())
+}
+
+pub(super) fn policy(text: &str) -> Read<Policy> {
+    let names = Policy::ALL.map(Policy::as_str).join(" or ");
+    text.parse().map_err(|_| names)
+}
+
+pub(super) fn token(text: &str) -> Read<Token> {
+    let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let expected = "at least one visible ASCII character, and no spaces";
+    visible.then(|| Token::new(text)).ok_or_else(|| expected.to_owned())
+}
+
+pub(super) fn log(text: &str) -> Read<String> {
+    let expected = "error, warn, info, debug, trace or directives such as info,cache_server=debug";
+    let readable = !text.is_empty() && EnvFilter::try_new(text).is_ok();
+    readable.then(|| text.to_owned()).ok_or_else(|| expected.to_owned())
+}
+
+pub(super) fn log_format(text: &str) -> Read<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json".to_owned()),
+    }
+}

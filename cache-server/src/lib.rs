@@ -1,0 +1,58 @@
+//! A cache server: named regions of the Strata cache over HTTP, with health and Prometheus metrics.
+//!
+//! ```text
+//! serve    connections: how many, how long, and how they end
+//!   │
+//! edge     every answer: counted, timed, and never anything but a problem when it is an error
+//!   │
+//! auth     may you?
+//!   │
+//! api      what is asked: keys, bodies, lifetimes, all checked before anything is changed
+//!   │
+//! regions  named caches of blobs
+//! ```
+//!
+//! ```no_run
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = cache_server::Settings::from_toml("[region.quotes]\nttl = \"5s\"")?;
+//! let listener = tokio::net::TcpListener::bind(settings.listen).await?;
+//! cache_server::run(listener, settings, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod app;
+mod auth;
+pub mod config;
+mod edge;
+mod figures;
+mod linger;
+pub mod log;
+mod metrics;
+mod problem;
+mod regions;
+mod serve;
+mod socket;
+
+pub use app::{Server, StartError};
+pub use config::{Flags, Settings, SettingsError};
+
+use tokio::net::TcpListener;
+
+/// Serves until `shutdown` is ready and the requests of that moment are finished, or the drain timeout is over.
+///
+/// # Errors
+/// Regions that cannot be made from the settings. Nothing that a client does.
+///
+/// # Cancel safety
+/// Dropping it ends the server and its connections at once.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    Server::new(settings)?.run(listener, shutdown).await;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The scrape: all figures as they are now, in the form of Prometheus, under the names of `cache_core::metric`.
+//!
+//! Regions come and go, so each scrape is written by a recorder of its own: a region that is gone leaves nothing
+//! behind, and nobody can fill the exporter with names. Only timings are kept between scrapes, and those have routes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use cache_core::metric::{self, Kind, Metric};
+use metrics::{Counter, Gauge, Label};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use crate::app::App;
+use crate::regions::BlobCache;
+
+/// All figures, as text.
+pub(crate) fn render(app: &App) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        metric::ALL.iter().for_each(describe);
+        app.regions.all().iter().for_each(|cache| region(app, cache));
+        http(app);
+        process(app);
+    });
+    recorder.handle().render() + &app.figures.render_timings()
+}
+
+fn describe(metric: &Metric) {
+    match metric.kind {
+        Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+        Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+        Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+    }
+}
+
+fn region(app: &App, cache: &BlobCache) {
+    let stats = cache.stats();
+    let memory = stats.memory;
+    let of = |metric: &Metric, labels: &[(&'static str, &'static str)]| {
+        let region = std::iter::once(Label::new("region", cache.name().to_owned()));
+        let labels = labels.iter().map(|(name, value)| Label::from_static_parts(name, value));
+        counter(metric, region.chain(labels).collect())
+    };
+    for (result, count) in [("hit", memory.hits), ("miss", memory.misses)] {
+        of(&metric::REQUESTS, &[("result", result)]).absolute(count);
+    }
+    for (result, count) in
+        [("ok", stats.loads_ok), ("error", stats.loads_failed), ("panic", stats.loads_lost)]
+    {
+        of(&metric::LOADS, &[("result", result)]).absolute(count);
+    }
+    let causes = [
+        ("expired", memory.expired),
+        ("evicted", memory.evicted),
+        ("replaced", memory.replaced),
+        ("removed", memory.removed),
+    ];
+    for (cause, count) in causes {
+        of(&metric::REMOVALS, &[("cause", cause)]).absolute(count);
+    }
+    of(&metric::WAITERS, &[]).absolute(stats.coalesced);
+    of(&metric::INSERTS, &[]).absolute(memory.inserts);
+    of(&metric::REJECTED, &[]).absolute(memory.too_large + app.regions.too_large(cache.name()));
+
+    let now = |metric: &Metric, figure: u64| {
+        set(&gauge(metric, vec![Label::new("region", cache.name().to_owned())]), figure);
+    };
+    now(&metric::ENTRIES, memory.entries);
+    now(&metric::MEMORY_BYTES, memory.bytes);
+    if let Some(limit) = cache.memory().max_bytes() {
+        now(&metric::MEMORY_LIMIT_BYTES, limit);
+    }
+    if let Some(limit) = cache.memory().max_entries() {
+        now(&metric::ENTRY_LIMIT, limit);
+    }
+}
+
+fn http(app: &App) {
+    for route in app.figures.routes() {
+        for (status, count) in route.answers() {
+            let labels = vec![
+                Label::new("route", route.template().to_owned()),
+                Label::new("status", status.to_string()),
+            ];
+            counter(&metric::HTTP_REQUESTS, labels).absolute(count);
+        }
+    }
+    let rejected = app.figures.rejected_connections.load(Relaxed);
+    counter(&metric::HTTP_REJECTED, vec![Label::new("reason", "limit")]).absolute(rejected);
+}
+
+fn process(app: &App) {
+    gauge(&metric::UPTIME, Vec::new()).set(app.uptime().as_secs_f64());
+    gauge(&metric::BUILD_INFO, vec![Label::new("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+    if let Some(bytes) = resident_bytes() {
+        set(&gauge(&metric::RESIDENT, Vec::new()), bytes);
+    }
+}
+
+fn counter(metric: &Metric, labels: Vec<Label>) -> Counter {
+    metrics::counter!(metric.name, labels)
+}
+
+fn gauge(metric: &Metric, labels: Vec<Label>) -> Gauge {
+    metrics::gauge!(metric.name, labels)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating point; exact up to 2^53")]
+fn set(gauge: &Gauge, figure: u64) {
+    gauge.set(figure as f64);
+}
+
+/// What the system says this process holds in memory; nothing where it does not say so in Linux's way.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

@@ -1,0 +1,211 @@
+//! Serving: connections, how many there may be, how long they may dawdle, and how they end.
+//!
+//! ```text
+//! accept ─► too many? refuse, count        ─► a task per connection, all owned here
+//!    │ shutdown
+//!    ▼
+//! drain: idle connections close, requests finish; whoever comes now gets one answer, /readyz says 503
+//!    │ all finished, or the drain timeout is over
+//!    ▼
+//! end: what still runs is cut
+//! ```
+
+use std::io::{self, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::FutureExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use crate::app::App;
+use crate::config::Settings;
+use crate::socket::Socket;
+
+/// What a client may take, in number and in time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    max_connections: usize,
+    header_timeout: Duration,
+    body_timeout: Duration,
+    drain_timeout: Duration,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            max_connections: settings.max_connections,
+            header_timeout: settings.header_timeout,
+            body_timeout: settings.body_timeout,
+            drain_timeout: settings.drain_timeout,
+        }
+    }
+}
+
+/// Timings that nobody scrapes pile up until they are folded.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How long to wait for a file handle when the system has none, unless a connection ends sooner.
+const NO_HANDLES_PAUSE: Duration = Duration::from_millis(100);
+
+/// A request's header must fit.
+const MAX_BUFFER_BYTES: usize = 64 << 10;
+
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    content-length: 114\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"too many connections; try again later\"}";
+
+/// Serves until `shutdown` is ready and what runs then has ended, or its time is over.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    router: Router,
+    (limits, shutdown): (Limits, impl Future<Output = ()>),
+) {
+    let mut door = Door { listener, app, router, limits, closing: watch::Sender::new(false) };
+    let mut connections = JoinSet::new();
+    door.accept_until(shutdown, &mut connections).await;
+
+    door.app.begin_draining();
+    door.closing.send_replace(true);
+    tracing::info!(connections = connections.len(), "stopping: waiting for requests to finish");
+    let mut latecomers = JoinSet::new();
+    let drained = door.drain(&mut connections, &mut latecomers);
+    if timeout(limits.drain_timeout, drained).await.is_err() {
+        let cut = connections.len() + latecomers.len();
+        tracing::warn!(cut, "the drain timeout is over: connections are cut");
+    }
+    tracing::info!("stopped");
+}
+
+struct Door {
+    listener: TcpListener,
+    app: Arc<App>,
+    router: Router,
+    limits: Limits,
+    /// Tells the connections when to end.
+    closing: watch::Sender<bool>,
+}
+
+impl Door {
+    async fn accept_until(&mut self, shutdown: impl Future<Output = ()>, connections: &mut JoinSet<()>) {
+        let mut shutdown = pin!(shutdown);
+        let mut upkeep = interval(UPKEEP_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                Some(_) = connections.join_next() => {}
+                _ = upkeep.tick() => self.app.figures.upkeep(),
+                accepted = self.listener.accept() => self.admit(accepted, connections, true).await,
+            }
+            self.app.figures.connections.store(connections.len() as u64, Relaxed);
+        }
+    }
+
+    /// Waits for the connections to end. Meanwhile whoever comes is served once, so that a probe hears 503 and nobody
+    /// is cut off who was already waiting at the door.
+    async fn drain(&mut self, connections: &mut JoinSet<()>, latecomers: &mut JoinSet<()>) {
+        while !connections.is_empty() {
+            tokio::select! {
+                biased;
+                _ = connections.join_next() => {}
+                Some(_) = latecomers.join_next() => {}
+                accepted = self.listener.accept() => self.admit(accepted, latecomers, false).await,
+            }
+        }
+        while let Some(accepted) = self.listener.accept().now_or_never() {
+            self.admit(accepted, latecomers, false).await;
+        }
+        while latecomers.join_next().await.is_some() {}
+    }
+
+    async fn admit(
+        &self,
+        accepted: io::Result<(TcpStream, std::net::SocketAddr)>,
+        connections: &mut JoinSet<()>,
+        keep_alive: bool,
+    ) {
+        match accepted {
+            Ok((stream, _)) if connections.len() < self.limits.max_connections => {
+                connections.spawn(self.connection(stream, keep_alive));
+            }
+            Ok((stream, _)) => {
+                self.app.figures.rejected_connections.fetch_add(1, Relaxed);
+                refuse(stream);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a connection could not be accepted");
+                // Most often the process is out of handles: the next try is of use when one is free.
+                let _ = timeout(NO_HANDLES_PAUSE, connections.join_next()).await;
+            }
+        }
+    }
+
+    fn connection(&self, stream: TcpStream, keep_alive: bool) -> impl Future<Output = ()> + use<> {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_buf_size(MAX_BUFFER_BYTES)
+            .keep_alive(keep_alive);
+        // Answers are written whole, so waiting to fill a packet gains nothing.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection =
+            builder.serve_connection(TokioIo::new(Socket::new(stream, self.limits.body_timeout)), service);
+        let mut closing = self.closing.subscribe();
+        async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = told_to_close(&mut closing), if keep_alive => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+    }
+}
+
+async fn told_to_close(closing: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone, which is as good a reason.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+/// Says why, if the socket takes it at once, and hangs up.
+fn refuse(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(BUSY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_a_whole_answer() {
+        let text = std::str::from_utf8(BUSY).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a header and a body");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        let problem: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(problem["status"], 503);
+    }
+}

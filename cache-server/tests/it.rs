@@ -1,0 +1,38 @@
+//! The server from outside: over sockets, as a process, and asked with whatever comes.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "it/auth.rs"]
+mod auth;
+#[path = "it/client.rs"]
+mod client;
+#[path = "it/connections.rs"]
+mod connections;
+#[path = "it/documentation.rs"]
+mod documentation;
+#[path = "it/entries.rs"]
+mod entries;
+#[path = "it/groups.rs"]
+mod groups;
+#[path = "it/health.rs"]
+mod health;
+#[path = "it/many.rs"]
+mod many;
+#[path = "it/process.rs"]
+mod process;
+#[path = "it/random.rs"]
+mod random;
+#[path = "it/refusals.rs"]
+mod refusals;
+#[path = "it/regions.rs"]
+mod regions;
+#[path = "it/scrape.rs"]
+mod scrape;
+#[path = "it/server.rs"]
+mod server;
+#[path = "it/settings.rs"]
+mod settings;
+#[path = "it/stopping.rs"]
+mod stopping;
+#[path = "it/wire.rs"]
+mod wire;

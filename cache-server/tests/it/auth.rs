@@ -1,0 +1,52 @@
+//! The token: needed for everything but the probes, and never shown.
+
+use crate::server::{Running, settings};
+
+const GUARDED: [(&str, &str); 12] = [
+    ("GET", "/v1/entries/kept"),
+    ("PUT", "/v1/entries/kept"),
+    ("DELETE", "/v1/entries/kept"),
+    ("POST", "/v1/get-many"),
+    ("GET", "/v1/regions"),
+    ("DELETE", "/v1/regions/token"),
+    ("POST", "/v1/clear-all"),
+    ("GET", "/metrics"),
+    ("GET", "/cache/health"),
+    ("POST", "/cache/invalidate"),
+    ("GET", "/nowhere"),
+    ("GET", "/health/../metrics"),
+];
+
+#[tokio::test]
+async fn without_the_right_token_there_is_nothing_but_probes() {
+    let server = Running::start("token = \"s3cret-token\"").await;
+    let right = ("authorization", "Bearer s3cret-token");
+    server.send("PUT", "/v1/entries/kept", &[right], "value").await.expect(201);
+    for (method, path) in GUARDED {
+        for wrong in
+            ["", "s3cret-token", "Basic s3cret-token", "Bearer", "Bearer s3cret-toke", "Bearer s3cret-token2"]
+        {
+            let headers = [("authorization", wrong)];
+            let headers = if wrong.is_empty() { &[][..] } else { &headers[..] };
+            let answer = server.send(method, path, headers, "").await;
+            answer.problem(401);
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{method} {path} {wrong}");
+            assert!(!answer.text().contains("s3cret"), "{}", answer.text());
+        }
+    }
+    for path in ["/health", "/livez", "/readyz"] {
+        server.get(path).await.expect(200);
+    }
+    for scheme in ["Bearer", "bearer", "BEARER "] {
+        let header = format!("{scheme} s3cret-token");
+        let got = server.send("GET", "/v1/entries/kept", &[("authorization", &header)], "").await.expect(200);
+        assert_eq!(got.text(), "value");
+    }
+    server.send("GET", "/nowhere", &[right], "").await.problem(404);
+}
+
+#[test]
+fn settings_do_not_show_their_token() {
+    let shown = format!("{:?}", settings("token = \"s3cret-token\""));
+    assert!(!shown.contains("s3cret") && shown.contains("(hidden)"), "{shown}");
+}

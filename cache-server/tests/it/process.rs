@@ -1,0 +1,251 @@
+//! The process: how it starts, what it refuses, what it prints, and how it ends.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::client::{Raw, soon};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cache-server");
+
+/// The program, with an environment of the test's own.
+fn program(flags: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(flags).env_clear().envs(variables.iter().copied());
+    piped(command)
+}
+
+fn piped(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Runs the program to its end.
+async fn ends(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = soon(program(flags, variables).output()).await.expect("the program starts");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout),
+    )
+}
+
+/// A running program.
+struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+}
+
+impl Process {
+    async fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(program(flags, variables)).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let address = soon(async {
+            loop {
+                let line = lines.next_line().await.expect("text").expect("a line that says where it listens");
+                if let Some((_, address)) = line.split_once("listening on http://") {
+                    let end = address.find(['"', '\u{1b}']).unwrap_or(address.len());
+                    break address[..end].parse().expect("an address");
+                }
+            }
+        })
+        .await;
+        Self { child, lines, address }
+    }
+
+    async fn next_line(&mut self) -> String {
+        soon(self.lines.next_line()).await.expect("text").unwrap_or_default()
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = soon(Command::new("kill").args([signal, &id]).status()).await.expect("kill runs");
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        soon(self.child.wait()).await.expect("it ends")
+    }
+
+    fn resident_kibibytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().expect("it runs")));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+}
+
+const ANY_PORT: (&str, &str) = ("CACHE_LISTEN", "127.0.0.1:0");
+
+#[tokio::test]
+async fn starts_without_configuration_and_says_how_to_try_it() {
+    let mut process = Process::start(&[], &[ANY_PORT]).await;
+    let hint = process.next_line().await;
+    assert!(hint.contains("try: curl -X PUT"), "{hint}");
+    let mut raw = Raw::connect(process.address).await;
+    raw.write("PUT /v1/entries/k?ttl=5m HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello").await;
+    raw.answer().await.expect(201);
+    raw.write("GET /v1/entries/k HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(raw.answer().await.expect(200).text(), "hello");
+    process.signal("-INT").await;
+    assert!(process.ended().await.success());
+}
+
+/// Flags, variables, and a part of what is said.
+type Start = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
+#[tokio::test]
+async fn a_wrong_setting_stops_the_start_with_code_2() {
+    let cases: &[Start] = &[
+        (&[], &[("CACHE_TOKEN_SIZE", "many")], "CACHE_TOKEN_SIZE: region.token.max_entries = \"many\""),
+        (&["--listen", "0.0.0.0:0"], &[], "without a token"),
+        (&["--log", "=="], &[], "--log: log ="),
+        (&["--config", "/no/such"], &[], "--config: /no/such"),
+        (&["--lisen", "x"], &[], "--listen"),
+        (&["--token", "x"], &[], "unexpected argument '--token'"),
+        (&["stray"], &[], "unexpected argument 'stray'"),
+    ];
+    for (flags, variables, part) in cases {
+        let (code, said) = ends(flags, variables).await;
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn settings_can_be_checked_and_explained_without_starting() {
+    let (code, said) =
+        ends(&["--check"], &[("CACHE_LISTEN", "0.0.0.0:1"), ("CACHE_TOKEN", "top-secret")]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the settings are right") && !said.contains("top-secret"), "{said}");
+    let (code, _) = ends(&["--check"], &[("CACHE_PROFILE", "none")]).await;
+    assert_eq!(code, Some(2));
+    let (code, help) = ends(&["--help"], &[]).await;
+    assert_eq!(code, Some(0));
+    for name in ["--listen", "--drain-timeout", "CACHE_TOKEN=", "CACHE_<REGION>_SIZE", "Exit codes"] {
+        assert!(help.contains(name), "{name}: {help}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_said_without_its_value() {
+    let variables = [
+        ("REDIS_URL", "redis://:hidden@host"),
+        ("CACHE_DIR", "/x"),
+        ("CACHE_WARMING_ENABLED", "true"),
+        ("CACHE_LISTNE", "y"),
+    ];
+    let (code, said) = ends(&["--check"], &variables).await;
+    assert_eq!(code, Some(0));
+    assert_eq!(said.matches("WARN").count(), 2, "{said}");
+    assert!(said.contains("ignores CACHE_DIR, CACHE_WARMING_ENABLED, REDIS_URL"), "{said}");
+    assert!(said.contains("CACHE_LISTNE (did you mean CACHE_LISTEN?)") && !said.contains("hidden"), "{said}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_ends_with_code_1() {
+    let process = Process::start(&[], &[ANY_PORT]).await;
+    let (code, said) = ends(&["--listen", &process.address.to_string()], &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&format!("cannot listen on {}", process.address)), "{said}");
+}
+
+#[tokio::test]
+async fn a_hostile_key_is_one_line_of_the_log_and_values_are_none() {
+    let mut process = Process::start(&["--log", "debug", "--log-format", "json"], &[ANY_PORT]).await;
+    let mut raw = Raw::connect(process.address).await;
+    raw.write("GET /v1/entries/%22%5D%E2%80%AE%E2%80%A8x HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.answer().await.problem(404);
+    raw.write("PUT /v1/entries/k HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\ntop-text").await;
+    raw.answer().await.expect(201);
+    raw.write("GET /v1/entries/k HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.answer().await.expect(200);
+    let mut seen = String::new();
+    while !seen.contains("Cache HIT") {
+        let line = process.next_line().await;
+        let event: serde_json::Value = serde_json::from_str(&line).expect("an object per line");
+        if event["fields"]["message"] == "Cache MISS" {
+            assert_eq!(event["fields"]["key"], r#"\"]\u{202e}\u{2028}x"#);
+            assert_eq!(event["fields"]["region"], "default");
+        }
+        seen += &line;
+    }
+    assert!(seen.contains("Cache MISS") && !seen.contains("top-text"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_signal_under_load_loses_no_request_that_was_begun() {
+    let mut process = Process::start(&[], &[ANY_PORT]).await;
+    let mut begun = Vec::new();
+    for at in 0..50 {
+        let mut raw = Raw::connect(process.address).await;
+        let length = "expect: 100-continue\r\ncontent-length: 5";
+        raw.write(format!("PUT /v1/entries/{at} HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n")).await;
+        raw.answer().await.expect(100);
+        begun.push(raw);
+    }
+    let mut idle = Raw::connect(process.address).await;
+    idle.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.answer().await.expect(200);
+
+    process.signal("-TERM").await;
+    assert_eq!(idle.rest().await, "");
+    for raw in &mut begun {
+        raw.write("hello").await;
+        raw.answer().await.expect(201);
+    }
+    assert!(process.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_stuck_client_does_not_keep_the_process() {
+    let mut process = Process::start(&["--drain-timeout", "200ms"], &[ANY_PORT]).await;
+    let mut stuck = Raw::connect(process.address).await;
+    stuck
+        .write("PUT /v1/entries/k HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+        .await;
+    stuck.answer().await.expect(100);
+    process.signal("-TERM").await;
+    assert!(process.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_does_not_fill_the_memory() {
+    let process = Process::start(&[], &[ANY_PORT]).await;
+    let mut raw = Raw::connect(process.address).await;
+    raw.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.answer().await.expect(200);
+    let before = process.resident_kibibytes();
+    let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
+    raw.write("PUT /v1/entries/k HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    for _ in 0..64 {
+        raw.write(&chunk).await;
+    }
+    raw.answer().await.problem(413);
+    let grown = process.resident_kibibytes().saturating_sub(before);
+    assert!(grown < 16 << 10, "grew by {grown} KiB");
+}
+
+#[tokio::test]
+async fn a_process_without_file_handles_recovers() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40 && exec \"$0\" --log off,cache_server=info", PROGRAM]);
+    command.env(ANY_PORT.0, ANY_PORT.1);
+    let mut process = Process::spawn(piped(command)).await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(Raw::connect(process.address).await);
+    }
+    while !process.next_line().await.contains("could not be accepted") {}
+    drop(held);
+    // Nobody reads the log from here on; the pipe holds more than what is still to come.
+    let mut raw = Raw::connect(process.address).await;
+    raw.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.answer().await.expect(200);
+}

@@ -1,0 +1,69 @@
+//! Regions: there from the start or made by request, each with its own limits.
+
+use serde_json::json;
+
+use crate::server::Running;
+
+#[tokio::test]
+async fn three_regions_exist_from_the_start() {
+    let server = Running::start("").await;
+    let list = server.get("/v1/regions").await.expect(200).json();
+    let figures: Vec<_> = list["regions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|region| {
+            json!([
+                region["name"],
+                region["max_entries"],
+                region["ttl_seconds"],
+                region["policy"],
+                region["stats"]["hit_ratio"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["default", 1_000_000, null, "lru", null]),
+        json!(["report", 1000, 3600.0, "lru", null]),
+        json!(["token", 10_000, 3600.0, "lru", null]),
+    ];
+    assert_eq!(figures, expected);
+}
+
+#[tokio::test]
+async fn a_region_is_made_used_and_removed() {
+    let server = Running::start("").await;
+    let body = json!({"max_entries": 2, "max_bytes": 5000, "ttl": "hot", "policy": "sieve"});
+    let made = server.json("PUT", "/v1/regions/quotes", body.clone()).await.expect(201).json();
+    assert_eq!((&made["max_entries"], &made["policy"]), (&json!(2), &json!("sieve")));
+    server.json("PUT", "/v1/regions/quotes", body).await.problem(409);
+
+    for key in ["a", "b", "c"] {
+        server.put(&format!("/v1/regions/quotes/entries/{key}"), "v").await.expect(201);
+    }
+    server.get("/v1/regions/quotes/entries/c").await.expect(200);
+    server.get("/v1/regions/quotes/entries/none").await.problem(404);
+    let shown = server.get("/v1/regions/quotes").await.expect(200).json();
+    assert_eq!(shown["ttl_seconds"], 300.0);
+    assert_eq!((&shown["stats"]["entries"], &shown["stats"]["evicted"]), (&json!(2), &json!(1)));
+    assert_eq!(shown["stats"]["hit_ratio"], 0.5);
+
+    assert_eq!(server.delete("/v1/regions/quotes").await.expect(200).json(), json!({"removed": 2}));
+    let gone = server.get("/v1/regions/quotes/entries/c").await.problem(404);
+    assert!(gone["detail"].as_str().is_some_and(|detail| detail.contains("\"quotes\"")), "{gone}");
+}
+
+#[tokio::test]
+async fn the_number_of_regions_is_bounded_and_the_default_one_stays() {
+    let server = Running::start("").await;
+    for at in 3..256 {
+        server.json("PUT", &format!("/v1/regions/r{at}"), json!({})).await.expect(201);
+    }
+    let full = server.json("PUT", "/v1/regions/more", json!({})).await.problem(409);
+    assert!(full["detail"].as_str().is_some_and(|detail| detail.contains("256 regions")), "{full}");
+    server.json("PUT", "/v1/regions/r3", json!({})).await.problem(409);
+    server.delete("/v1/regions/r3").await.expect(200);
+    server.json("PUT", "/v1/regions/more", json!({})).await.expect(201);
+    server.delete("/v1/regions/default").await.problem(400);
+    server.put("/v1/entries/k", "v").await.expect(201);
+}
