@@ -5,6 +5,8 @@
 
 #[path = "it/counters.rs"]
 mod counters;
+#[path = "it/edges.rs"]
+mod edges;
 #[path = "it/lease.rs"]
 mod lease;
 #[path = "it/memory.rs"]
@@ -15,3 +17,6 @@ mod model;
 mod store;
 #[path = "it/transport.rs"]
 mod transport;
+
+/// Far beyond any scheduling delay: only a hang reaches it.
+pub(crate) const HANG: std::time::Duration = std::time::Duration::from_secs(30);

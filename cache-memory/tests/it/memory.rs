@@ -1,8 +1,7 @@
 //! The memory tier where a map cannot follow: threads, listeners, time's own hand, and code of the user that panics.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
@@ -14,10 +13,8 @@ use cache_testkit::clock::ManualClock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::HANG;
 use crate::model::books_balance;
-
-/// Far beyond any scheduling delay: only a hang reaches it.
-const HANG: Duration = Duration::from_secs(30);
 
 #[test]
 fn bounds_hold_under_many_writers() {
@@ -315,64 +312,6 @@ fn clear_is_seen_at_once_in_the_same_instant() {
     assert!(memory.contains(&1));
 }
 
-/// A key whose comparison panics on demand.
-#[derive(Clone, Debug)]
-struct Fragile(u8, Arc<AtomicBool>);
-
-impl PartialEq for Fragile {
-    fn eq(&self, other: &Self) -> bool {
-        assert!(!self.1.load(SeqCst), "a comparison of the user");
-        self.0 == other.0
-    }
-}
-
-impl Eq for Fragile {}
-
-impl Hash for Fragile {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-#[test]
-fn user_code_that_panics_leaves_the_cache_usable() {
-    let armed = Arc::new(AtomicBool::new(false));
-    let key = |number| Fragile(number, Arc::clone(&armed));
-    let memory = Memory::new().with_shards(1).with_max_entries(4).with_weigher(|_: &Fragile, value: &u8| {
-        assert!(*value != 99, "a weigher of the user");
-        1
-    });
-    for number in 0..4 {
-        memory.insert(key(number), number);
-    }
-    armed.store(true, SeqCst);
-    let attempts: [&dyn Fn(); 5] = [
-        &|| {
-            memory.get(&key(1));
-        },
-        &|| {
-            memory.insert(key(1), 7);
-        },
-        &|| {
-            memory.remove(&key(1));
-        },
-        &|| {
-            memory.insert(key(9), 99);
-        },
-        &|| {
-            memory.remove_if(|_, _| panic!("a predicate of the user"));
-        },
-    ];
-    for attempt in attempts {
-        assert!(catch_unwind(AssertUnwindSafe(attempt)).is_err());
-    }
-    armed.store(false, SeqCst);
-    assert!((0..4).all(|number| memory.get(&key(number)) == Some(number)));
-    assert_eq!(memory.insert(key(5), 5), Inserted::Stored);
-    assert_eq!(memory.len(), 4);
-    books_balance(&memory.stats());
-}
-
 #[test]
 fn a_tag_is_removed_while_others_write_it() {
     let memory: Memory<u32, ()> = Memory::new().with_max_entries(5000);
@@ -390,136 +329,4 @@ fn a_tag_is_removed_while_others_write_it() {
         assert!(removed >= 3000 - memory.stats().evicted, "{removed}");
     });
     assert!((0..3000).all(|key| !memory.contains(&key)), "whatever was there before is gone");
-}
-
-#[test]
-fn a_touch_starts_the_sweeper_and_a_zero_one_gives_the_room_back() {
-    let clock = ManualClock::new();
-    let (tell, heard) = mpsc::channel();
-    let memory = Memory::new()
-        .with_max_entries(2)
-        .with_clock(Arc::new(clock.clone()))
-        .with_sweep_every(Some(Duration::from_millis(1)))
-        .with_listener(move |key: &u8, (): &(), cause| tell.send((*key, cause)).expect("heard"));
-    memory.insert(1, ());
-    assert!(memory.touch(&1, Ttl::from_secs(1)));
-    clock.advance(Duration::from_secs(1));
-    assert_eq!(heard.recv_timeout(HANG), Ok((1, Cause::Expired)));
-    memory.insert(2, ());
-    memory.insert(3, ());
-    assert!(memory.touch(&2, Ttl::ZERO));
-    assert_eq!(heard.recv_timeout(HANG), Ok((2, Cause::Removed)));
-    memory.insert(4, ());
-    assert_eq!(
-        (memory.len(), memory.stats().evicted),
-        (2, 0),
-        "the room of the one that went was free again"
-    );
-}
-
-#[test]
-fn without_its_permit_an_insert_that_cannot_be_kept_changes_nothing_either() {
-    let memory = Memory::new().with_max_bytes(10).with_weigher(|_: &u8, bytes: &u64| *bytes);
-    memory.insert(1, 5);
-    assert_eq!(memory.insert_if(1, 99, Put::new(), || false), Inserted::Refused);
-    assert_eq!(memory.insert_if(1, 1, Put::new().with_ttl(Ttl::ZERO), || false), Inserted::Refused);
-    assert_eq!(memory.get(&1), Some(5));
-}
-
-#[test]
-fn the_listener_may_use_the_cache_that_calls_it() {
-    let slot: Arc<std::sync::OnceLock<Memory<u8, u8>>> = Arc::default();
-    let own = Arc::clone(&slot);
-    let memory =
-        Memory::new().with_shards(1).with_max_entries(4).with_listener(move |key: &u8, _: &u8, _| {
-            let cache = own.get().expect("set before the first departure");
-            assert!(!cache.contains(key) || cache.get(key) == Some(100));
-        });
-    slot.set(memory.clone()).expect("first");
-    for key in 0..8 {
-        memory.insert(key, key);
-    }
-    memory.insert(7, 100);
-    memory.remove(&7);
-    memory.remove_if(|key, _| *key == 6);
-    memory.clear();
-    assert_eq!((memory.len(), memory.stats().listener_panics), (0, 0));
-}
-
-#[test]
-fn weights_without_a_limit_may_sum_to_anything() {
-    let memory = Memory::new().with_shards(2).with_weigher(|_: &u8, bytes: &u64| *bytes);
-    for key in 0..10 {
-        assert_eq!(memory.insert(key, u64::MAX), Inserted::Stored);
-    }
-    assert!((0..10).all(|key| memory.contains(&key)));
-    assert_eq!(memory.clear(), 10);
-    assert_eq!((memory.stats().entries, memory.stats().bytes), (0, 0));
-}
-
-/// Panics when it is dropped, if it is told to.
-struct Unruly(bool);
-
-impl Drop for Unruly {
-    fn drop(&mut self) {
-        assert!(!self.0, "a drop of the user");
-    }
-}
-
-#[test]
-fn a_drop_that_panics_ends_neither_the_sweeper_nor_the_reports() {
-    let clock = ManualClock::new();
-    let (tell, heard) = mpsc::channel();
-    let memory = Memory::new()
-        .with_shards(1)
-        .with_clock(Arc::new(clock.clone()))
-        .with_sweep_every(Some(Duration::from_millis(1)))
-        .with_listener(move |key: &u8, _: &Unruly, _| tell.send(*key).expect("heard"));
-    for round in 0..3 {
-        for key in 0..4 {
-            memory.insert_with(key, Unruly(key == 1), Put::new().with_ttl(Ttl::from_secs(1)));
-        }
-        clock.advance(Duration::from_secs(1));
-        let mut keys: Vec<u8> = (0..4).map(|_| heard.recv_timeout(HANG).expect("reported")).collect();
-        keys.sort_unstable();
-        assert_eq!(keys, [0, 1, 2, 3], "round {round}");
-    }
-}
-
-#[test]
-fn nothing_is_freed_before_its_time() {
-    let clock = ManualClock::new();
-    let memory = Memory::new().with_clock(Arc::new(clock.clone())).with_sweep_every(None);
-    memory.insert_with(1, (), Put::new().with_ttl(Duration::from_micros(1500)));
-    clock.advance(Duration::from_nanos(1_499_999));
-    assert_eq!((memory.remove_expired(), memory.contains(&1)), (0, true));
-    clock.advance(Duration::from_nanos(1));
-    assert!(!memory.contains(&1), "not served after its time, though it is freed with the next tick");
-    clock.advance(Duration::from_millis(1));
-    assert_eq!(memory.remove_expired(), 1);
-}
-
-#[test]
-fn a_touched_entry_is_a_used_one() {
-    let memory = Memory::new().with_shards(1).with_max_entries(2);
-    memory.insert(1, ());
-    memory.insert(2, ());
-    memory.touch(&1, Ttl::FOREVER);
-    memory.insert(3, ());
-    assert!(memory.contains(&1) && !memory.contains(&2));
-    assert_eq!(memory.get_and_touch_with(&1, Ttl::from_secs(5), |found| *found.key), Some(1));
-    assert_eq!(memory.get_and_touch_with(&2, Ttl::from_secs(5), |found| *found.key), None);
-    assert_eq!((memory.stats().hits, memory.stats().misses), (1, 1));
-    assert!(memory.ttl(&1).expect("there") <= Ttl::from_secs(5));
-}
-
-#[test]
-fn a_cleared_cache_has_no_tags_left() {
-    let memory = Memory::new().with_shards(1);
-    let tagged = |tag: &str| Put::new().with_tags(Tags::new([tag]).expect("legal"));
-    memory.insert_with(1, (), tagged("old"));
-    memory.clear();
-    memory.insert_with(2, (), tagged("new"));
-    assert_eq!(memory.remove_tag("old"), 0, "the slot is someone else's now");
-    assert!(memory.contains(&2));
 }
