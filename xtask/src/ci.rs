@@ -1,28 +1,29 @@
 //! `cargo xtask ci`: what CI runs. Cheap steps come first, and the summary at the end names every step.
 //!
 //! A failed step does not stop the others: one run tells all that is wrong. Lints, docs and feature combinations share
-//! what they compile; for that they all check in the development profile, and none sets `RUSTFLAGS`.
+//! what they compile; for that they all check in the development profile, and none sets `RUSTFLAGS`. Only the README
+//! builds in release mode, because its reader does.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
-use cargo_metadata::{MetadataCommand, Package};
+use cargo_metadata::{Metadata, MetadataCommand, Package, Target};
 
 use crate::run::{self, Failure, Outcome};
-use crate::{test, tidy, tools};
+use crate::{readme, test, tidy, tools};
 
 struct Step {
     name: &'static str,
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { name: "fmt", run: fmt },
     Step { name: "tidy", run: law },
     Step { name: "clippy", run: clippy },
     Step { name: "docs", run: docs },
     Step { name: "features", run: features },
     Step { name: "test", run: || test::run(&[]) },
+    Step { name: "readme", run: || readme::run(&run::root(), readme::README) },
 ];
 
 /// Prints the names of the steps.
@@ -37,7 +38,7 @@ pub(crate) fn run(only: &[String]) -> Outcome {
     let mut summary = Vec::new();
     for step in chosen(only)? {
         eprintln!("\n== {}", step.name);
-        let (outcome, took) = timed(step.run);
+        let (outcome, took) = run::timed(step.run);
         let passed = outcome.map_err(Failure::report).is_ok();
         summary.push((step.name, passed, took));
     }
@@ -59,13 +60,6 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Step>, Failure> {
     Ok(const { &STEPS }.iter().filter(wanted).collect())
 }
 
-#[expect(clippy::disallowed_methods, reason = "it reports how long a step took, and decides nothing by it")]
-fn timed(step: fn() -> Outcome) -> (Outcome, Duration) {
-    let start = Instant::now();
-    let outcome = step();
-    (outcome, start.elapsed())
-}
-
 fn fmt() -> Outcome {
     tools::ensure(&[tools::RUSTFMT])?;
     run::run(run::cargo().args(["fmt", "--all", "--check"]))
@@ -81,16 +75,23 @@ fn clippy() -> Outcome {
     run::run(run::cargo().arg("clippy").args(arguments).args(DENY_WARNINGS))
 }
 
+/// Documents every library, and every program that has none beside it.
 fn docs() -> Outcome {
-    let arguments = ["doc", "--workspace", "--no-deps", "--all-features", "--locked"];
-    run::run(run::cargo().env("RUSTDOCFLAGS", "-D warnings").args(arguments))
+    // Asking for examples turns on what dev-dependencies ask of others, as the lints do, and so shares what they compiled.
+    let arguments = ["doc", "--workspace", "--no-deps", "--all-features", "--locked", "--lib", "--examples"];
+    let mut command = run::cargo();
+    command.env("RUSTDOCFLAGS", "-D warnings").args(arguments);
+    let workspace = workspace()?;
+    let packages = workspace.workspace_packages().into_iter();
+    for package in packages.filter(|package| !package.targets.iter().any(Target::is_lib)) {
+        command.args(["--bin", &package.name]);
+    }
+    run::run(&mut command)
 }
 
 /// Builds each crate that has features without any, and with each of them alone.
 fn features() -> Outcome {
-    let metadata = MetadataCommand::new().current_dir(run::root()).no_deps().exec();
-    let metadata = metadata.map_err(|error| Failure::new(format!("cannot read the workspace: {error}")))?;
-    for package in metadata.workspace_packages() {
+    for package in workspace()?.workspace_packages() {
         for feature in combinations(package) {
             let mut command = run::cargo();
             command.args(["clippy", "--package", &package.name, "--locked", "--no-default-features"]);
@@ -101,6 +102,11 @@ fn features() -> Outcome {
         }
     }
     Ok(())
+}
+
+fn workspace() -> Result<Metadata, Failure> {
+    let metadata = MetadataCommand::new().current_dir(run::root()).no_deps().exec();
+    metadata.map_err(|error| Failure::new(format!("cannot read the workspace: {error}")))
 }
 
 /// No feature at all, then each one alone, the default set being one; nothing for a crate without features.

@@ -1,12 +1,14 @@
 //! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
 //!
-//! `tidy` is the project's law, `test` runs every test, `ci` is what CI runs. `load`, `hit-ratio` and `bench` only open
+//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `hit-ratio` and `bench` only open
 //! the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
 
 mod ci;
 mod forward;
+mod markdown;
+mod readme;
 mod run;
 mod test;
 mod tidy;
@@ -46,7 +48,16 @@ enum Task {
         #[arg(last = true, value_name = "ARGS")]
         args: Vec<OsString>,
     },
-    /// Runs what CI runs: format, tidy, lints, docs, feature combinations, tests.
+    /// Does what the README says: runs its commands, checks its code.
+    Readme {
+        /// The repository that the file is in [default: this one].
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// The file, from the repository's root.
+        #[arg(default_value = readme::README)]
+        file: String,
+    },
+    /// Runs what CI runs: format, tidy, lints, docs, feature combinations, tests, README.
     Ci {
         /// Runs this step alone; may be given several times.
         #[arg(long, value_name = "STEP")]
@@ -81,6 +92,7 @@ fn main() -> ExitCode {
         }
         Task::Tidy { root, only, .. } => tidy::run(&root.unwrap_or_else(run::root), &only),
         Task::Test { args } => test::run(&args),
+        Task::Readme { root, file } => readme::run(&root.unwrap_or_else(run::root), &file),
         Task::Ci { list: true, .. } => {
             ci::list();
             Ok(())

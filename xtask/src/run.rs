@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 /// Why a task ended early: what to tell the user, and the exit code.
 #[derive(Debug)]
@@ -19,6 +20,11 @@ impl Failure {
     /// Ends with exit code 1 after this message. An empty message says nothing more than was said already.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 1 }
+    }
+
+    /// The same, with the place where it happened.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
     }
 
     /// Tells the user, and gives the code to exit with.
@@ -42,6 +48,21 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Err(Failure { message: format!("`{line}` failed ({status})"), code })
+}
+
+/// Does something, and tells how long it took.
+pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+    let start = now();
+    let done = act();
+    (done, start.elapsed())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a task tells its user how long it takes, and waits no longer than it said"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 /// The cargo that runs this program, or else the first on the path, started in the repository's root.

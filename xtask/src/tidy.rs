@@ -4,7 +4,7 @@
 //! changes anything. Everything found is printed with the place and what to do about it.
 //!
 //! ```text
-//! tree (files, crates) ──► rule ──► violations        tokens, markdown, seam_impls: how a rule reads
+//! tree (files, crates) ──► rule ──► violations        tokens, seam_impls: how a rule reads
 //! ```
 
 mod attributes;
@@ -15,7 +15,6 @@ mod file_size;
 mod globs;
 mod links;
 mod manifests;
-mod markdown;
 mod markers;
 mod memory_only;
 mod module_docs;
@@ -24,6 +23,7 @@ mod outside;
 mod places;
 mod purity;
 mod ranks;
+mod readme;
 mod readme_numbers;
 mod seam_impls;
 mod suites;
@@ -64,7 +64,7 @@ impl Violation {
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 22] = [
     Rule { name: "ranks", demands: "a crate depends only on crates of lower rank", check: ranks::check },
     Rule { name: "outside", demands: "one crate knows one outside thing", check: outside::check },
     Rule { name: "memory-only", demands: "cache-memory compiles no runtime and no client", check: memory_only::check },
@@ -84,6 +84,7 @@ const RULES: [Rule; 21] = [
     Rule { name: "conformance", demands: "every seam implementation runs the seam's suite", check: conformance::check },
     Rule { name: "wrappers", demands: "a wrapper cannot forget a method of its seam", check: wrappers::check },
     Rule { name: "links", demands: "links in Markdown and docs lead somewhere", check: links::check },
+    Rule { name: "readme", demands: "every code block of the README is run or checked", check: readme::check },
     Rule { name: "readme-numbers", demands: "ratios in the README cite a stored result", check: readme_numbers::check },
     Rule { name: "documents", demands: "the expected documents exist", check: documents::check },
 ];

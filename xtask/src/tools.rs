@@ -42,9 +42,30 @@ pub(crate) const CLIPPY: Tool = Tool {
     by_hand: "rustup component add clippy",
 };
 
+pub(crate) const CURL: Tool = Tool {
+    name: "curl",
+    needed_for: "the README's requests to the server",
+    works: || answers("curl", &["--version"]),
+    packages: &[("apt-get", "curl"), ("dnf", "curl"), ("apk", "curl"), ("brew", "curl")],
+    by_hand: "install curl",
+};
+
+pub(crate) const VALGRIND: Tool = Tool {
+    name: "valgrind",
+    needed_for: "counting instructions",
+    works: || answers("valgrind", &["--quiet", "--tool=none", "true"]),
+    packages: &[("apt-get", "valgrind"), ("dnf", "valgrind"), ("apk", "valgrind"), ("brew", "valgrind")],
+    by_hand: "install valgrind",
+};
+
 /// Makes sure that each tool works, installing it if it is missing and we may.
-pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
-    tools.iter().filter(|tool| !(tool.works)()).try_for_each(install)
+pub(crate) fn ensure<'a>(tools: impl IntoIterator<Item = &'a Tool>) -> Outcome {
+    for tool in tools {
+        if !(tool.works)() {
+            install(tool)?;
+        }
+    }
+    Ok(())
 }
 
 fn install(tool: &Tool) -> Outcome {
@@ -159,6 +180,13 @@ mod tests {
         check(&C_COMPILER, "dnf", Rights::Sudo, &Ok("sudo -n dnf install --assumeyes gcc"));
         check(&C_COMPILER, "dnf", Rights::None, &Err("Run: sudo dnf install --assumeyes gcc"));
         check(&C_COMPILER, "brew", Rights::None, &Ok("brew install gcc"));
+        check(&CURL, "apk", Rights::Root, &Ok("apk add --no-cache curl"));
+        check(
+            &VALGRIND,
+            "dnf",
+            Rights::None,
+            &Err("needed for counting instructions. Run: sudo dnf install"),
+        );
         check(&C_COMPILER, "unheard-of", Rights::Root, &Err("install a C compiler"));
         check(&CLIPPY, "dnf", Rights::Root, &Err("Run: rustup component add clippy"));
     }

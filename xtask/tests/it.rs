@@ -6,6 +6,9 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod planted;
+#[cfg(unix)]
+#[path = "it/readme.rs"]
+mod readme;
 
 use std::process::{Command, Output};
 

@@ -3,8 +3,8 @@
 //! Addresses of other sites are not visited.
 
 use super::Violation;
-use super::markdown::{self, Link};
 use super::tree::{File, Tree, is_markdown};
+use crate::markdown::{self, Link};
 
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();

@@ -125,6 +125,9 @@ pub(crate) const CASES: &[Case] = &[
     case("links", "README.md", &[Add("README.md", "[out](../../etc/hosts)\n")]),
     case("links", "README.md", &[Add("README.md", "[here](docs/architecture.md#nowhere)\n")]),
     case("links", CORE, &[Add(CORE, "/// See [why](../../docs/gone.md).\nstruct X;\n")]),
+    case("readme", "README.md", &[Add("README.md", "```json\n{}\n```\n")]),
+    case("readme", "README.md", &[Add("README.md", "```rust\nlet x = 1;\n```\n")]),
+    case("readme", "README.md", &[Add("README.md", "```toml\n# CHANGELOG.md\nx = 1\n```\n")]),
     case("readme-numbers", "README.md", &[Add("README.md", "Reads are 1.8x faster (`results/gone.md`).\n")]),
     case("documents", "LICENSE", &[Drop("LICENSE")]),
     case("documents", "CHANGELOG.md", &[Swap("CHANGELOG.md", "# Changelog\n", "\n")]),
@@ -159,5 +162,6 @@ pub(crate) const QUIET: &[(&str, &[Edit])] = &[
     ("conformance", &[Add(MEMORY, "fn f() -> impl Store {}\n#[cfg(test)]\nmod tests {\n    impl Store for Fake {}\n}\n")]),
     ("wrappers", &[Add(CORE, "#[deny(clippy::missing_trait_methods)]\n#[async_trait]\nimpl Store for Box<dyn Store> {}\n")]),
     ("links", &[Add("README.md", "# The Top\n[a](docs/architecture.md#the-map) [b](#the-top) [c](docs/) `[d](no.md)` https://x.y [e](mailto:a@b.c)\n")]),
+    ("readme", &[Add("README.md", "```sh\nfalse\n```\n```text\n?\n```\n```toml\n[dependencies]\ncache-core = { path = \"../cache-core\" }\n```\n")]),
     ("readme-numbers", &[Add("README.md", "Reads are 1.8x faster\n([how](results/reads.md)).\n"), Add("results/reads.md", "1.8x\n")]),
 ];

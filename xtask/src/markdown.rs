@@ -1,12 +1,56 @@
-//! Markdown, as far as links go: where they point, and the anchors that headings make.
+//! Markdown, as far as the tasks read it: links, the anchors that headings make, and fenced blocks of code.
 //!
 //! Code, fenced or in backticks, holds no links. Anchors follow GitHub's way of writing them.
+
+use std::ops::RangeInclusive;
 
 /// A link's line, counted from 1, and its target as written, without a title.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) line: usize,
     pub(crate) target: String,
+}
+
+/// Fenced code.
+#[derive(Debug)]
+pub(crate) struct Block<'a> {
+    /// Its lines with both fences, counted from 1.
+    pub(crate) lines: RangeInclusive<usize>,
+    /// What stands behind the opening fence.
+    pub(crate) language: &'a str,
+    /// What stands between the fences, each line with its end.
+    pub(crate) text: String,
+    /// Whether there is a closing fence; without one, the block goes on to the end.
+    pub(crate) closed: bool,
+}
+
+/// Every fenced block, in order.
+pub(crate) fn blocks(text: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let mut lines = (1..).zip(text.lines());
+    while let Some((first, line)) = lines.next() {
+        let Some((fence, language)) = fence(line) else { continue };
+        let mut block = Block { lines: first..=first, language, text: String::new(), closed: false };
+        for (last, line) in lines.by_ref() {
+            block.lines = first..=last;
+            block.closed = line.trim() == fence;
+            if block.closed {
+                break;
+            }
+            block.text.extend([line, "\n"]);
+        }
+        blocks.push(block);
+    }
+    blocks
+}
+
+/// The fence that the line begins with, and what stands behind it.
+fn fence(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let mark = line.chars().next().filter(|c| "`~".contains(*c))?;
+    let language = line.trim_start_matches(mark);
+    let fence = &line[..line.len() - language.len()];
+    (fence.len() >= 3).then(|| (fence, language.trim()))
 }
 
 /// Every link: `[…](target)`, `[…]: target`, and `href` or `src` of embedded HTML.
@@ -65,12 +109,8 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
 }
 
 fn unfenced(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut fenced = false;
-    (1..).zip(text.lines()).filter(move |(_, line)| {
-        let fence = ["```", "~~~"].iter().any(|mark| line.trim_start().starts_with(mark));
-        fenced ^= fence;
-        !fenced && !fence
-    })
+    let blocks = blocks(text);
+    (1..).zip(text.lines()).filter(move |(line, _)| !blocks.iter().any(|block| block.lines.contains(line)))
 }
 
 fn after_each<'a>(line: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
@@ -105,5 +145,15 @@ mod tests {
     fn headings_make_anchors_as_on_github() {
         let text = "# Über `get_or_load`, twice!\n## A & B\n```\n# no\n```\n## A & B\n### [Link](x.md) there\n<a id=\"here\"></a>\n";
         assert_eq!(anchors(text), ["über-get_or_load-twice", "a--b", "a--b-1", "link-there", "here"]);
+    }
+
+    #[test]
+    fn blocks_end_with_the_fence_they_began_with() {
+        let text = "a\n```sh\nb\n\n```\n~~~~\n```\n~~~~\n  ``` rust,ignore\nc\n";
+        let found: Vec<_> =
+            blocks(text).into_iter().map(|it| (it.lines, it.language, it.text, it.closed)).collect();
+        let expected =
+            [(2..=5, "sh", "b\n\n", true), (6..=8, "", "```\n", true), (9..=10, "rust,ignore", "c\n", false)];
+        assert_eq!(found, expected.map(|(lines, of, text, closed)| (lines, of, text.to_owned(), closed)));
     }
 }
