@@ -72,6 +72,11 @@ impl Presets {
         Ok(presets)
     }
 
+    /// The standard classes' names, each with the environment variable that overrides it.
+    pub fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+        STANDARD.iter().map(|(name, _, variable)| (*name, *variable))
+    }
+
     /// Adds a class, or changes one.
     #[must_use]
     pub fn with(mut self, name: &str, ttl: impl Into<Ttl>) -> Self {

@@ -7,10 +7,9 @@
 //! anything else                              a warning: other programs may use the prefix too
 //! ```
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use strata::{Presets, Ttl};
+use strata::Presets;
 
 use super::layers::{Layers, Source};
 use super::names::{self, IGNORED, PREFIX, REGION_SUFFIXES, SPECS};
@@ -22,7 +21,6 @@ pub(super) struct Found {
 }
 
 pub(super) fn read(variables: &BTreeMap<String, String>, prefix: &str) -> Found {
-    let presets = preset_variables();
     let mut layers = Layers::new();
     let (mut ignored, mut unknown) = (Vec::new(), Vec::new());
     for (variable, text) in variables {
@@ -32,7 +30,7 @@ pub(super) fn read(variables: &BTreeMap<String, String>, prefix: &str) -> Found 
             }
             continue;
         };
-        if let Some(name) = setting(rest).or_else(|| presets.get(rest).cloned()).or_else(|| region(rest)) {
+        if let Some(name) = setting(rest).or_else(|| preset(rest)).or_else(|| region(rest)) {
             layers.set(name, text, Source::Variable(variable.clone()));
         } else if is_ignored(rest) {
             ignored.push(variable);
@@ -60,23 +58,10 @@ fn is_ignored(rest: &str) -> bool {
     IGNORED.iter().any(|name| rest == *name || name.ends_with('_') && rest.starts_with(name))
 }
 
-/// The variables of the standard presets, without the prefix, and the setting that each is: `TTL_HOT` → `ttl.hot`.
-///
-/// The presets tell only which variables they ask for, so each is asked alone which preset it changes.
-fn preset_variables() -> BTreeMap<String, String> {
-    let asked = RefCell::new(Vec::new());
-    let standard = Presets::from_env(|variable| {
-        asked.borrow_mut().push(variable.to_owned());
-        None
-    });
-    let standard = standard.unwrap_or_default();
-    let changed_by = |variable: &str| {
-        let probe = Ttl::from_millis(1);
-        let changed = Presets::from_env(|other| (other == variable).then(|| "1ms".to_owned())).ok()?;
-        let name = changed.iter().find(|(name, ttl)| *ttl == probe && standard.get(name) != Some(probe))?.0;
-        Some((variable.strip_prefix(PREFIX)?.to_owned(), format!("ttl.{name}")))
-    };
-    asked.borrow().iter().filter_map(|variable| changed_by(variable)).collect()
+/// The setting that the variable of a standard preset is: `TTL_HOT` is `ttl.hot`.
+fn preset(rest: &str) -> Option<String> {
+    let is_it = |(_, variable): &(&str, &str)| variable.strip_prefix(PREFIX) == Some(rest);
+    Presets::variables().find(is_it).map(|(name, _)| format!("ttl.{name}"))
 }
 
 fn warnings(ignored: &[&str], unknown: &[&str], prefix: &str) -> Vec<String> {
@@ -115,10 +100,10 @@ mod tests {
 
     #[test]
     fn every_standard_preset_has_its_variable() {
-        let presets = preset_variables();
-        assert_eq!(presets.len(), Presets::standard().iter().count());
-        assert_eq!(presets["TTL_HOT"], "ttl.hot");
-        assert_eq!(presets["MARKET_PRICE_TTL"], "ttl.price");
+        assert!(Presets::variables().all(|(_, variable)| variable.starts_with(PREFIX)));
+        assert_eq!(preset("TTL_HOT").as_deref(), Some("ttl.hot"));
+        assert_eq!(preset("MARKET_PRICE_TTL").as_deref(), Some("ttl.price"));
+        assert_eq!(preset("TTL_TEPID"), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ const MAX_CONNECTIONS: u64 = 1_000_000;
 const MAX_PRESET_NAME_BYTES: usize = 64;
 
 pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
+    let presets = presets(layers)?;
     let settings = Settings {
         listen: required(layers, "listen", value::address)?,
         token: token(layers)?,
@@ -26,8 +27,8 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         header_timeout: required(layers, "header_timeout", value::timeout)?,
         body_timeout: required(layers, "body_timeout", value::timeout)?,
         drain_timeout: required(layers, "drain_timeout", value::timeout)?,
-        regions: regions(layers)?,
-        presets: presets(layers)?,
+        regions: regions(layers, &presets)?,
+        presets,
     };
     refuse_exposure(&settings, layers)?;
     Ok(settings)
@@ -78,7 +79,7 @@ fn token_of_file(Given { text: path, source }: &Given) -> Result<Token, Settings
     value::token(text.trim_end()).map_err(|expected| wrong(format!("expected {expected}")))
 }
 
-fn regions(layers: &Layers) -> Result<BTreeMap<String, RegionSettings>, SettingsError> {
+fn regions(layers: &Layers, presets: &Presets) -> Result<BTreeMap<String, RegionSettings>, SettingsError> {
     let mut names = BTreeSet::new();
     for (name, given) in layers.below("region") {
         let region = name.rsplit_once('.').map_or(name, |(region, _)| region);
@@ -90,17 +91,17 @@ fn regions(layers: &Layers) -> Result<BTreeMap<String, RegionSettings>, Settings
             return Err(SettingsError::new(&given.source, message));
         }
     }
-    names.into_iter().map(|name| Ok((name.to_owned(), region(layers, name)?))).collect()
+    names.into_iter().map(|name| Ok((name.to_owned(), region(layers, name, presets)?))).collect()
 }
 
-fn region(layers: &Layers, name: &str) -> Result<RegionSettings, SettingsError> {
+fn region(layers: &Layers, name: &str, presets: &Presets) -> Result<RegionSettings, SettingsError> {
     let field = |field: &str| format!("region.{name}.{field}");
     let default = RegionSettings::default();
     Ok(RegionSettings {
         max_entries: optional(layers, &field("max_entries"), value::count("entries"))?
             .unwrap_or(default.max_entries),
         max_bytes: optional(layers, &field("max_bytes"), value::count("bytes"))?.unwrap_or(default.max_bytes),
-        ttl: optional(layers, &field("ttl"), value::ttl)?.unwrap_or(default.ttl),
+        ttl: optional(layers, &field("ttl"), value::ttl_or_preset(presets))?.unwrap_or(default.ttl),
         policy: optional(layers, &field("policy"), value::policy)?.unwrap_or(default.policy),
     })
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cache_memory::Policy;
-use strata::Ttl;
+use strata::{Presets, Ttl};
 use tracing_subscriber::EnvFilter;
 
 use super::settings::{LogFormat, Token};
@@ -43,6 +43,14 @@ pub(super) fn timeout(text: &str) -> Read<Duration> {
 pub(super) fn ttl(text: &str) -> Read<Ttl> {
     let expected = "a time-to-live: seconds (300), units (250ms, 90s, 5m, 1h30m, 2d) or forever";
     text.parse().map_err(|_| expected.to_owned())
+}
+
+/// A time-to-live, or the name of a class of them.
+pub(super) fn ttl_or_preset(presets: &Presets) -> impl Fn(&str) -> Read<Ttl> {
+    move |text| {
+        let or_preset = |expected| format!("{expected}, or a preset such as short, hot or session");
+        presets.get(text).map_or_else(|| ttl(text).map_err(or_preset), Ok)
+    }
 }
 
 pub(super) fn policy(text: &str) -> Read<Policy> {

@@ -77,13 +77,14 @@ fn profiles_have_their_figures() {
 #[test]
 fn regions_and_presets_come_from_the_file_and_the_environment() {
     let file = file(
-        "[region.quotes]\nmax_bytes = 1_000\npolicy = \"sieve\"\n[region.empty]\n[ttl]\ntick = \"1s\"\nhot = 1",
+        "[region.quotes]\nmax_bytes = 1_000\npolicy = \"sieve\"\nttl = \"tick\"\n[region.empty]\n[ttl]\ntick = \"1s\"\nhot = 1",
     );
     let variables = [("CACHE_USERS_SIZE", "7"), ("CACHE_TTL_HOT", "2"), ("CACHE_OHLCV_TTL", "3")];
     let settings = loaded(&["--config", path(&file)], &variables);
     let names: Vec<&str> = settings.regions.keys().map(String::as_str).collect();
     assert_eq!(names, ["default", "empty", "quotes", "report", "token", "users"]);
     assert_eq!(settings.regions["quotes"].max_bytes.get(), 1000);
+    assert_eq!(settings.regions["quotes"].ttl, Ttl::from_secs(1), "by the preset's name");
     assert_eq!(settings.regions["users"].max_entries.get(), 7);
     let presets = [("tick", 1), ("hot", 2), ("ohlcv", 3), ("cold", 3600)];
     for (preset, seconds) in presets {
