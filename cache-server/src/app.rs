@@ -15,7 +15,7 @@ use crate::auth::{self, Guard};
 use crate::config::Settings;
 use crate::figures::Figures;
 use crate::regions::{CreateError, Regions};
-use crate::{api, edge, serve};
+use crate::{api, edge, origin, serve};
 
 /// A server with its regions, ready to listen.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ impl Server {
     pub fn router(&self) -> Router {
         api::router()
             .layer(from_fn_with_state(Arc::clone(&self.app), auth::check))
+            .layer(from_fn_with_state(Arc::clone(&self.app), origin::check))
             .layer(from_fn_with_state(Arc::clone(&self.app), edge::guard))
             .with_state(Arc::clone(&self.app))
     }
@@ -76,6 +77,8 @@ pub(crate) struct App {
     pub(crate) figures: Figures,
     pub(crate) body_limit_bytes: usize,
     pub(crate) body_timeout: Duration,
+    /// How long the rest of a body that nobody wants may take: no longer than a connection may idle.
+    pub(crate) linger_timeout: Duration,
     pub(crate) max_connections: usize,
     pub(crate) clock: Arc<dyn Clock>,
     started: Time,
@@ -96,6 +99,7 @@ impl App {
             figures,
             body_limit_bytes: settings.body_limit_bytes,
             body_timeout: settings.body_timeout,
+            linger_timeout: settings.body_timeout.min(settings.header_timeout),
             max_connections: settings.max_connections,
             started: clock.now(),
             clock,

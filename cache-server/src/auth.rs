@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -19,9 +19,14 @@ use crate::problem::Problem;
 /// What is open to everyone: an orchestrator has no token, and these say nothing about what is stored.
 const OPEN: [&str; 3] = ["/health", "/livez", "/readyz"];
 
+/// Tells whether this is one of them.
+pub(crate) fn is_open(uri: &Uri) -> bool {
+    OPEN.contains(&uri.path())
+}
+
 /// Lets a request pass if no token is needed, or the right one is there.
 pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let refused = app.guard.as_ref().filter(|_| !OPEN.contains(&request.uri().path()));
+    let refused = app.guard.as_ref().filter(|_| !is_open(request.uri()));
     match refused.and_then(|guard| guard.objection(request.headers())) {
         None => next.run(request).await,
         Some(detail) => Problem::new(StatusCode::UNAUTHORIZED, detail)

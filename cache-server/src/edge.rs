@@ -19,7 +19,7 @@ use crate::problem::{self, Problem};
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = app.figures.route(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let begun = route.is_to_be_timed().then(|| app.clock.now());
-    let request = request.map(|body| lingering(body, app.body_timeout));
+    let request = request.map(|body| lingering(body, app.linger_timeout));
     // What a panic leaves behind is caches, which lock nothing across calls, and this request, which ends here.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = problem::uniform(answer.unwrap_or_else(|_| after_panic(route.template())));

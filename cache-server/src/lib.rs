@@ -5,7 +5,7 @@
 //!   │
 //! edge     every answer: counted, timed, and never anything but a problem when it is an error
 //!   │
-//! auth     may you?
+//! auth     may you? and origin: not on behalf of a page of another site
 //!   │
 //! api      what is asked: keys, bodies, lifetimes, all checked before anything is changed
 //!   │
@@ -31,6 +31,7 @@ mod figures;
 mod linger;
 pub mod log;
 mod metrics;
+mod origin;
 mod problem;
 mod regions;
 mod serve;

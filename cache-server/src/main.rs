@@ -9,6 +9,9 @@ use cache_server::{Settings, log};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// File handles that are none of a connection: the listener, the runtime's, the standard streams and some to spare.
+const OTHER_HANDLES: u64 = 32;
+
 const CANNOT_RUN: u8 = 1;
 const WRONG_SETTING: u8 = 2;
 
@@ -48,6 +51,9 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         if settings.token.is_some() { "-H \"Authorization: Bearer $CACHE_TOKEN\" " } else { "" };
     tracing::info!("listening on http://{address}");
     tracing::info!("try: curl -X PUT {authorization}-d hello 'http://{address}/v1/entries/greeting?ttl=5m'");
+    if let Some(warning) = few_handles(settings.max_connections) {
+        tracing::warn!("{warning}");
+    }
     let told_to_stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -56,6 +62,25 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     };
     cache_server::run(listener, settings, told_to_stop).await?;
     Ok(())
+}
+
+/// Says so if this process may open fewer files than the connections it should hold need.
+fn few_handles(max_connections: usize) -> Option<String> {
+    // Systems without this file have other ways to ask, none of them without unsafe code.
+    let limit = soft_limit(&std::fs::read_to_string("/proc/self/limits").ok()?)?;
+    let needed = OTHER_HANDLES.saturating_add(max_connections as u64);
+    (limit < needed).then(|| {
+        format!(
+            "this process may open {limit} files, and max_connections = {max_connections} needs {needed}: raise the \
+             limit (ulimit -n, LimitNOFILE), or lower max_connections"
+        )
+    })
+}
+
+/// The soft limit of open files, unless there is none.
+fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn variables() -> BTreeMap<String, String> {
@@ -67,4 +92,20 @@ fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     // If not even this can be written, the exit code is all there is to say.
     let _ = writeln!(std::io::stderr(), "cache-server: {error}");
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_is_the_first_number_of_its_line() {
+        let head = "Limit                     Soft Limit           Hard Limit           Units\n";
+        let limits = |soft| {
+            format!("{head}Max open files            {soft}                 4096                 files\n")
+        };
+        assert_eq!(soft_limit(&limits("1024")), Some(1024));
+        assert_eq!(soft_limit(&limits("unlimited")), None);
+        assert_eq!(soft_limit(head), None);
+    }
 }

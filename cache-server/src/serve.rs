@@ -10,6 +10,7 @@
 //! end: what still runs is cut
 //! ```
 
+use std::future::pending;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
+use cache_core::Time;
 use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -56,6 +58,9 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait for a file handle when the system has none, unless a connection ends sooner.
 const NO_HANDLES_PAUSE: Duration = Duration::from_millis(100);
 
+/// While connections cannot be accepted, it is said no more often than this.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+
 /// A request's header must fit.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
@@ -74,7 +79,8 @@ pub(crate) async fn serve(
     router: Router,
     (limits, shutdown): (Limits, impl Future<Output = ()>),
 ) {
-    let mut door = Door { listener, app, router, limits, closing: watch::Sender::new(false) };
+    let mut door =
+        Door { listener, app, router, limits, closing: watch::Sender::new(false), complained: None };
     let mut connections = JoinSet::new();
     door.accept_until(shutdown, &mut connections).await;
 
@@ -97,6 +103,8 @@ struct Door {
     limits: Limits,
     /// Tells the connections when to end.
     closing: watch::Sender<bool>,
+    /// When it was last said that a connection could not be accepted.
+    complained: Option<Time>,
 }
 
 impl Door {
@@ -133,7 +141,7 @@ impl Door {
     }
 
     async fn admit(
-        &self,
+        &mut self,
         accepted: io::Result<(TcpStream, std::net::SocketAddr)>,
         connections: &mut JoinSet<()>,
         keep_alive: bool,
@@ -147,10 +155,18 @@ impl Door {
                 refuse(stream);
             }
             Err(error) => {
-                tracing::error!(%error, "a connection could not be accepted");
+                self.complain(&error);
                 // Most often the process is out of handles: the next try is of use when one is free.
-                let _ = timeout(NO_HANDLES_PAUSE, connections.join_next()).await;
+                let _ = timeout(NO_HANDLES_PAUSE, one_ends(connections)).await;
             }
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let now = self.app.clock.now();
+        if self.complained.is_none_or(|complained| now.since(complained) >= COMPLAIN_EVERY) {
+            self.complained = Some(now);
+            tracing::error!(%error, "a connection could not be accepted");
         }
     }
 
@@ -184,6 +200,13 @@ impl Door {
     }
 }
 
+/// Waits for a connection to end: for ever if there is none.
+async fn one_ends(connections: &mut JoinSet<()>) {
+    if connections.join_next().await.is_none() {
+        pending::<()>().await;
+    }
+}
+
 async fn told_to_close(closing: &mut watch::Receiver<bool>) {
     // An error means that the server is gone, which is as good a reason.
     let _ = closing.wait_for(|closing| *closing).await;
@@ -198,7 +221,30 @@ fn refuse(stream: TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use cache_core::SystemClock;
+
     use super::*;
+
+    async fn door() -> Door {
+        let settings = Settings::from_toml("").expect("defaults");
+        let limits = Limits::new(&settings);
+        let app = Arc::new(App::new(settings, Arc::new(SystemClock::new())).expect("default regions"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let (router, closing) = (Router::new(), watch::Sender::new(false));
+        Door { listener, app, router, limits, closing, complained: None }
+    }
+
+    #[tokio::test]
+    async fn a_failed_accept_pauses_even_if_no_connection_can_end() {
+        let mut door = door().await;
+        let failed = || Err(io::Error::other("no handles"));
+        let mut connections = JoinSet::new();
+        assert!(door.admit(failed(), &mut connections, true).now_or_never().is_none());
+        let complained = door.complained;
+        assert!(complained.is_some());
+        assert!(door.admit(failed(), &mut connections, true).now_or_never().is_none());
+        assert_eq!(door.complained, complained, "once a second is enough");
+    }
 
     #[test]
     fn the_refusal_is_a_whole_answer() {

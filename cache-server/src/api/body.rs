@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::json;
+use super::json::{self, Object};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -56,7 +56,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
             let detail = "this route takes application/json; say so in the Content-Type header";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        json::read(&upload.bytes).map(Self)
+        json::read(&upload.bytes).map(|Object(body)| Self(body))
     }
 }
 
@@ -76,13 +76,12 @@ pub(super) fn own(text: &[u8]) -> Result<HeaderValue, Problem> {
 }
 
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = "a body is stored as it is, without its Content-Encoding; send it unencoded";
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
-        }
-        _ => Ok(()),
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let detail = "a body is stored as it is, without its Content-Encoding; send it unencoded";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
+    Ok(())
 }
 
 async fn read(app: &App, body: Body, declared: Option<usize>) -> Result<Bytes, Problem> {

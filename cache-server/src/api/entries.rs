@@ -12,15 +12,18 @@ use serde::{Deserialize, Serialize};
 use strata::Inserted;
 
 use super::body::{self, Json, OCTETS, Upload};
-use super::extract::{EntryKey, InRegion, Params};
+use super::extract::{Bare, EntryKey, InRegion, NoParams, Params};
 use super::json;
 use super::lifetime::{self, Lifetime, PutParams};
 use crate::app::App;
 use crate::log::Shown;
 use crate::problem::Problem;
-use crate::regions::{Blob, BlobCache};
+use crate::regions::{self, Blob, BlobCache};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// The path of an entry without its key.
+pub(super) async fn no_key(EntryKey(_): EntryKey) {}
 
 /// How many entries a request removed.
 #[derive(Debug, Serialize)]
@@ -84,7 +87,7 @@ pub(super) async fn put(
     if body::is_json(&content_type) {
         json::check(&upload.bytes)?;
     }
-    let blob = Blob { bytes: upload.bytes, content_type };
+    let blob = Blob { bytes: upload.bytes, content_type, tag_bytes: regions::tag_bytes(options.tags()) };
     if !app.regions.has_room(&cache, &key, &blob) {
         return Err(too_large(&cache));
     }
@@ -122,6 +125,7 @@ pub(super) async fn touch(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
+    _: NoParams,
     Json(body): Json<TouchBody>,
 ) -> Result<StatusCode, Problem> {
     let ttl = body.ttl.resolve(&app.presets, "ttl")?;
@@ -130,6 +134,7 @@ pub(super) async fn touch(
 }
 
 pub(super) async fn remove(
+    _: Bare,
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
 ) -> Result<Answer<RemovedBody>, Problem> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use cache_core::{Key, Tag};
 use percent_encoding::percent_decode_str;
@@ -91,6 +93,37 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
             let message = text.rsplit_once(": ").map_or(text.as_str(), |(_, message)| message);
             json::problem("the query", message)
         })
+    }
+}
+
+/// Nothing behind the `?`: what a route does not read, it refuses, for its client believes that it matters.
+pub(super) struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) else { return Ok(Self) };
+        let name = query.split(['=', '&']).next().unwrap_or_default();
+        let detail =
+            format!("this route takes no parameters, and the query has {:?}", Shown(name).to_string());
+        Err(Problem::bad_request(detail).with_field(Shown(name).to_string()))
+    }
+}
+
+/// Neither parameters nor a body.
+pub(super) struct Bare;
+
+impl<S: Sync> FromRequestParts<S> for Bare {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        NoParams::from_request_parts(parts, state).await?;
+        let length = parts.headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
+        if length.is_some_and(|length| length != b"0") || parts.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Problem::bad_request("this route takes no body; say what is meant in the path"));
+        }
+        Ok(Self)
     }
 }
 

@@ -14,7 +14,7 @@ use strata::Hit;
 
 use super::body::{self, Json};
 use super::entries;
-use super::extract::InRegion;
+use super::extract::{InRegion, NoParams};
 use super::lifetime;
 use crate::app::App;
 use crate::problem::Problem;
@@ -56,6 +56,7 @@ enum ValueBody {
 pub(super) async fn get_many(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
+    _: NoParams,
     Json(body): Json<KeysBody>,
 ) -> Result<Answer<FoundBody>, Problem> {
     let mut keys = entries::keys(&body.keys, "keys")?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Json;
 use super::entries::{self, RemovedBody};
-use super::extract::{InRegion, OneTag, Params};
+use super::extract::{Bare, InRegion, NoParams, OneTag, Params};
 use super::get_many::KeysBody;
 use crate::problem::Problem;
 
@@ -15,12 +15,16 @@ fn answer(removed: u64) -> Answer<RemovedBody> {
     Answer(RemovedBody { removed })
 }
 
-pub(super) async fn delete_many(InRegion(cache): InRegion, Json(body): Json<KeysBody>) -> Removed {
+pub(super) async fn delete_many(
+    InRegion(cache): InRegion,
+    _: NoParams,
+    Json(body): Json<KeysBody>,
+) -> Removed {
     let keys = entries::keys(&body.keys, "keys")?;
     Ok(answer(cache.remove_many(&keys).await?))
 }
 
-pub(super) async fn remove_tag(InRegion(cache): InRegion, OneTag(tag): OneTag) -> Removed {
+pub(super) async fn remove_tag(_: Bare, InRegion(cache): InRegion, OneTag(tag): OneTag) -> Removed {
     Ok(answer(cache.remove_tag(tag.as_str()).await?))
 }
 
@@ -45,7 +49,7 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), Problem> {
     (!prefix.is_empty()).then_some(()).ok_or_else(|| Problem::field("prefix", detail))
 }
 
-pub(super) async fn clear(InRegion(cache): InRegion) -> Removed {
+pub(super) async fn clear(_: Bare, InRegion(cache): InRegion) -> Removed {
     Ok(answer(cache.clear().await?))
 }
 

@@ -18,7 +18,7 @@ mod system_b;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 
 use crate::app::App;
 
@@ -47,6 +47,7 @@ fn of_region() -> Router<Arc<App>> {
         get(entries::get).head(entries::head).put(entries::put).patch(entries::touch).delete(entries::remove);
     Router::new()
         .route("/entries", delete(groups::remove_prefix))
+        .route("/entries/", any(entries::no_key))
         .route("/entries/{key}", entry)
         .route("/entries/{key}/ttl", get(entries::ttl))
         .route("/entries/{key}/exists", get(entries::exists))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Json;
 use super::entries::RemovedBody;
-use super::extract::{InRegion, RegionName};
+use super::extract::{Bare, InRegion, NoParams, RegionName};
 use super::lifetime::{self, Lifetime};
 use crate::app::App;
 use crate::config::{DEFAULT_REGION, RegionSettings};
@@ -96,8 +96,13 @@ pub(super) struct CreateBody {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     RegionName(name): RegionName,
+    _: NoParams,
     Json(body): Json<CreateBody>,
 ) -> Result<(StatusCode, Answer<RegionBody>), Problem> {
+    if name.bytes().all(|byte| byte == b'.') {
+        let detail = "a name of dots alone cannot be addressed: clients take it for a relative path";
+        return Err(Problem::field("region", detail));
+    }
     let default = RegionSettings::default();
     let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets, "ttl")).transpose()?;
     let policy = body.policy.map(|text| policy(&text)).transpose()?;
@@ -127,6 +132,7 @@ impl From<CreateError> for Problem {
 }
 
 pub(super) async fn remove(
+    _: Bare,
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
 ) -> Result<Answer<RemovedBody>, Problem> {
@@ -138,7 +144,7 @@ pub(super) async fn remove(
     Ok(Answer(RemovedBody { removed: cache.clear().await? }))
 }
 
-pub(super) async fn clear_all(State(app): State<Arc<App>>) -> Result<Answer<RemovedBody>, Problem> {
+pub(super) async fn clear_all(_: Bare, State(app): State<Arc<App>>) -> Result<Answer<RemovedBody>, Problem> {
     let mut removed = 0;
     for cache in app.regions.all() {
         removed += cache.clear().await?;

@@ -13,17 +13,18 @@ use serde_json::value::RawValue;
 use strata::{Options, Presets};
 
 use super::body::{self, JSON, Json, OCTETS};
-use super::extract::InRegion;
+use super::entries;
+use super::extract::{InRegion, NoParams};
+use super::json::{self, Object};
 use super::lifetime::{self, Lifetime};
-use super::{entries, json};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::regions::Blob;
+use crate::regions::{self, Blob};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetBody {
-    entries: Vec<SetEntry>,
+    entries: Vec<Object<SetEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,13 +50,14 @@ fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Box<RawV
 
 #[derive(Debug, Serialize)]
 pub(super) struct SetAnswer {
-    /// How many are now in the cache.
+    /// How many were stored; the last ones may have displaced the first.
     stored: u64,
 }
 
 pub(super) async fn set_many(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
+    _: NoParams,
     Json(body): Json<SetBody>,
 ) -> Result<Answer<SetAnswer>, Problem> {
     if body.entries.len() > super::MAX_KEYS {
@@ -63,7 +65,7 @@ pub(super) async fn set_many(
     }
     let mut checked = Vec::with_capacity(body.entries.len());
     for (at, entry) in body.entries.iter().enumerate() {
-        let entry = entry.check(&app.presets, &|field| format!("entries[{at}].{field}"))?;
+        let entry = entry.0.check(&app.presets, &|field| format!("entries[{at}].{field}"))?;
         if !app.regions.has_room(&cache, &entry.0, &entry.1) {
             return Err(entries::too_large(&cache).with_field(format!("entries[{at}]")));
         }
@@ -84,8 +86,8 @@ impl SetEntry {
         field: &dyn Fn(&str) -> String,
     ) -> Result<(Key, Blob, Options), Problem> {
         let key = Key::new(&self.key).map_err(|error| Problem::field(field("key"), error.to_string()))?;
-        let blob = self.blob(field)?;
         let tags = Tags::new(&self.tags).map_err(|error| Problem::field(field("tags"), error.to_string()))?;
+        let blob = Blob { tag_bytes: regions::tag_bytes(Some(&tags)), ..self.blob(field)? };
         let mut options = Options::new().with_tags(tags);
         if let Some(ttl) = &self.ttl {
             options = options.with_ttl(ttl.resolve(presets, &field("ttl"))?);
@@ -115,6 +117,6 @@ impl SetEntry {
         if self.base64.is_some() && body::is_json(&content_type) {
             json::check(&bytes).map_err(|problem| problem.with_field(field("base64")))?;
         }
-        Ok(Blob { bytes, content_type })
+        Ok(Blob { bytes, content_type, tag_bytes: 0 })
     }
 }

@@ -8,7 +8,7 @@ use cache_core::Tag;
 use serde::{Deserialize, Serialize};
 
 use super::body::Json;
-use super::extract::find_region;
+use super::extract::{NoParams, find_region};
 use super::{entries, groups};
 use crate::app::App;
 use crate::config::DEFAULT_REGION;
@@ -83,6 +83,7 @@ pub(super) struct InvalidatedBody {
 
 pub(super) async fn invalidate(
     State(app): State<Arc<App>>,
+    _: NoParams,
     Json(body): Json<InvalidateBody>,
 ) -> Result<Answer<InvalidatedBody>, Problem> {
     if body.keys.is_empty() && body.tags.is_empty() && body.prefix.is_none() && !body.all {

@@ -70,7 +70,7 @@ fn warnings(ignored: &[&str], unknown: &[&str], prefix: &str) -> Vec<String> {
         warnings.push(format!(
             "no effect: this version has the memory tier alone, without Redis, disk, compression and warming, so \
              it ignores {}",
-            ignored.join(", ")
+            ignored.iter().map(|variable| variable.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
         ));
     }
     if !unknown.is_empty() {
@@ -82,10 +82,11 @@ fn warnings(ignored: &[&str], unknown: &[&str], prefix: &str) -> Vec<String> {
 
 fn hint(variable: &str, prefix: &str) -> String {
     let rest = variable.strip_prefix(prefix).unwrap_or(variable).to_lowercase();
+    let shown = variable.escape_debug().to_string();
     let known: Vec<&str> = SPECS.iter().map(|spec| spec.name).collect();
     match names::nearest(&rest, &known) {
-        Some(near) => format!("{variable} (did you mean {prefix}{}?)", near.to_uppercase()),
-        None => variable.to_owned(),
+        Some(near) => format!("{shown} (did you mean {prefix}{}?)", near.to_uppercase()),
+        None => shown,
     }
 }
 

@@ -23,7 +23,7 @@ impl SettingsError {
     /// A value that its setting cannot take.
     pub(super) fn value(source: &Source, name: &str, text: &str, expected: &str) -> Self {
         let shown = if names::is_secret(name) { "(hidden)".to_owned() } else { shortened(text) };
-        Self::new(source, format!("{name} = {shown}: expected {expected}"))
+        Self::new(source, format!("{} = {shown}: expected {expected}", name.escape_debug()))
     }
 
     /// A name that no setting has.

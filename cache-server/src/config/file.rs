@@ -9,20 +9,18 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::SettingsError;
 use super::layers::{Layers, Source};
-use super::names;
+use super::{names, text};
 
-/// No configuration is this large; it keeps a wrong path from filling the memory.
+/// No configuration is this large.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Reads a file that `named_by` (a flag or variable) pointed at.
 pub(super) fn read(path: &Path, named_by: &str) -> Result<Layers, SettingsError> {
-    let wrong = |why: String| SettingsError::new(named_by, format!("{}: {why}", path.display()));
-    let size = std::fs::metadata(path).map_err(|error| wrong(format!("cannot be read: {error}")))?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(wrong(format!("has {size} bytes; a configuration has at most {MAX_FILE_BYTES}")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    parse(&text, &path.display().to_string())
+    let shown = path.display().to_string();
+    let text = text::read(path, MAX_FILE_BYTES).map_err(|why| {
+        SettingsError::new(&named_by.escape_debug(), format!("{}: {why}", shown.escape_debug()))
+    })?;
+    parse(&text, &shown)
 }
 
 /// Reads the text of a file; `path` is what errors call it.
@@ -69,10 +67,8 @@ impl File<'_> {
                 }
                 self.scalar(layers, &format!("{group}.{}", field.get_ref()), value)?;
             }
-            // A region with an empty table is meant to exist, by the defaults.
-            if layers.below(&group).next().is_none() {
-                layers.set(format!("{group}.ttl"), "forever", self.place(region.span().start));
-            }
+            // A field without a name makes the region exist, even if its table is empty, and changes nothing of it.
+            layers.set(format!("{group}."), "", self.place(region.span().start));
         }
         Ok(())
     }
@@ -105,8 +101,10 @@ impl File<'_> {
     }
 
     fn wrong_type(&self, name: &str, value: &Value, expected: &str) -> SettingsError {
-        let message = format!("{name} is of the type {}: expected {expected}", value.get_ref().type_str());
-        SettingsError::new(&self.place(value.span().start), message)
+        let written = self.text.get(value.span()).unwrap_or_default();
+        let text = value.get_ref().as_str().unwrap_or(written);
+        let expected = format!("{expected}, not the type {}", value.get_ref().type_str());
+        SettingsError::value(&self.place(value.span().start), name, text, &expected)
     }
 
     fn unknown(&self, name: &str, at: &Name, known: &[&str]) -> SettingsError {

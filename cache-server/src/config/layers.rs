@@ -31,13 +31,14 @@ impl Source {
     }
 }
 
+/// On one line, whatever a path or a variable is named.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("defaults"),
             Self::Profile(name) => write!(f, "profile {name}"),
-            Self::File { path, line } => write!(f, "{path}:{line}"),
-            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+            Self::File { path, line } => write!(f, "{}:{line}", path.escape_debug()),
+            Self::Variable(name) | Self::Flag(name) => write!(f, "{}", name.escape_debug()),
         }
     }
 }

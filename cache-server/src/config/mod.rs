@@ -19,6 +19,7 @@ mod layers;
 mod names;
 mod resolve;
 mod settings;
+mod text;
 mod value;
 
 use std::collections::BTreeMap;

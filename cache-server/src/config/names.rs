@@ -32,7 +32,7 @@ pub(super) const SPECS: &[Spec] = &[
     spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
     spec("log_format", "text", "Log lines as text or json"),
     spec("body_limit_bytes", "1048576", "Largest request body, in bytes"),
-    spec("max_connections", "1024", "Connections at once; more are refused"),
+    spec("max_connections", "960", "Connections at once; more are refused"),
     spec("header_timeout", "5s", "How long a request's header may take, and how long a connection may idle"),
     spec("body_timeout", "30s", "How long a request's body may take as a whole"),
     spec("drain_timeout", "10s", "How long requests may take to finish once the server is told to stop"),

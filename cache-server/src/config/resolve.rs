@@ -8,11 +8,14 @@ use strata::Presets;
 use super::error::SettingsError;
 use super::layers::{Given, Layers, Source};
 use super::settings::{RegionSettings, Settings, Token};
+use super::text;
 use super::value::{self, Read};
 use crate::regions::MAX_REGIONS;
 
 const MAX_BODY_BYTES: u64 = 1 << 30;
 const MAX_CONNECTIONS: u64 = 1_000_000;
+/// No header with a longer token is accepted anyway.
+const MAX_TOKEN_FILE_BYTES: u64 = 64 << 10;
 const MAX_PRESET_NAME_BYTES: usize = 64;
 
 pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
@@ -75,7 +78,7 @@ fn token(layers: &Layers) -> Result<Option<Token>, SettingsError> {
 
 fn token_of_file(Given { text: path, source }: &Given) -> Result<Token, SettingsError> {
     let wrong = |why: String| SettingsError::new(source, format!("token_file = {path:?}: {why}"));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let text = text::read(path.as_ref(), MAX_TOKEN_FILE_BYTES).map_err(wrong)?;
     value::token(text.trim_end()).map_err(|expected| wrong(format!("expected {expected}")))
 }
 

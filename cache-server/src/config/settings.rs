@@ -23,7 +23,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The largest request body, in bytes. Default: 1 MiB.
     pub body_limit_bytes: usize,
-    /// Connections at once. Default: 1,024.
+    /// Connections at once. Default: 960, which fits into the usual limit of 1,024 open files.
     pub max_connections: usize,
     /// How long a request's header may take, and a connection may idle. Default: 5 s.
     pub header_timeout: Duration,

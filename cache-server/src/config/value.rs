@@ -65,8 +65,12 @@ pub(super) fn token(text: &str) -> Read<Token> {
 }
 
 pub(super) fn log(text: &str) -> Read<String> {
-    let expected = "error, warn, info, debug, trace or directives such as info,cache_server=debug";
-    let readable = !text.is_empty() && EnvFilter::try_new(text).is_ok();
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let expected = "off, error, warn, info, debug, trace or directives such as info,cache_server=debug";
+    // The filter takes any other word for a target, and is then silent about all else.
+    let is_level = |part: &str| LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
+    let says_level = |part: &str| part.contains('=') || is_level(part);
+    let readable = text.split(',').all(says_level) && EnvFilter::try_new(text).is_ok();
     readable.then(|| text.to_owned()).ok_or_else(|| expected.to_owned())
 }
 

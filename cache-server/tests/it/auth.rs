@@ -50,3 +50,33 @@ fn settings_do_not_show_their_token() {
     let shown = format!("{:?}", settings("token = \"s3cret-token\""));
     assert!(!shown.contains("s3cret") && shown.contains("(hidden)"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing() {
+    let server = Running::with_entry("").await;
+    let before = server.state().await;
+    let own = server.address.to_string();
+    let foreign = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")];
+    for header in foreign {
+        server.send("POST", "/v1/clear", &[header], "").await.problem(403);
+        server.send("PUT", "/v1/entries/kept", &[header], "x").await.problem(403);
+        server.send("GET", "/v1/entries/kept", &[header], "").await.expect(200);
+    }
+    assert_eq!(server.state().await, before);
+    let origin = format!("http://{own}");
+    server.send("PUT", "/v1/entries/mine", &[("host", &own), ("origin", &origin)], "x").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_name_that_someone_else_made_needs_a_token() {
+    let open = Running::with_entry("").await;
+    for host in ["evil.example", "evil.example:7400", "127.0.0.1.evil.example"] {
+        open.send("GET", "/v1/entries/kept", &[("host", host)], "").await.problem(403);
+    }
+    for host in ["localhost", "LOCALHOST:7400", "127.0.0.1:1", "[::1]:7400"] {
+        open.send("GET", "/v1/entries/kept", &[("host", host)], "").await.expect(200);
+    }
+    let guarded = Running::start("token = \"s3cret-token\"").await;
+    let named = [("host", "cache.internal"), ("authorization", "Bearer s3cret-token")];
+    guarded.send("GET", "/v1/regions", &named, "").await.expect(200);
+}

@@ -25,7 +25,7 @@ async fn half_a_header_is_closed_and_others_do_not_wait_for_it() {
 async fn an_idle_connection_is_closed() {
     let server = Running::start("header_timeout = \"500ms\"").await;
     let mut raw = server.raw().await;
-    raw.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.write("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     raw.answer().await.expect(200);
     assert_eq!(raw.rest().await, "");
 }
@@ -35,7 +35,7 @@ async fn a_body_that_trickles_is_ended_and_stores_nothing() {
     let server = Running::with_entry("body_timeout = \"500ms\"").await;
     let before = server.state().await;
     let mut raw = server.raw().await;
-    raw.write("PUT /v1/entries/kept HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nh").await;
+    raw.write("PUT /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nh").await;
     let late = raw.answer().await;
     late.problem(408);
     assert_eq!(late.header("connection"), "close");
@@ -48,14 +48,14 @@ async fn one_connection_too_many_is_refused_and_counted() {
     let server = Running::start("max_connections = 2").await;
     let mut held = [server.raw().await, server.raw().await];
     for raw in &mut held {
-        raw.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        raw.write("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         raw.answer().await.expect(200);
     }
     let mut refused = server.raw().await;
     refused.answer().await.problem(503);
     assert_eq!(refused.rest().await, "");
 
-    held[0].write("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    held[0].write("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let scrape = held[0].answer().await.expect(200).text();
     assert!(scrape.contains("cache_connections_rejected_total{reason=\"limit\"} 1\n"), "{scrape}");
 
@@ -68,7 +68,7 @@ async fn admitted(server: &Running) {
     loop {
         let mut raw = server.raw().await;
         // A connection that is refused may be closed before this is written.
-        let _ = raw.0.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let _ = raw.0.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
         if raw.rest().await.ends_with("live\n") {
             return;
         }
@@ -80,7 +80,7 @@ async fn who_asks_and_does_not_read_is_closed() {
     let server = Running::start("body_timeout = \"500ms\"\nmax_connections = 1").await;
     server.put("/v1/entries/k", vec![b'x'; 1 << 20]).await.expect(201);
     let mut greedy = server.raw().await;
-    greedy.write("GET /v1/entries/k HTTP/1.1\r\nhost: x\r\n\r\n".repeat(300)).await;
+    greedy.write("GET /v1/entries/k HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300)).await;
     soon(admitted(&server)).await;
     assert!(greedy.rest().await.len() < 100 << 20, "only what was under way arrives");
 }

@@ -67,3 +67,21 @@ async fn the_number_of_regions_is_bounded_and_the_default_one_stays() {
     server.delete("/v1/regions/default").await.problem(400);
     server.put("/v1/entries/k", "v").await.expect(201);
 }
+
+#[tokio::test]
+async fn tags_count_against_the_limit() {
+    let server = Running::start("[region.tagged]\nmax_bytes = 100_000").await;
+    let tags = |key: u32| (0..64).map(|tag| format!("{key}-{tag}-{}", "x".repeat(200))).collect::<Vec<_>>();
+    let entries: Vec<_> =
+        (0..20).map(|key| json!({"key": key.to_string(), "value": 0, "tags": tags(key)})).collect();
+    server.json("POST", "/v1/regions/tagged/set-many", json!({"entries": entries})).await.expect(200);
+    let stats = server.get("/v1/regions/tagged").await.json()["stats"].clone();
+    assert!(stats["entries"].as_u64().expect("a count") <= 3, "{stats}");
+    assert!(stats["bytes"].as_u64().expect("a count") <= 100_000, "{stats}");
+}
+
+#[tokio::test]
+async fn a_name_that_clients_take_for_a_path_is_refused() {
+    let server = Running::start("").await;
+    server.json("PUT", "/v1/regions/%2e%2e", json!({})).await.problem(400);
+}

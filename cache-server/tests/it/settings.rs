@@ -93,6 +93,34 @@ fn regions_and_presets_come_from_the_file_and_the_environment() {
 }
 
 #[test]
+fn a_table_without_fields_changes_nothing_of_its_region() {
+    let file = file("profile = \"high-volume\"\n[region.token]\n[region.a]\n[region.\"a.b\"]\nttl = 5");
+    let regions = loaded(&["--config", path(&file)], &[]).regions;
+    assert_eq!(regions["token"].ttl, Ttl::from_secs(300));
+    assert_eq!(regions["token"].max_entries.get(), 50_000);
+    assert_eq!(regions["a"].ttl, Ttl::FOREVER);
+    assert_eq!(regions["a.b"].ttl, Ttl::from_secs(5));
+}
+
+#[test]
+fn files_that_are_too_large_are_not_read_to_their_end() {
+    let large = file(&"#".repeat((1 << 20) + 1));
+    let token = file(&format!("token_file = {:?}", path(&large)));
+    for config in [&large, &token] {
+        let error = load(&["--config", path(config)], &[]).expect_err("too large").to_string();
+        assert!(error.contains("is too large: expected at most"), "{error}");
+    }
+}
+
+#[test]
+fn names_of_variables_are_shown_on_one_line() {
+    let loaded = load(&[], &[("CACHE_\u{1b}[31m", "x"), ("REDIS_\n", "y")]).expect("no setting is wrong");
+    let warnings = loaded.warnings.concat();
+    assert!(warnings.contains(r"CACHE_\u{1b}[31m") && warnings.contains(r"REDIS_\n"), "{warnings}");
+    assert!(!warnings.contains(char::is_control), "{warnings}");
+}
+
+#[test]
 fn a_prefix_of_ones_own_is_kept() {
     let variables = [("SHIVX_TTL_SHORT", "9"), ("SHIVX_TOKEN_SIZE", "5"), ("CACHE_MAX_CONNECTIONS", "x")];
     let file = file("env_prefix = \"SHIVX_\"");
@@ -125,11 +153,14 @@ fn a_wrong_setting_says_where_it_is_and_what_would_be_right() {
         ("[region.a]\nmax_entrys = 5", &[":2: `max_entrys`", "did you mean `max_entries`?"]),
         ("[region.a]\nmax_entries = 0", &[":2: region.a.max_entries = \"0\"", "at least 1"]),
         ("[region.a]\nmax_bytes = 0x10", &[":2: region.a.max_bytes", "a decimal whole number"]),
+        ("[region.a]\nttl = 1.5", &[":2: region.a.ttl = \"1.5\"", "not the type float"]),
+        ("[region.\"a\\nb\"]\nttl = 1.5", &["region.a\\nb.ttl = \"1.5\""]),
+        ("token = [\"top secret\"]", &["token = (hidden)", "not the type array"]),
         ("[region.a]\nttl = \"-5\"", &["region.a.ttl = \"-5\"", "300", "forever"]),
         ("[region.a]\npolicy = \"mru\"", &["region.a.policy", "lru or sieve"]),
         ("[region.\"a b\"]\nttl = 5", &["namespace \"a b\"", "letters, digits"]),
-        ("region = 5", &["region is of the type integer", "[region.users]"]),
-        ("[region]\na = 5", &["region.a is of the type integer", "max_entries"]),
+        ("region = 5", &["region = \"5\": expected tables", "[region.users]", "not the type integer"]),
+        ("[region]\na = 5", &["region.a = \"5\"", "max_entries", "not the type integer"]),
         ("[ttl]\ntick = \"soon\"", &[":2: ttl.tick = \"soon\""]),
         ("[ttl]\n\"5m\" = 5", &["is not a preset's name"]),
         ("profile = \"high-volum\"", &["high-volume, low-memory, ultra-fast", "did you mean high-volume?"]),
@@ -141,6 +172,9 @@ fn a_wrong_setting_says_where_it_is_and_what_would_be_right() {
         ("header_timeout = 0", &["more than zero"]),
         ("drain_timeout = \"forever\"", &["at most a day"]),
         ("log = \"loud=loudest\"", &["log = ", "error, warn, info"]),
+        ("log = \"verbose\"", &["log = \"verbose\": expected off, error, warn, info"]),
+        ("log = \"info,cache_server\"", &["such as info,cache_server=debug"]),
+        ("token_file = \"/dev/zero\"", &["token_file = \"/dev/zero\": is not a regular file"]),
         ("log_format = \"xml\"", &["text or json"]),
         ("env_prefix = \"a-b\"", &["env_prefix = \"a-b\"", "underscores"]),
         ("listen = \"0.0.0.0:1\"", &[":1: ", "without a token", "set a token", "listen on 127.0.0.1"]),
@@ -164,6 +198,8 @@ type Said = (&'static [&'static str], &'static [(&'static str, &'static str)], &
 fn variables_and_flags_are_named_as_they_were_written() {
     let cases: &[Said] = &[
         (&["--listen", "x"], &[], "--listen: listen = \"x\""),
+        (&["--config", "/no\nsuch"], &[], "--config: /no\\nsuch: cannot be read"),
+        (&["--config", "/dev/zero"], &[], "--config: /dev/zero: is not a regular file"),
         (&["--config", "/no/such"], &[], "--config: /no/such: cannot be read"),
         (&[], &[("CACHE_CONFIG", "/no/such")], "CACHE_CONFIG: /no/such: cannot be read"),
         (&[], &[("CACHE_TOKEN_SIZE", "many")], "CACHE_TOKEN_SIZE: region.token.max_entries = \"many\""),

@@ -7,7 +7,7 @@ use crate::server::Running;
 async fn half_a_put(server: &Running, key: &str) -> Raw {
     let mut raw = server.raw().await;
     let expect = "expect: 100-continue\r\ncontent-length: 5";
-    raw.write(format!("PUT /v1/entries/{key} HTTP/1.1\r\nhost: x\r\n{expect}\r\n\r\n")).await;
+    raw.write(format!("PUT /v1/entries/{key} HTTP/1.1\r\nhost: localhost\r\n{expect}\r\n\r\n")).await;
     // The server asks for the body once a handler waits for it.
     raw.answer().await.expect(100);
     raw
@@ -21,7 +21,7 @@ async fn requests_that_were_begun_are_finished_and_probes_hear_of_the_end() {
         begun.push(half_a_put(&server, &at.to_string()).await);
     }
     let mut idle = server.raw().await;
-    idle.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.write("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     idle.answer().await.expect(200);
 
     server.tell_to_stop();

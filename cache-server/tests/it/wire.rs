@@ -6,11 +6,11 @@ use crate::server::Running;
 async fn a_chunked_body_is_stored_whole() {
     let server = Running::start("").await;
     let mut raw = server.raw().await;
-    raw.write("PUT /v1/entries/k HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    raw.write("PUT /v1/entries/k HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").await;
     raw.write("3\r\nabc\r\n").await;
     raw.write("4\r\ndefg\r\n0\r\n\r\n").await;
     raw.answer().await.expect(201);
-    raw.write("GET /v1/entries/k HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.write("GET /v1/entries/k HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(raw.answer().await.expect(200).text(), "abcdefg");
 }
 
@@ -18,7 +18,7 @@ async fn a_chunked_body_is_stored_whole() {
 async fn a_request_with_two_meanings_is_refused_and_its_connection_closed() {
     let server = Running::with_entry("").await;
     let before = server.state().await;
-    let smuggled = "DELETE /v1/entries/kept HTTP/1.1\r\nhost: x\r\n\r\n";
+    let smuggled = "DELETE /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\n\r\n";
     for ambiguous in [
         "content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
         "content-length: -5\r\n\r\n",
@@ -26,7 +26,7 @@ async fn a_request_with_two_meanings_is_refused_and_its_connection_closed() {
         "x\0: y\r\n\r\n",
     ] {
         let mut raw = server.raw().await;
-        let request = format!("PUT /v1/entries/other HTTP/1.1\r\nhost: x\r\n{ambiguous}{smuggled}");
+        let request = format!("PUT /v1/entries/other HTTP/1.1\r\nhost: localhost\r\n{ambiguous}{smuggled}");
         raw.write(request).await;
         let answered = raw.rest().await;
         assert!(answered.starts_with("HTTP/1.1 400"), "{ambiguous:?}: {answered}");
@@ -40,8 +40,8 @@ async fn chunks_win_over_a_length_and_nothing_behind_them_is_a_request() {
     let server = Running::with_entry("").await;
     let mut raw = server.raw().await;
     let both = "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
-    let smuggled = "DELETE /v1/entries/kept HTTP/1.1\r\nhost: x\r\n\r\n";
-    raw.write(format!("PUT /v1/entries/other HTTP/1.1\r\nhost: x\r\n{both}{smuggled}")).await;
+    let smuggled = "DELETE /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    raw.write(format!("PUT /v1/entries/other HTTP/1.1\r\nhost: localhost\r\n{both}{smuggled}")).await;
     let answered = raw.rest().await;
     assert_eq!(answered.matches("HTTP/1.1").count(), 1, "{answered}");
     assert!(answered.contains("connection: close"), "{answered}");
@@ -54,7 +54,8 @@ async fn a_broken_chunk_stores_nothing() {
     let before = server.state().await;
     for broken in ["zz\r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "ffffffffffffffffff\r\nabc\r\n"] {
         let mut raw = server.raw().await;
-        raw.write("PUT /v1/entries/kept HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        raw.write("PUT /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
         raw.write(broken).await;
         let answered = raw.rest().await;
         assert!(answered.starts_with("HTTP/1.1 400"), "{broken:?}: {answered}");
@@ -67,7 +68,7 @@ async fn a_body_that_ends_too_soon_stores_nothing() {
     let server = Running::with_entry("").await;
     let before = server.state().await;
     let mut raw = server.raw().await;
-    raw.write("PUT /v1/entries/kept HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await;
+    raw.write("PUT /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhalf").await;
     tokio::io::AsyncWriteExt::shutdown(&mut raw.0).await.expect("an open connection");
     raw.rest().await;
     assert_eq!(server.state().await, before);
@@ -80,7 +81,7 @@ async fn pipelined_requests_are_answered_in_order_however_they_are_cut() {
         server.put(&format!("/v1/entries/{at}"), format!("value {at}")).await.expect(201);
     }
     let requests: Vec<String> =
-        (0..16).map(|at| format!("GET /v1/entries/{at} HTTP/1.1\r\nhost: x\r\n\r\n")).collect();
+        (0..16).map(|at| format!("GET /v1/entries/{at} HTTP/1.1\r\nhost: localhost\r\n\r\n")).collect();
     let requests = requests.concat();
     let mut raw = server.raw().await;
     raw.write(&requests).await;
@@ -100,9 +101,9 @@ async fn pipelined_requests_are_answered_in_order_however_they_are_cut() {
 async fn half_a_request_does_not_hold_the_answer_to_the_one_before_it() {
     let server = Running::with_entry("").await;
     let mut raw = server.raw().await;
-    raw.write("GET /v1/entries/kept HTTP/1.1\r\nhost: x\r\n\r\nGET /v1/entr").await;
+    raw.write("GET /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\n\r\nGET /v1/entr").await;
     assert_eq!(raw.answer().await.expect(200).text(), "value");
-    raw.write("ies/kept HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    raw.write("ies/kept HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(raw.answer().await.expect(200).text(), "value");
 }
 
@@ -136,7 +137,7 @@ async fn a_client_that_is_still_sending_hears_why_it_was_refused() {
     for body in [&declared, &chunked] {
         for (token, status) in [("t", 413), ("wrong", 401)] {
             let mut raw = server.raw().await;
-            let head = "PUT /v1/entries/kept HTTP/1.1\r\nhost: x\r\nauthorization: Bearer";
+            let head = "PUT /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer";
             raw.write(format!("{head} {token}\r\n{body}")).await;
             raw.answer().await.problem(status);
         }

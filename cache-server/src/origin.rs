@@ -1,0 +1,54 @@
+//! Where does it come from? A web page in a browser on this machine must not use the cache through it.
+//!
+//! A browser says which page a request is for. What changes something is refused if that is a page of another site
+//! (cross-site request forgery), and without a token everything is refused that was sent to a host by a name other than
+//! localhost, which is how a page makes a name of its own point at this machine (DNS rebinding).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::auth;
+use crate::problem::Problem;
+
+/// Lets a request pass that no page of another site has sent.
+pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let objection = foreign_page(request.method(), request.headers()).or_else(|| {
+        foreign_name(request.headers()).filter(|_| app.guard.is_none() && !auth::is_open(request.uri()))
+    });
+    match objection {
+        None => next.run(request).await,
+        Some(detail) => Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
+    }
+}
+
+fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+    if method.is_safe() {
+        return None;
+    }
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let elsewhere = text("sec-fetch-site").is_some_and(|site| !["same-origin", "none"].contains(&site));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let origin =
+        text(ORIGIN.as_str()).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    let foreign = elsewhere || origin.is_some_and(|origin| Some(origin) != host);
+    foreign.then_some("a page of another site may not change the cache")
+}
+
+fn foreign_name(headers: &HeaderMap) -> Option<&'static str> {
+    let authority: Option<Authority> = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    let name = authority.as_ref().map(Authority::host).unwrap_or_default();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let known =
+        name.is_empty() || name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok();
+    let detail = "without a token the Host header must be an address or localhost; \
+                  to be reached by another name, set a token";
+    (!known).then_some(detail)
+}
