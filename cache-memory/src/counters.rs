@@ -35,7 +35,7 @@ const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// use cache_core::{Charge, Counters, Key, Quota, Verdict};
 /// use cache_memory::MemoryCounters;
 /// use std::time::Duration;
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # pollster::block_on(async {
 /// let counters = MemoryCounters::new();
 /// let quota = Quota::new(1, Duration::from_secs(60))?;
 /// let call = [Charge { key: Key::new("client:7")?, quota, cost: 1 }];

@@ -22,7 +22,7 @@ const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 /// use cache_core::{Key, Lease};
 /// use cache_memory::MemoryLease;
 /// use std::time::Duration;
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # pollster::block_on(async {
 /// let lease = MemoryLease::new();
 /// let report = Key::new("jobs:report")?;
 /// let grant = lease.acquire(&report, Duration::from_secs(30)).await?.expect("nobody holds it");

@@ -27,7 +27,7 @@ const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
 /// ```
 /// use cache_core::{Entry, Key, StoreExt, Ttl};
 /// use cache_memory::MemoryStore;
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # pollster::block_on(async {
 /// let store = MemoryStore::new(64 << 20);
 /// let key = Key::new("user:42")?;
 /// store.put(key.clone(), Entry::new("Ada").with_ttl(Ttl::from_secs(60))).await?;

@@ -31,7 +31,7 @@ const MAX_QUEUED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// ```
 /// use cache_core::{Received, Transport};
 /// use cache_memory::MemoryTransport;
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # pollster::block_on(async {
 /// let transport = MemoryTransport::new();
 /// let mut subscription = transport.subscribe("changes").await?;
 /// transport.publish("changes", "user:42".into()).await?;

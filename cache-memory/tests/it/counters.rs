@@ -22,10 +22,6 @@ fn by_hand() -> (MemoryCounters, ManualClock) {
     (MemoryCounters::new().with_clock(Arc::new(clock.clone())), clock)
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
-}
-
 fn charge(name: &str, quota: Quota, cost: u64) -> Charge {
     Charge { key: Key::new(name).expect("a legal key"), quota, cost }
 }
@@ -39,13 +35,13 @@ fn is_admitted(verdict: Verdict) -> bool {
 }
 
 // conformance: Counters for MemoryCounters
-#[tokio::test]
+#[pollster::test]
 async fn memory_counters_keep_every_promise() {
     let (memory_counters, clock) = by_hand();
     suite::counters::all(&memory_counters, &clock).await;
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_wait_is_exact_to_the_nanosecond() -> Result<()> {
     let (counters, clock) = by_hand();
     let call = [charge("k", per_minute(1), 1)];
@@ -60,7 +56,7 @@ async fn a_wait_is_exact_to_the_nanosecond() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_jump_of_ten_years_or_to_the_end_of_time_empties_every_window() -> Result<()> {
     let (counters, clock) = by_hand();
     let call = [charge("k", per_minute(u64::MAX), u64::MAX)];
@@ -80,7 +76,7 @@ fn of_64_threads_with_1000_calls_each_exactly_the_limit_is_admitted() {
     let calls = || {
         let call = [charge("all", per_minute(40_000), 1), charge("some", per_minute(12_345), 1)];
         start.wait();
-        runtime().block_on(async {
+        pollster::block_on(async {
             let mut admitted = 0;
             for _ in 0..1000 {
                 admitted += u64::from(is_admitted(counters.charge(&call).await.expect("in reach")));
@@ -93,7 +89,7 @@ fn of_64_threads_with_1000_calls_each_exactly_the_limit_is_admitted() {
         callers.into_iter().map(|caller| caller.join().expect("no panic")).sum()
     });
     assert_eq!(admitted, 12_345);
-    let rest = runtime().block_on(counters.charge(&[charge("all", per_minute(40_000), 0)]));
+    let rest = pollster::block_on(counters.charge(&[charge("all", per_minute(40_000), 0)]));
     let remaining = 40_000 - 12_345;
     assert_eq!(rest.expect("in reach"), Verdict::Admitted { remaining }, "the denied charged nothing");
 }

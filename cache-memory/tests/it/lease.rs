@@ -22,13 +22,13 @@ fn key(name: &str) -> Key {
 }
 
 // conformance: Lease for MemoryLease
-#[tokio::test]
+#[pollster::test]
 async fn memory_lease_keeps_every_promise() {
     let (memory_lease, clock) = by_hand();
     suite::lease::all(&memory_lease, &clock).await;
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_lease_ends_exactly_when_it_says() -> Result<()> {
     let (lease, clock) = by_hand();
     // The last one is not among those that the first call after their end forgets.
@@ -43,7 +43,7 @@ async fn a_lease_ends_exactly_when_it_says() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn at_the_bound_a_further_lease_is_refused_until_one_ends() -> Result<()> {
     let (lease, clock) = by_hand();
     let lease = lease.with_max_leases(NonZeroUsize::MIN);
@@ -62,9 +62,8 @@ fn of_racing_threads_one_holds_and_the_fences_follow() {
     let (lease, _) = by_hand();
     let start = Barrier::new(THREADS);
     let race = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         start.wait();
-        runtime.block_on(async {
+        pollster::block_on(async {
             let mut won = Vec::new();
             while won.len() < 200 {
                 match lease.acquire(&key("race"), MINUTE).await.expect("in reach") {

@@ -1,6 +1,7 @@
 //! The store: the suite by hand-driven time, lives to the nanosecond, limits, and threads that touch and write.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use cache_core::{Entry, Key, Result, Store, StoreExt, Ttl};
@@ -30,13 +31,13 @@ async fn lives(store: &MemoryStore) -> Result<Option<(Ttl, Duration)>> {
 }
 
 // conformance: Store for MemoryStore
-#[tokio::test]
+#[pollster::test]
 async fn memory_store_keeps_every_promise() {
     let (memory_store, clock) = by_hand();
     suite::store::all(&memory_store, &clock).await;
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn the_fresh_life_runs_out_first_and_both_to_the_nanosecond() -> Result<()> {
     let (store, clock) = by_hand();
     store.put(key("k"), entry(SECOND * 2, SECOND * 3)).await?;
@@ -52,7 +53,7 @@ async fn the_fresh_life_runs_out_first_and_both_to_the_nanosecond() -> Result<()
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_touched_entry_gets_its_whole_stale_life_again() -> Result<()> {
     let (store, clock) = by_hand();
     store.put(key("k"), entry(SECOND, SECOND * 10)).await?;
@@ -69,7 +70,7 @@ async fn a_touched_entry_gets_its_whole_stale_life_again() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_stale_life_without_end_does_not_make_the_fresh_one_endless() -> Result<()> {
     let (store, clock) = by_hand();
     store.put(key("k"), entry(SECOND, Duration::MAX)).await?;
@@ -79,7 +80,7 @@ async fn a_stale_life_without_end_does_not_make_the_fresh_one_endless() -> Resul
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn an_entry_that_is_too_large_takes_the_older_one_with_it() -> Result<()> {
     let store = MemoryStore::new(10_000);
     store.put(key("k"), Entry::new("small")).await?;
@@ -93,7 +94,7 @@ async fn an_entry_that_is_too_large_takes_the_older_one_with_it() -> Result<()> 
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_memory_can_be_shared_with_its_store() -> Result<()> {
     let memory = Memory::new().with_max_entries(2);
     let store = MemoryStore::over(memory.clone());
@@ -105,16 +106,18 @@ async fn a_memory_can_be_shared_with_its_store() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[pollster::test]
 async fn a_touch_and_a_write_at_once_never_mix_their_lives() -> Result<()> {
     let store = Arc::new(by_hand().0);
     store.put(key("k"), entry(SECOND, Duration::ZERO)).await?;
     let touched = Arc::clone(&store);
-    let touching = tokio::spawn(async move {
-        for _ in 0..20_000 {
-            touched.touch(&key("k"), Ttl::from_secs(2)).await?;
-        }
-        Result::Ok(())
+    let touching = thread::spawn(move || {
+        pollster::block_on(async {
+            for _ in 0..20_000 {
+                touched.touch(&key("k"), Ttl::from_secs(2)).await?;
+            }
+            Result::Ok(())
+        })
     });
     for round in 0..20_000 {
         let stale_for = if round % 2 == 0 { SECOND * 100 } else { Duration::ZERO };
@@ -122,5 +125,5 @@ async fn a_touch_and_a_write_at_once_never_mix_their_lives() -> Result<()> {
         let (ttl, _) = lives(&store).await?.expect("nothing ends it");
         assert!([SECOND, SECOND * 2].contains(&ttl.as_duration()), "fresh for {ttl}");
     }
-    touching.await.expect("no panic")
+    touching.join().expect("no panic")
 }

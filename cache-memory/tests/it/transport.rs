@@ -1,48 +1,54 @@
 //! Messages: the suite, and tasks on several threads that publish and receive at once.
 
+use std::thread;
+
 use bytes::Bytes;
 use cache_core::{Received, Result, Subscription, Transport};
 use cache_memory::MemoryTransport;
 use cache_testkit::suite;
 
 // conformance: Transport for MemoryTransport
-#[tokio::test]
+#[pollster::test]
 async fn memory_transport_keeps_every_promise() {
     suite::transport::all(&MemoryTransport::new(), 3000).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[pollster::test]
 async fn a_receiver_that_waits_each_time_is_woken_each_time() -> Result<()> {
     let transport = MemoryTransport::new();
     let mut calls = transport.subscribe("ping").await?;
     let mut answers = transport.subscribe("pong").await?;
     let answering = transport.clone();
-    let other = tokio::spawn(async move {
-        for turn in 0..20_000 {
-            assert_eq!(number(&mut *calls).await?, turn);
-            answering.publish("pong", message(turn)).await?;
-        }
-        Result::Ok(())
+    let other = thread::spawn(move || {
+        pollster::block_on(async {
+            for turn in 0..20_000 {
+                assert_eq!(number(&mut *calls).await?, turn);
+                answering.publish("pong", message(turn)).await?;
+            }
+            Result::Ok(())
+        })
     });
     for turn in 0..20_000 {
         transport.publish("ping", message(turn)).await?;
         assert_eq!(number(&mut *answers).await?, turn);
     }
-    other.await.expect("no panic")
+    other.join().expect("no panic")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[pollster::test]
 async fn publishers_on_many_threads_are_seen_in_one_order_by_all() -> Result<()> {
     let transport = MemoryTransport::new().with_max_queued(4000.try_into().expect("not zero"));
     let mut subscriptions = [transport.subscribe("c").await?, transport.subscribe("c").await?];
     let publishers: Vec<_> = (0..4)
         .map(|publisher| {
             let transport = transport.clone();
-            tokio::spawn(async move {
-                for count in 0..1000 {
-                    transport.publish("c", message(publisher * 1000 + count)).await?;
-                }
-                Result::Ok(())
+            thread::spawn(move || {
+                pollster::block_on(async {
+                    for count in 0..1000 {
+                        transport.publish("c", message(publisher * 1000 + count)).await?;
+                    }
+                    Result::Ok(())
+                })
             })
         })
         .collect();
@@ -53,7 +59,7 @@ async fn publishers_on_many_threads_are_seen_in_one_order_by_all() -> Result<()>
         }
     }
     for publisher in publishers {
-        publisher.await.expect("no panic")?;
+        publisher.join().expect("no panic")?;
     }
     assert_eq!(seen[0], seen[1]);
     for publisher in 0..4 {

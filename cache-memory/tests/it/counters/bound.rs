@@ -25,7 +25,7 @@ async fn deny(counters: &MemoryCounters, name: &str) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_flood_of_keys_neither_grows_the_table_nor_frees_who_is_denied() -> Result<()> {
     let (counters, _) = bounded(1000);
     deny(&counters, "attacker").await?;
@@ -37,7 +37,7 @@ async fn a_flood_of_keys_neither_grows_the_table_nor_frees_who_is_denied() -> Re
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn idle_keys_make_room_before_any_other_though_they_were_denied() -> Result<()> {
     let (counters, clock) = bounded(7);
     for idle in 0..6 {
@@ -52,7 +52,7 @@ async fn idle_keys_make_room_before_any_other_though_they_were_denied() -> Resul
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn no_key_makes_room_for_another_of_its_own_call() -> Result<()> {
     let (counters, clock) = bounded(2);
     let mine = charge("mine", per_minute(2), 1);
@@ -64,7 +64,7 @@ async fn no_key_makes_room_for_another_of_its_own_call() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn who_would_be_free_soonest_makes_room() -> Result<()> {
     let (counters, clock) = bounded(2);
     assert!(admits(&counters, "early", 2).await?);
@@ -75,7 +75,7 @@ async fn who_would_be_free_soonest_makes_room() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn if_all_are_denied_a_new_key_is_refused_and_nothing_is_charged() -> Result<()> {
     let (counters, clock) = bounded(2);
     assert!(admits(&counters, "old", 10).await?);
@@ -91,7 +91,7 @@ async fn if_all_are_denied_a_new_key_is_refused_and_nothing_is_charged() -> Resu
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn a_denied_key_that_is_admitted_again_or_refunded_can_make_room() -> Result<()> {
     let (counters, _) = bounded(1);
     for way in ["refunded", "admitted"] {
@@ -109,7 +109,7 @@ async fn a_denied_key_that_is_admitted_again_or_refunded_can_make_room() -> Resu
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn idle_keys_are_freed_as_others_call() -> Result<()> {
     let (counters, clock) = bounded(100_000);
     for number in 0..1000 {
@@ -123,7 +123,7 @@ async fn idle_keys_are_freed_as_others_call() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn questions_and_refusals_take_no_room() -> Result<()> {
     let (counters, _) = bounded(10);
     for number in 0..100 {
@@ -137,7 +137,7 @@ async fn questions_and_refusals_take_no_room() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[pollster::test]
 async fn what_is_refunded_or_reset_takes_no_room() -> Result<()> {
     let (counters, _) = bounded(10);
     let [one, two] = ["one", "two"].map(|name| charge(name, per_minute(5), 1));

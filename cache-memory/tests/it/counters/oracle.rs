@@ -11,7 +11,7 @@ use cache_core::{Charge, Clock, Counters, Key, Quota, Result, Time, Verdict};
 use cache_testkit::load::{Shape, Workload};
 use proptest::prelude::*;
 
-use super::{by_hand, charge, is_admitted, runtime};
+use super::{by_hand, charge, is_admitted};
 
 /// Every charge that was admitted.
 #[derive(Default)]
@@ -92,7 +92,6 @@ fn worst_window(admissions: &[(Time, u64)], per: Duration) -> u64 {
 
 #[test]
 fn every_schedule_of_every_small_quota_is_as_the_rule_says() {
-    let runtime = runtime();
     for limit in 1..=3 {
         for buckets in 1..=4 {
             let quota =
@@ -100,7 +99,7 @@ fn every_schedule_of_every_small_quota_is_as_the_rule_says() {
             // Two ticks a bucket, through a window and two buckets: the first charge has left, and the next ones too.
             let ticks = 2 * (buckets + 2);
             for schedule in 0..1_u32 << ticks {
-                runtime.block_on(follow(quota, schedule, ticks)).expect("in reach");
+                pollster::block_on(follow(quota, schedule, ticks)).expect("in reach");
             }
         }
     }
@@ -127,7 +126,6 @@ async fn follow(quota: Quota, schedule: u32, ticks: u32) -> Result<()> {
 
 #[test]
 fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
-    let runtime = runtime();
     for (seed, buckets) in (0..20).zip([1, 2, 7, 60].into_iter().cycle()) {
         let quota = Quota::with_buckets(20, Duration::from_millis(100), buckets).expect("legal");
         let random = Workload::new(Shape::Uniform, NonZeroU32::MIN.saturating_add(29)).with_seed(seed);
@@ -137,7 +135,7 @@ fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
             // Steps of up to 14 ms with odd nanoseconds, half of the calls at the same moment as the one before.
             clock.advance(Duration::from_nanos(999_983) * number.saturating_sub(15));
             let cost = u64::from(number % 4);
-            let verdict = runtime.block_on(counters.charge(&[charge("k", quota, cost)])).expect("in reach");
+            let verdict = pollster::block_on(counters.charge(&[charge("k", quota, cost)])).expect("in reach");
             admissions.extend(is_admitted(verdict).then(|| (clock.now(), cost)));
         }
         let worst = worst_window(&admissions, quota.per());
@@ -206,6 +204,6 @@ proptest! {
 
     #[test]
     fn random_calls_get_the_answers_of_the_oracle(steps in proptest::collection::vec(any_step(), 0..60)) {
-        runtime().block_on(compare(steps)).expect("in reach");
+        pollster::block_on(compare(steps)).expect("in reach");
     }
 }
