@@ -21,6 +21,10 @@ use crate::stats::Stats;
 /// How many slots or timers one lock hold works through at most.
 const SLICE: usize = 256;
 
+/// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
+/// nanoseconds, so only a fault in the books, or a machine that runs nobody else, lasts so long.
+const PATIENCE: u32 = 10_000;
+
 pub(crate) struct Engine<K, V, S> {
     shards: Box<[Lock<K, V>]>,
     budget: Budget,
@@ -116,6 +120,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let now = self.clock.now();
         let mut candidate = newcomer.into_candidate(hash, now);
         let mut departed = Departures::none();
+        let mut patience = PATIENCE;
         let outcome = loop {
             let mut shard = self.shard(hash);
             if !permit() {
@@ -126,7 +131,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 Err(back) => candidate = *back,
             }
             drop(shard);
-            self.evict_elsewhere(hash, now, &mut departed);
+            if !self.evict_elsewhere(hash, now, &mut departed) {
+                // The room is held by inserts that are about to link or to give it back.
+                patience -= 1;
+                if patience == 0 {
+                    break Inserted::NoRoom;
+                }
+                std::thread::yield_now();
+            }
         };
         self.reporter.dismiss(departed);
         outcome
@@ -181,8 +193,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         why
     }
 
-    /// Frees room in another shard than the one that `hash` belongs to.
-    fn evict_elsewhere(&self, hash: u64, now: Time, departed: &mut Departures<K, V>) {
+    /// Frees room in another shard than the one that `hash` belongs to, and says whether there was anything to evict.
+    fn evict_elsewhere(&self, hash: u64, now: Time, departed: &mut Departures<K, V>) -> bool {
         let own = self.shard_index(hash);
         let from = self.next_donor.fetch_add(1, Relaxed);
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
@@ -190,11 +202,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             let victim = self.shards[other].0.lock().evict(now);
             if victim.is_some() {
                 departed.extend(self.release(victim));
-                return;
+                return true;
             }
         }
-        // Nobody has anything to evict, so the room is held by inserts that are about to link or to give it back.
-        std::thread::yield_now();
+        false
     }
 
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>

@@ -67,6 +67,8 @@ pub enum Inserted {
     TooLarge,
     /// Its life is zero and it is not stored.
     Expired,
+    /// All room was held by other inserts on their way, for longer than makes sense to wait, and it is not stored.
+    NoRoom,
     /// The permit was withdrawn while it was on its way, and it is not stored. What had to make room for it by then, an
     /// older value of the key among them, is gone.
     Refused,

@@ -202,3 +202,39 @@ fn a_cleared_cache_has_no_tags_left() {
     assert_eq!(memory.remove_tag("old"), 0, "the slot is someone else's now");
     assert!(memory.contains(&2));
 }
+
+#[test]
+fn every_way_out_gives_the_room_back() {
+    let ways: [(&str, fn(&Memory<String, u64>, &ManualClock)); 8] = [
+        ("clear", |memory, _| assert_eq!(memory.clear(), 8)),
+        ("remove", |memory, _| assert!((0..8).all(|key| memory.remove(&format!("k{key}")).is_some()))),
+        ("remove_tag", |memory, _| assert_eq!(memory.remove_tag("t"), 8)),
+        ("remove_prefix", |memory, _| assert_eq!(memory.remove_prefix("k"), 8)),
+        ("remove_if", |memory, _| assert_eq!(memory.remove_if(|_, _| true), 8)),
+        ("touch", |memory, _| assert!((0..8).all(|key| memory.touch(&format!("k{key}"), Ttl::ZERO)))),
+        ("insert", |memory, _| {
+            let gone = |key| memory.insert_with(format!("k{key}"), 10, Put::new().with_ttl(Ttl::ZERO));
+            assert!((0..8).all(|key| gone(key) == Inserted::Expired));
+        }),
+        ("time", |memory, clock| {
+            clock.advance(Duration::from_mins(1));
+            assert_eq!(memory.remove_expired(), 8);
+        }),
+    ];
+    let clock = ManualClock::new();
+    let memory = Memory::new()
+        .with_shards(4)
+        .with_max_entries(8)
+        .with_max_bytes(80)
+        .with_weigher(|_: &String, bytes: &u64| *bytes)
+        .with_clock(Arc::new(clock.clone()))
+        .with_sweep_every(None);
+    for (way, empty) in ways.iter().flat_map(|way| [way, way]) {
+        let put = Put::new().with_ttl(Duration::from_mins(1)).with_tags(Tags::new(["t"]).expect("legal"));
+        let stored = |key| memory.insert_with(format!("k{key}"), 10, put.clone()).is_stored();
+        assert!((0..8).all(stored), "{way}");
+        assert_eq!((memory.len(), memory.stats().evicted), (8, 0), "before {way}");
+        empty(&memory, &clock);
+        assert_eq!((memory.len(), memory.stats().bytes), (0, 0), "after {way}");
+    }
+}

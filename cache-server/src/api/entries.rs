@@ -97,7 +97,7 @@ pub(super) async fn put(
         Inserted::Stored => (StatusCode::CREATED, "stored"),
         // A life of zero is legal, and keeps nothing.
         Inserted::Expired => (StatusCode::NO_CONTENT, "expired"),
-        Inserted::TooLarge | Inserted::Refused => return Err(too_large(&cache)),
+        Inserted::TooLarge | Inserted::NoRoom | Inserted::Refused => return Err(too_large(&cache)),
     };
     let headers = [(X_CACHE, HeaderValue::from_static(result))];
     Ok(match status {
