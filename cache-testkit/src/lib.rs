@@ -4,6 +4,7 @@
 //! ```text
 //! trace    accesses that really happened, from a file      what a policy is judged by
 //! load     accesses made up from a seed                    what a limit is pushed with
+//! share    a part of a whole                               how a capacity is given
 //! clock    time by hand                                    what a lifetime is tested with
 //! suite    one promise of a seam, one function             what every backend must keep
 //! ```
@@ -12,5 +13,6 @@
 
 pub mod clock;
 pub mod load;
+pub mod share;
 pub mod suite;
 pub mod trace;

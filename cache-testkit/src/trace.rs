@@ -5,15 +5,22 @@
 //! in that order. A column is one zigzag LEB128 varint per request: the difference to the value before it, from 0.
 //! Key ids are dense and numbered by first occurrence, so a trace of three million requests is held in columns of
 //! 12 MB each.
+//!
+//! That is the format in which traces are kept. Those that others publish as text are read too: see [`Format`].
 
+mod bytes;
+mod ctr;
 mod error;
+mod format;
 mod read;
+mod text;
 mod write;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 pub use error::{Fault, Part, TraceError};
+pub use format::{Format, UnknownFormat};
 pub use read::{DEFAULT_MAX_BYTES, ReadOptions};
 
 /// A whole trace in memory, one column per property.

@@ -7,5 +7,8 @@ mod load;
 #[path = "it/shipped.rs"]
 mod shipped;
 #[cfg(test)]
+#[path = "it/text.rs"]
+mod text;
+#[cfg(test)]
 #[path = "it/trace.rs"]
 mod trace;

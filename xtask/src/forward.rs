@@ -1,4 +1,5 @@
-//! The door to the measuring tools: `load`, `hit-ratio` and `bench` go to the package `measure`, in release mode.
+//! The door to the measuring tools, in release mode: `load` goes to the package `measure`, `hit-ratio` and `bench` to
+//! `peers`, which alone compiles what Strata is compared with.
 //!
 //! Every argument passes unread, `--help` too. The tool runs where the user stands, so relative paths keep working.
 
@@ -7,8 +8,8 @@ use std::ffi::OsStr;
 
 use crate::run::{self, Outcome};
 
-/// Hands this program's whole command line to `measure`.
-pub(crate) fn to_measure() -> Outcome {
+/// Hands this program's whole command line to a package.
+pub(crate) fn to(package: &str) -> Outcome {
     let mut command = run::cargo();
     // Taken from the environment because a parser would swallow a `--`.
     let arguments = env::args_os().skip(1);
@@ -16,7 +17,7 @@ pub(crate) fn to_measure() -> Outcome {
     command
         .args(["run", "--release", "--quiet", "--manifest-path"])
         .arg(manifest)
-        .args(["--package", "measure", "--"])
+        .args(["--package", package, "--"])
         .args(arguments);
     command.current_dir(env::current_dir().as_deref().map_or(OsStr::new("."), AsRef::as_ref));
     run::run(&mut command)

@@ -72,7 +72,7 @@ enum Task {
     /// Replays traces against eviction policies (see `cargo xtask hit-ratio --help`).
     #[command(disable_help_flag = true)]
     HitRatio(Forwarded),
-    /// Times the library (see `cargo xtask bench --help`).
+    /// Times the library, and others beside it (see `cargo xtask bench --help`).
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
 }
@@ -98,7 +98,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
-        Task::Load(_) | Task::HitRatio(_) | Task::Bench(_) => forward::to_measure(),
+        Task::Load(_) => forward::to("measure"),
+        Task::HitRatio(_) | Task::Bench(_) => forward::to("peers"),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -114,10 +114,18 @@ mod with_a_stand_in_for_cargo {
     fn measuring_gets_every_argument_unread_where_the_user_stands() {
         let output = called(&["hit-ratio", "--help", "--", "a b", "-p=x"], 5);
         let said = text(&output.stdout);
-        assert!(said.contains("[--][hit-ratio][--help][--][a b][-p=x]\n"), "{said}");
+        assert!(said.contains("[--package][peers][--][hit-ratio][--help][--][a b][-p=x]\n"), "{said}");
         assert!(said.contains("[run][--release][--quiet]"), "{said}");
         assert!(!said.contains("xtask\n"), "it runs in the repository instead: {said}");
         assert_eq!(output.status.code(), Some(5), "the exit code goes through");
+    }
+
+    #[test]
+    fn each_measuring_task_has_its_package() {
+        for (task, package) in [("load", "measure"), ("hit-ratio", "peers"), ("bench", "peers")] {
+            let said = text(&called(&[task], 0).stdout);
+            assert!(said.contains(&format!("[--package][{package}][--][{task}]\n")), "{said}");
+        }
     }
 
     #[test]

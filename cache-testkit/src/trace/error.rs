@@ -14,10 +14,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("trace {name}: byte {offset}, {part}: {fault}")]
 pub struct TraceError {
-    pub(super) name: String,
+    pub(super) name: Box<str>,
     pub(super) offset: u64,
     pub(super) part: Part,
-    pub(super) fault: Fault,
+    pub(super) fault: Box<Fault>,
 }
 
 impl TraceError {
@@ -46,6 +46,8 @@ pub enum Part {
     Header,
     /// The value of this request, counted from 0, in the column of this name.
     Column(&'static str, u64),
+    /// This line of a text, counted from 1.
+    Line(u64),
     /// What follows the last column.
     End,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Part {
             Self::File => f.write_str("file"),
             Self::Header => f.write_str("header"),
             Self::Column(name, request) => write!(f, "column {name}, request {request}"),
+            Self::Line(line) => write!(f, "line {line}"),
             Self::End => f.write_str("end"),
         }
     }
@@ -66,7 +69,7 @@ impl fmt::Display for Part {
 #[non_exhaustive]
 pub enum Fault {
     /// The file cannot be opened or read, or is not zstd.
-    #[error("expected a readable zstd file: {0}")]
+    #[error("expected a readable file (zstd, if its name ends in .zst): {0}")]
     Unreadable(io::Error),
     /// The bytes end too early.
     #[error("the file ends here, expected {expected}")]
@@ -74,6 +77,25 @@ pub enum Fault {
         /// What should have followed.
         expected: &'static str,
     },
+    /// The name of the file does not say what it is.
+    #[error(
+        "the name does not say the format, expected it to end in one of {}, and in .zst if compressed",
+        endings()
+    )]
+    Format,
+    /// A part of a line is not what its place demands.
+    #[error("{what} {found:?}, expected {expected}")]
+    Text {
+        /// Which part.
+        what: &'static str,
+        /// What stands there, cut if it is long.
+        found: Box<str>,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// More different keys than can be numbered.
+    #[error("more than {} different keys, expected at most that", u32::MAX)]
+    Keys,
     /// It is something else.
     #[error("the first four bytes are {found:?}, expected {:?}", super::MAGIC)]
     Magic {
@@ -125,6 +147,10 @@ pub enum Fault {
     /// Bytes after the last column.
     #[error("bytes after the last column, expected the end of the file")]
     Trailing,
+}
+
+fn endings() -> String {
+    super::Format::ALL.iter().flat_map(|format| format.endings()).copied().collect::<Vec<_>>().join(", ")
 }
 
 fn expected_key(seen: u32, unique: u32) -> String {

@@ -128,7 +128,7 @@ fn garbage_behind_the_last_frame_is_an_error() {
 fn a_file_that_is_missing_or_no_zstd_is_named() {
     let error = Trace::open("no/such/file.ctr.zst").unwrap_err().to_string();
     assert!(
-        error.starts_with("trace no/such/file.ctr.zst: byte 0, file: expected a readable zstd file: "),
+        error.starts_with("trace no/such/file.ctr.zst: byte 0, file: expected a readable file (zstd, if its name ends in .zst): "),
         "{error}"
     );
     let error = Trace::read("list", &b"17 4 17"[..]).unwrap_err();

@@ -1,17 +1,15 @@
-//! The measuring tools: `hit-ratio` judges eviction policies, `load` pushes the library or a server, `bench` counts
-//! instructions.
+//! The measuring tool that pushes the library or a server: `load`.
 //!
 //! ```text
-//! source (trace or workload) ──► hit_ratio  one thread, exact counts
-//!                            └─► load       many threads or connections, time and memory
+//! source (trace or workload) ──► load   many threads or connections, time and memory
 //! ```
 //!
-//! Users reach it as `cargo xtask <tool>`. Results go to standard output and can be piped; everything else goes to
+//! What is compared with others, hit ratios and the time of an operation, is in the package `peers`.
+//!
+//! Users reach it as `cargo xtask load`. Results go to standard output and can be piped; everything else goes to
 //! standard error.
 
-mod bench;
 mod capacity;
-mod hit_ratio;
 mod load;
 mod source;
 
@@ -24,7 +22,7 @@ use clap::{Parser, Subcommand};
 /// What a tool ends with. An error is one line for the user.
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// The measuring tools.
+/// The measuring tool.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -34,20 +32,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Tool {
-    /// Replays traces against eviction policies and tells the share of hits.
-    HitRatio(hit_ratio::Args),
     /// Puts load on the library or on a server; tells speed, latency, hits, errors and memory.
     Load(load::Args),
-    /// Counts the instructions of a hit in memory.
-    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let outcome = match Cli::parse().tool {
-        Tool::HitRatio(args) => hit_ratio::run(&args, &mut out),
         Tool::Load(args) => load::run(&args, &mut out),
-        Tool::Bench(args) => bench::run(&args, &mut out),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +66,6 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["hit-ratio", "load", "bench"]);
+        assert_eq!(tools, ["load"]);
     }
 }

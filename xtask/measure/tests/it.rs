@@ -1,12 +1,6 @@
 //! The tool as a user runs it: a process, its output and its exit code.
 
 #[cfg(test)]
-#[path = "it/bench.rs"]
-mod bench;
-#[cfg(test)]
-#[path = "it/hit_ratio.rs"]
-mod hit_ratio;
-#[cfg(test)]
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]

@@ -24,7 +24,7 @@ const FENCES: [Fence; 4] = [
     Fence { things: &COMPETITORS, open_to: &["peers"] },
 ];
 
-const COMPETITORS: [&str; 3] = ["foyer", "moka", "quick_cache"];
+const COMPETITORS: [&str; 7] = ["TinyUFO", "dashmap", "foyer", "foyer-memory", "lru", "moka", "quick_cache"];
 const RUNTIMES: [&str; 3] = ["async-std", "smol", "tokio"];
 const WITHOUT_RUNTIME: [&str; 2] = ["cache-core", "cache-policy"];
 

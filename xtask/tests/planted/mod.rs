@@ -51,6 +51,7 @@ pub(crate) const CASES: &[Case] = &[
     ]),
     case("outside", MEMORY_MANIFEST, &[Add(MEMORY_MANIFEST, "redis = \"1\"\n")]),
     case("outside", MEMORY_MANIFEST, &[Add(MEMORY_MANIFEST, "moka = \"1\"\n")]),
+    case("outside", MEMORY_MANIFEST, &[Add(MEMORY_MANIFEST, "dashmap = \"6\"\n")]),
     case("outside", MEMORY_MANIFEST, &[Add(MEMORY_MANIFEST, "web = { package = \"axum\", version = \"1\" }\n")]),
     case("outside", MEMORY_MANIFEST, &[Add(MEMORY_MANIFEST, "hyper = \"1\"\n")]),
     case("outside", CORE_MANIFEST, &[Add(CORE_MANIFEST, "[dependencies]\ntokio = \"1\"\n")]),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::tally::Tally;
-use crate::hit_ratio::ratio;
 use crate::source::Source;
 
 /// The figures of one run. Its fields are the names in `--json`.
@@ -166,6 +165,13 @@ impl fmt::Display for MemoryUse {
             None => Ok(()),
         }
     }
+}
+
+/// `part` of `whole`; 0 where there is nothing.
+fn ratio(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share of requests, far below 2^53")]
+    let share = part as f64 / whole.max(1) as f64;
+    share
 }
 
 fn per_second(operations: u64, seconds: f64) -> f64 {

@@ -15,9 +15,10 @@ use tokio::runtime;
 
 use crate::Outcome;
 
-/// The command line of `bench`.
+/// The command line of `bench` alone.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+#[group(skip)]
+pub(super) struct Args {
     /// How many hits the shorter run makes
     #[arg(long, value_name = "N", default_value = "20000", value_parser = value_parser!(u64).range(1..=1_000_000_000))]
     hits: u64,
@@ -36,16 +37,21 @@ enum Path {
 }
 
 /// Prints the instructions of each path, one line each.
-pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
+pub(super) fn run(args: &Args, out: &mut impl Write) -> Outcome {
     let hits = args.hits;
     if let Some(path) = args.only {
         return path.make(hits);
     }
     for path in [Path::Memory, Path::Cache] {
-        let instructions = count(path, hits * 2)?.saturating_sub(count(path, hits)?);
-        writeln!(out, "{:<18} {:>5} instructions per hit", path.name(), instructions / hits)?;
+        let instructions = per_hit(&["bench", "--only", path.argument()], hits)?;
+        writeln!(out, "{:<18} {:>5} instructions per hit", path.name(), instructions)?;
     }
     Ok(())
+}
+
+/// The instructions of one hit, where this program with these arguments and `--hits N` makes so many.
+pub(super) fn per_hit(arguments: &[&str], hits: u64) -> Outcome<u64> {
+    Ok(count(arguments, hits * 2)?.saturating_sub(count(arguments, hits)?) / hits)
 }
 
 impl Path {
@@ -95,10 +101,10 @@ fn all_hit(hits: u64, get: impl Fn(&u64) -> bool) -> Outcome {
 }
 
 /// The instructions of a whole run of this program with so many hits.
-fn count(path: Path, hits: u64) -> Outcome<u64> {
+fn count(arguments: &[&str], hits: u64) -> Outcome<u64> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(env::current_exe()?);
-    command.args(["bench", "--only", path.argument(), "--hits", &hits.to_string()]);
+    command.args(arguments).args(["--hits", &hits.to_string()]);
     let output = command.output().map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             "valgrind is not installed; install it with: sudo apt-get install valgrind".to_owned()

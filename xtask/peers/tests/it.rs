@@ -1,0 +1,27 @@
+//! The tool as a user runs it: a process, its output and its exit code.
+
+#[cfg(test)]
+#[path = "it/bench.rs"]
+mod bench;
+#[cfg(test)]
+#[path = "it/hit_ratio.rs"]
+mod hit_ratio;
+
+#[cfg(test)]
+mod tool {
+    use std::path::Path;
+    use std::process::Command;
+
+    /// Runs the tool; gives its exit code, standard output and standard error.
+    pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_peers")).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    /// The path of a trace that comes with the project.
+    pub(crate) fn trace(file: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../traces").join(file);
+        path.into_os_string().into_string().unwrap()
+    }
+}

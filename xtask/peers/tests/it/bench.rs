@@ -1,0 +1,58 @@
+//! `bench`: a brief run of everything, and what it says where it cannot count.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::tool::run;
+
+#[test]
+fn without_valgrind_it_says_how_to_install_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_peers")).arg("bench").env("PATH", "").output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("apt-get install valgrind"));
+}
+
+#[test]
+fn a_brief_run_times_every_engine_and_tells_it_as_one_object() {
+    let (code, out, error) = run(&["bench", "memory", "--quick", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let workloads = json["workloads"].as_array().unwrap();
+    for keys in ["integer", "string"] {
+        for threads in [1, 2] {
+            let of = |row: &&Value| row["keys"] == keys && row["threads"] == threads;
+            let rows: Vec<&Value> = workloads.iter().filter(of).collect();
+            assert!(rows.len() >= 8, "{keys} on {threads}: {}", rows.len());
+            for row in rows {
+                let times: Vec<f64> =
+                    row["ns"].as_object().unwrap().values().map(|it| it.as_f64().unwrap()).collect();
+                assert!(times.len() >= 7 && times.iter().all(|&time| time > 0.0), "{row}");
+            }
+        }
+    }
+    for mean in ["geomean", "geomean_strings"] {
+        let means = json[mean].as_object().unwrap();
+        assert_eq!(means.len(), 8, "{mean}: {means:?}");
+        assert!(means.values().all(|mean| mean.as_f64().unwrap() > 0.0), "{mean}: {means:?}");
+    }
+    for (kind, least) in [("8+8", 16.0), ("32+100", 132.0)] {
+        let bytes = json["bytes_per_entry"][kind].as_object().unwrap();
+        assert_eq!(bytes.len(), 10, "{bytes:?}");
+        assert!(bytes.values().all(|it| it.as_f64().unwrap() > least), "{kind}: {bytes:?}");
+    }
+}
+
+#[test]
+fn engines_and_workloads_can_be_chosen_and_wrong_ones_are_named() {
+    let (code, out, error) =
+        run(&["bench", "memory", "--quick", "--engine", "strata,quick_cache", "--workload", "insert"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("insert-16k") && !out.contains("read-zipf") && !out.contains(" moka"), "{out}");
+    let (code, _, error) = run(&["bench", "memory", "--engine", "redis"]);
+    assert_ne!(code, Some(0));
+    assert!(error.contains("redis") && error.contains("strata, moka"), "{error}");
+    let (code, _, error) = run(&["bench", "memory", "--quick", "--workload", "sleep"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--workload sleep: no such workload"), "{error}");
+}
