@@ -46,12 +46,14 @@ impl Budget {
     }
 
     /// Tells whether an entry of this weight could be stored in an otherwise empty cache.
+    #[inline]
     pub(crate) fn could_hold(&self, bytes: u64) -> bool {
-        self.entries.max.is_none_or(|max| max >= 1) && self.bytes.max.is_none_or(|max| max >= bytes)
+        self.entries.max() >= 1 && self.bytes.max() >= bytes
     }
 
     /// Covers `need` from what the caller has just freed and, for the rest, from the shared budget. All or nothing;
     /// what was freed and is not needed stays with the caller.
+    #[inline]
     pub(crate) fn take(&self, need: Room, freed: &mut Room) -> bool {
         let missing = need.beyond(*freed);
         if !self.entries.take(missing.entries) {
@@ -65,35 +67,82 @@ impl Budget {
         true
     }
 
+    #[inline]
     pub(crate) fn give(&self, room: Room) {
         self.entries.give(room.entries);
         self.bytes.give(room.bytes);
+    }
+
+    /// Sets other limits where `held` is all that is held. Nobody may take or give meanwhile.
+    pub(crate) fn set(&self, max_entries: Option<u64>, max_bytes: Option<u64>, held: Room) {
+        self.entries.set(max_entries, held.entries);
+        self.bytes.set(max_bytes, held.bytes);
+    }
+
+    /// Tells whether more is held than may be, as after a limit was lowered.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.entries.is_overdrawn() || self.bytes.is_overdrawn()
+    }
+
+    pub(crate) fn max_entries(&self) -> Option<u64> {
+        self.entries.limit()
+    }
+
+    pub(crate) fn max_bytes(&self) -> Option<u64> {
+        self.bytes.limit()
     }
 }
 
 /// One bounded quantity. Unbounded ones are not counted: the shards know what they hold.
 #[derive(Debug)]
 struct Bound {
-    max: Option<u64>,
+    /// [`UNBOUNDED`] if there is none: a limit that nothing reaches is none.
+    max: AtomicU64,
     used: AtomicU64,
 }
 
+const UNBOUNDED: u64 = u64::MAX;
+
 impl Bound {
     fn new(max: Option<u64>) -> Self {
-        Self { max, used: AtomicU64::new(0) }
+        Self { max: AtomicU64::new(max.unwrap_or(UNBOUNDED)), used: AtomicU64::new(0) }
     }
 
-    // Relaxed suffices: the counter orders nothing else, and the entries themselves are published by shard locks.
+    // Relaxed suffices throughout: the counters order nothing else, and the entries themselves are published by the
+    // shards' locks. That also holds for a new limit, which is set while all shards are locked.
+    #[inline]
+    fn max(&self) -> u64 {
+        self.max.load(Relaxed)
+    }
+
+    fn limit(&self) -> Option<u64> {
+        Some(self.max()).filter(|max| *max != UNBOUNDED)
+    }
+
+    #[inline]
     fn take(&self, amount: u64) -> bool {
-        let Some(max) = self.max.filter(|_| amount > 0) else { return true };
+        let max = self.max();
+        if amount == 0 || max == UNBOUNDED {
+            return true;
+        }
         let fits = |used: u64| used.checked_add(amount).filter(|sum| *sum <= max);
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
+    #[inline]
     fn give(&self, amount: u64) {
-        if self.max.is_some() && amount > 0 {
+        if amount > 0 && self.max() != UNBOUNDED {
             self.used.fetch_sub(amount, Relaxed);
         }
+    }
+
+    fn set(&self, max: Option<u64>, used: u64) {
+        self.max.store(max.unwrap_or(UNBOUNDED), Relaxed);
+        self.used.store(used, Relaxed);
+    }
+
+    fn is_overdrawn(&self) -> bool {
+        self.max() != UNBOUNDED && self.used.load(Relaxed) > self.max()
     }
 }
 
@@ -124,8 +173,8 @@ mod tests {
 
     #[test]
     fn extremes_do_not_overflow() {
-        let budget = Budget::new(None, Some(u64::MAX));
-        assert!(budget.take(Room::of_one(u64::MAX), &mut Room::default()));
+        let budget = Budget::new(None, Some(u64::MAX - 1));
+        assert!(budget.take(Room::of_one(u64::MAX - 1), &mut Room::default()));
         assert!(!budget.take(Room::of_one(1), &mut Room::default()));
         assert!(!Budget::new(Some(0), None).could_hold(0));
     }

@@ -1,46 +1,55 @@
-//! The shards together: which one a key belongs to, how an insert finds room, and walks over all of them.
+//! The shards together: which one a key belongs to, and how an insert finds room.
 //!
-//! A shard's lock is held for one short step at a time and never together with another's. Whatever leaves is reported
-//! and dropped after unlocking.
+//! A shard's lock is held for one short step at a time and never together with another's, save where many keys are read
+//! or a limit is set: then locks are taken in the order of the shards, so that nobody waits in a circle. Whatever leaves
+//! is reported and dropped after unlocking. Walks over all entries are in [`walk`](crate::walk).
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use cache_core::{Clock, Time, Ttl};
-use cache_policy::{Facts, Policy, Slot};
+use cache_core::{Time, Ttl};
+use cache_policy::Slot;
 use equivalent::Equivalent;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::{Budget, Room};
 use crate::listen::{Cause, Departed, Departures, Reporter};
+use crate::lock::{Mutex, MutexGuard};
+use crate::now::{Moment, Present};
 use crate::put::{Inserted, Put};
-use crate::shard::{Candidate, Resident, Shard};
+use crate::shard::{About, Candidate, Held, Plan, Shard};
 use crate::stats::Stats;
-
-/// How many slots or timers one lock hold works through at most.
-const SLICE: usize = 256;
 
 /// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
 /// nanoseconds, so only a fault in the books, or a machine that runs nobody else, lasts so long.
 const PATIENCE: u32 = 10_000;
 
+/// How many keys are read together: as many misses as a core has in flight, and no more locks at a time than that.
+const BATCH: usize = 16;
+
 pub(crate) struct Engine<K, V, S> {
-    shards: Box<[Lock<K, V>]>,
-    budget: Budget,
-    policy: Policy,
+    pub(crate) shards: Box<[Lock<K, V>]>,
+    pub(crate) budget: Budget,
+    /// How shards are made. Locked before any shard, by whoever moves entries or room outside of the shards' books.
+    pub(crate) plan: Mutex<Plan>,
     /// Where to look next for a victim outside of one's own shard: each time elsewhere, so that none is emptied.
     next_donor: AtomicUsize,
     pub(crate) hasher: S,
-    pub(crate) clock: Arc<dyn Clock>,
-    reporter: Reporter<K, V>,
+    pub(crate) present: Present,
+    pub(crate) reporter: Reporter<K, V>,
 }
 
 /// Keeps neighbouring shards from sharing a cache line, or the pair of lines that a prefetcher fetches together.
 #[repr(align(128))]
-struct CacheAligned<T>(T);
+pub(crate) struct CacheAligned<T>(T);
 
-type Lock<K, V> = CacheAligned<Mutex<Shard<K, V>>>;
+pub(crate) type Lock<K, V> = CacheAligned<Mutex<Shard<K, V>>>;
+
+impl<K, V> Lock<K, V> {
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shard<K, V>> {
+        self.0.lock()
+    }
+}
 
 /// An entry on its way in.
 pub(crate) struct Newcomer<K, V> {
@@ -52,73 +61,164 @@ pub(crate) struct Newcomer<K, V> {
 }
 
 impl<K, V> Newcomer<K, V> {
-    fn into_candidate(self, hash: u64, now: Time) -> Candidate<K, V> {
+    #[inline]
+    fn into_candidate(self, hash: Hash64, moment: &Moment<'_>) -> Candidate<K, V> {
         let Self { key, value, bytes, ttl, put } = self;
-        let expires = ttl.finite().map_or(Time::NEVER, |ttl| now.after(ttl));
-        let resident = Resident { key, value, hash, expires, bytes, tags: put.tags };
-        let facts = Facts {
-            fingerprint: hash,
-            weight: bytes,
-            cost: put.cost.as_secs_f32(),
-            class: put.priority as u8,
-            deadline: resident.deadline(),
-        };
-        Candidate { resident, facts }
+        let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
+        let Put { tags, priority, cost, .. } = put;
+        let class = priority as u8;
+        let about = About { expires, tags, cost };
+        Candidate { fingerprint: hash.fingerprint(), key, value, bytes, class, about }
+    }
+}
+
+/// The hash of a key, and which of its bits are for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash64(u64);
+
+impl Hash64 {
+    /// What the shard and its policy know the key by.
+    #[inline]
+    pub(crate) fn fingerprint(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let lower = self.0 as u32;
+        lower
+    }
+
+    /// The upper half tells the shard, so that the fingerprints of a shard are as different as those of all.
+    #[inline]
+    fn shard(self, shards: usize) -> usize {
+        (self.0 >> 32) as usize & (shards - 1)
     }
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     pub(crate) fn new(
         shards: usize,
-        policy: Policy,
+        plan: Plan,
         budget: Budget,
-        parts: (S, Arc<dyn Clock>, Reporter<K, V>),
+        parts: (S, Present, Reporter<K, V>),
     ) -> Self {
         debug_assert!(shards.is_power_of_two());
-        let (hasher, clock, reporter) = parts;
-        let shards = (0..shards).map(|_| CacheAligned(Mutex::new(Shard::new(policy)))).collect();
-        Self { shards, budget, policy, next_donor: AtomicUsize::new(0), hasher, clock, reporter }
+        let (hasher, present, reporter) = parts;
+        let shards = (0..shards).map(|_| CacheAligned(Mutex::new(Shard::new(plan)))).collect();
+        let plan = Mutex::new(plan);
+        Self { shards, budget, plan, next_donor: AtomicUsize::new(0), hasher, present, reporter }
     }
 
-    /// Runs `read` on a living entry. `used` says whether this counts as a use of it.
-    pub(crate) fn read<Q, R>(&self, key: &Q, used: bool, read: impl FnOnce(&Resident<K, V>) -> R) -> Option<R>
+    /// Runs `read` on a living entry and counts that as a use of it.
+    #[inline]
+    pub(crate) fn read<Q, R>(&self, key: &Q, read: impl FnOnce(Held<'_, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        // The clock is asked only for an entry that time can end.
-        let alive = |held: &Resident<K, V>| held.expires == Time::NEVER || held.is_alive(self.clock.now());
-        let found = shard.find(hash, key).filter(|slot| shard.get(*slot).is_some_and(alive));
-        if used {
-            match found {
-                Some(slot) => {
-                    shard.stats.hits += 1;
-                    shard.touch(slot);
-                }
-                None => shard.stats.misses += 1,
+        let found = shard.find(hash.fingerprint(), key);
+        self.read_at(&mut shard, found, hash, read)
+    }
+
+    /// Runs `read` on the entry that was found in this slot, if one was, and enters the read into the books.
+    #[inline]
+    fn read_at<R>(
+        &self,
+        shard: &mut Shard<K, V>,
+        found: Option<Slot>,
+        hash: Hash64,
+        read: impl FnOnce(Held<'_, K, V>) -> R,
+    ) -> Option<R> {
+        let is_due = |expires: Time| self.present.now() >= expires;
+        let horizon = self.present.horizon();
+        let answer = found.and_then(|slot| shard.read((slot, hash.fingerprint()), horizon, is_due, read));
+        if answer.is_some() {
+            shard.stats.hits += 1;
+        } else {
+            shard.stats.misses += 1;
+        }
+        answer
+    }
+
+    /// Reads many entries, each as [`read`](Self::read) does: one answer per key, in their order.
+    pub(crate) fn read_many<Q, R>(&self, keys: &[Q], read: impl Fn(Held<'_, K, V>) -> R) -> Vec<Option<R>>
+    where
+        Q: Hash + Equivalent<K>,
+    {
+        let mut answers = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(BATCH) {
+            self.read_batch(batch, &read, &mut answers);
+        }
+        answers
+    }
+
+    /// Looks first at all buckets, then for all entries, and only then reads them, so that the processor fetches each kind
+    /// from memory at the same time. The locks come first, because they would make it wait in between.
+    fn read_batch<Q, R>(&self, keys: &[Q], read: &impl Fn(Held<'_, K, V>) -> R, answers: &mut Vec<Option<R>>)
+    where
+        Q: Hash + Equivalent<K>,
+    {
+        let mut hashes = [Hash64(0); BATCH];
+        let mut order = [(0, 0); BATCH];
+        for (number, key) in keys.iter().enumerate() {
+            hashes[number] = self.hash(key);
+            order[number] = (hashes[number].shard(self.shards.len()), number);
+        }
+        let order = &mut order[..keys.len()];
+        order.sort_unstable();
+        let mut guards = [const { None }; BATCH];
+        let mut guard_of = [0; BATCH];
+        for (locked, group) in order.chunk_by(|one, other| one.0 == other.0).enumerate() {
+            guards[locked] = Some(self.shards[group[0].0].lock());
+            for (_, number) in group {
+                guard_of[*number] = locked;
             }
         }
-        found.and_then(|slot| shard.get(slot)).map(read)
+        let previews = (0..keys.len()).filter_map(|number| {
+            guards[guard_of[number]].as_ref().map(|shard| shard.preview(hashes[number].fingerprint()))
+        });
+        // Nothing depends on the sum: it only keeps the looks from being optimised away.
+        std::hint::black_box(previews.fold(0, u8::wrapping_add));
+        let mut slots = [None; BATCH];
+        for (number, key) in keys.iter().enumerate() {
+            let shard = guards[guard_of[number]].as_ref();
+            slots[number] = shard.and_then(|shard| shard.find(hashes[number].fingerprint(), key));
+        }
+        answers.extend((0..keys.len()).map(|number| {
+            let shard = guards[guard_of[number]].as_mut()?;
+            self.read_at(shard, slots[number], hashes[number], read)
+        }));
+    }
+
+    /// Runs `read` on a living entry, which counts neither as a read nor as a use.
+    pub(crate) fn peek<Q, R>(&self, key: &Q, read: impl FnOnce(Held<'_, K, V>) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        let slot = shard.find(hash.fingerprint(), key)?;
+        let is_alive = shard.outlives(slot, self.present.horizon());
+        let held = shard.get(slot)?;
+        (is_alive || held.is_alive(self.present.now())).then(|| read(held))
     }
 
     /// Enters a read into the books that was not made by [`read`](Self::read).
     pub(crate) fn count_read<Q: Hash + ?Sized>(&self, key: &Q, hit: bool) {
-        let stats = &mut self.shard(self.hasher.hash_one(key)).stats;
+        let stats = &mut self.shard(self.hash(key)).stats;
         *(if hit { &mut stats.hits } else { &mut stats.misses }) += 1;
     }
 
     /// Stores an entry if it fits and, at the moment it would become visible, `permit` says so.
+    #[inline]
     pub(crate) fn insert(&self, newcomer: Newcomer<K, V>, permit: impl Fn() -> bool) -> Inserted {
-        let hash = self.hasher.hash_one(&newcomer.key);
+        let hash = self.hash(&newcomer.key);
         if newcomer.ttl.is_zero() {
             return self.turn_away(hash, &newcomer.key, Inserted::Expired, permit);
         }
         if !self.budget.could_hold(newcomer.bytes) {
             return self.turn_away(hash, &newcomer.key, Inserted::TooLarge, permit);
         }
-        let now = self.clock.now();
-        let mut candidate = newcomer.into_candidate(hash, now);
+        let moment = self.present.moment();
+        let mut candidate = newcomer.into_candidate(hash, &moment);
         let mut departed = Departures::none();
         let mut patience = PATIENCE;
         let outcome = loop {
@@ -126,12 +226,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             if !permit() {
                 break Inserted::Refused;
             }
-            match self.admit(&mut shard, candidate, now, &mut departed) {
+            match self.admit(&mut shard, candidate, &moment, &mut departed) {
                 Ok(()) => break Inserted::Stored,
                 Err(back) => candidate = *back,
             }
             drop(shard);
-            if !self.evict_elsewhere(hash, now, &mut departed) {
+            if !self.evict_elsewhere(hash, &moment, &mut departed) {
                 // The room is held by inserts that are about to link or to give it back.
                 patience -= 1;
                 if patience == 0 {
@@ -146,18 +246,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
 
     /// Takes room for the entry, evicting from this shard as needed, and links it. Gives it back if the shard is
     /// empty and there is still no room: then others hold it.
+    #[inline]
     fn admit(
         &self,
         shard: &mut Shard<K, V>,
         candidate: Candidate<K, V>,
-        now: Time,
+        moment: &Moment<'_>,
         departed: &mut Departures<K, V>,
     ) -> Result<(), Box<Candidate<K, V>>> {
         let mut freed = Room::default();
-        let bytes = candidate.resident.bytes;
-        if let Some(slot) = shard.find(candidate.resident.hash, &candidate.resident.key) {
+        let bytes = candidate.bytes;
+        if let Some(slot) = shard.find(candidate.fingerprint, &candidate.key) {
             // In place, the entry keeps its position and its room, and needs only what it has grown by.
-            let held = shard.get(slot).map_or(0, |held| held.bytes);
+            let held = shard.get(slot).map_or(0, |held| held.bytes());
             let growth = Room { entries: 0, bytes: bytes.saturating_sub(held) };
             if self.budget.take(growth, &mut freed) {
                 departed.extend(shard.replace(slot, candidate));
@@ -172,7 +273,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 shard.link(candidate);
                 break Ok(());
             }
-            let Some(victim) = shard.evict(now) else { break Err(Box::new(candidate)) };
+            let victim = shard.evict(moment.horizon(), || moment.get());
+            let Some(victim) = victim else { break Err(Box::new(candidate)) };
             freed.add(Room::of_one(victim.bytes));
             departed.push(victim);
         };
@@ -181,42 +283,46 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     }
 
     /// Removes what an entry that cannot be kept would have replaced: the older value is no longer true.
-    fn turn_away(&self, hash: u64, key: &K, why: Inserted, permit: impl Fn() -> bool) -> Inserted {
+    #[cold]
+    fn turn_away(&self, hash: Hash64, key: &K, why: Inserted, permit: impl Fn() -> bool) -> Inserted {
         let mut shard = self.shard(hash);
         if !permit() {
             return Inserted::Refused;
         }
         shard.stats.too_large += u64::from(why == Inserted::TooLarge);
-        let old = shard.find(hash, key).and_then(|slot| self.release(shard.remove(slot, Cause::Replaced)));
+        let found = shard.find(hash.fingerprint(), key);
+        let old = found.and_then(|slot| self.release(shard.remove(slot, Cause::Replaced)));
         drop(shard);
         self.reporter.dismiss(old.into_iter().collect());
         why
     }
 
     /// Frees room in another shard than the one that `hash` belongs to, and says whether there was anything to evict.
-    fn evict_elsewhere(&self, hash: u64, now: Time, departed: &mut Departures<K, V>) -> bool {
-        let own = self.shard_index(hash);
+    #[cold]
+    fn evict_elsewhere(&self, hash: Hash64, moment: &Moment<'_>, departed: &mut Departures<K, V>) -> bool {
+        let own = hash.shard(self.shards.len());
         let from = self.next_donor.fetch_add(1, Relaxed);
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
-        for other in others.filter(|other| *other != own) {
-            let victim = self.shards[other].0.lock().evict(now);
-            if victim.is_some() {
-                departed.extend(self.release(victim));
-                return true;
-            }
-        }
-        false
+        others.filter(|other| *other != own).any(|other| {
+            let mut shard = self.shards[other].lock();
+            let victim = self.release(shard.evict(moment.horizon(), || moment.get()));
+            let found = victim.is_some();
+            departed.extend(victim);
+            found
+        })
     }
 
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
-        let now = self.clock.now();
+        let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        let slot = shard.find(hash, key)?;
-        let cause = shard.get(slot)?.cause_of_removal(now);
+        let slot = shard.find(hash.fingerprint(), key)?;
+        let cause = match shard.get(slot)? {
+            held if held.expires() == Time::NEVER => Cause::Removed,
+            held => held.cause_of_removal(self.present.now()),
+        };
         let gone = self.release(shard.remove(slot, cause));
         drop(shard);
         let gone = gone?;
@@ -225,14 +331,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     }
 
     /// Gives a living entry the life from now that `life` chooses for it. One of zero removes it.
-    pub(crate) fn touch<Q>(&self, key: &Q, life: impl FnOnce(&Resident<K, V>) -> Ttl) -> bool
+    pub(crate) fn touch<Q>(&self, key: &Q, life: impl FnOnce(Held<'_, K, V>) -> Ttl) -> bool
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
-        let now = self.clock.now();
+        let hash = self.hash(key);
+        let now = self.present.now();
         let mut shard = self.shard(hash);
-        let Some(slot) = shard.find(hash, key) else { return false };
+        let Some(slot) = shard.find(hash.fingerprint(), key) else { return false };
         let Some(held) = shard.get(slot).filter(|held| held.is_alive(now)) else { return false };
         let ttl = life(held);
         if ttl.is_zero() {
@@ -246,133 +352,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         true
     }
 
-    /// Removes the entries with this tag that were here when it was called, a bounded slice at a time.
-    pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
-        let carries = |held: &Resident<K, V>| held.tags.contains(tag);
-        self.shards
-            .iter()
-            .map(|shard| {
-                let slots = shard.0.lock().tagged(tag);
-                slots
-                    .chunks(SLICE)
-                    .map(|slice| self.remove_slice(shard, slice.iter().copied(), &carries))
-                    .sum::<u64>()
-            })
-            .sum()
-    }
-
-    /// Removes the entries that `doomed` accepts and that were here when it was called, a bounded slice at a time.
-    pub(crate) fn remove_if(&self, doomed: impl Fn(&K, &V) -> bool) -> u64 {
-        let doomed = |held: &Resident<K, V>| doomed(&held.key, &held.value);
-        let mut removed = 0;
-        for shard in &self.shards {
-            let slots = shard.0.lock().slot_count();
-            for from in (0..slots).step_by(SLICE) {
-                #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
-                let slice = from as Slot..(from + SLICE).min(slots) as Slot;
-                removed += self.remove_slice(shard, slice, &doomed);
-            }
-        }
-        removed
-    }
-
-    fn remove_slice(
-        &self,
-        shard: &Lock<K, V>,
-        slots: impl Iterator<Item = Slot>,
-        doomed: &dyn Fn(&Resident<K, V>) -> bool,
-    ) -> u64 {
-        let now = self.clock.now();
-        let mut departed = Departures::none();
-        let mut shard = shard.0.lock();
-        for slot in slots {
-            let Some(held) = shard.get(slot).filter(|held| doomed(held)) else { continue };
-            let cause = held.cause_of_removal(now);
-            departed.extend(self.release(shard.remove(slot, cause)));
-        }
-        drop(shard);
-        let removed = departed.iter().filter(|gone| gone.cause == Cause::Removed).count() as u64;
-        self.reporter.dismiss(departed);
-        removed
-    }
-
-    /// Removes everything and says how many living entries that were. Each shard is locked for two short moments,
-    /// however much it holds.
-    pub(crate) fn clear(&self) -> u64 {
-        let mut all_removed = 0;
-        for shard in &self.shards {
-            let now = self.clock.now();
-            let drained = shard.0.lock().drain(self.policy);
-            let (mut removed, mut expired, mut room) = (0, 0, Room::default());
-            let count = |gone: &Departed<K, V>| {
-                *(if gone.cause == Cause::Removed { &mut removed } else { &mut expired }) += 1;
-                room.add(Room::of_one(gone.bytes));
-            };
-            let departed = drained.departed(now).inspect(count).collect();
-            shard.0.lock().enter(removed, expired);
-            self.budget.give(room);
-            self.reporter.dismiss(departed);
-            all_removed += removed;
-        }
-        all_removed
-    }
-
-    /// Frees all entries whose time is over, a bounded slice at a time, and says how many.
-    pub(crate) fn remove_expired(&self) -> u64 {
-        let mut freed = 0;
-        for shard in &self.shards {
-            loop {
-                let now = self.clock.now();
-                let mut departed = Departures::none();
-                let mut steps = SLICE;
-                let mut shard = shard.0.lock();
-                while let Some(expired) = self.release(shard.pop_expired(now, &mut steps)) {
-                    departed.push(expired);
-                }
-                let idle = steps > 0;
-                drop(shard);
-                freed += departed.iter().count() as u64;
-                self.reporter.dismiss(departed);
-                if idle {
-                    break;
-                }
-            }
-        }
-        freed
-    }
-
-    /// Calls `visit` with every living entry, a bounded slice at a time. Runs under a shard's lock.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Resident<K, V>)) {
-        for shard in &self.shards {
-            let slots = shard.0.lock().slot_count();
-            for from in (0..slots).step_by(SLICE) {
-                let now = self.clock.now();
-                let shard = shard.0.lock();
-                #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
-                let slice = from as Slot..(from + SLICE).min(slots) as Slot;
-                slice
-                    .filter_map(|slot| shard.get(slot))
-                    .filter(|held| held.is_alive(now))
-                    .for_each(&mut visit);
-            }
-        }
-    }
-
-    /// Gives the room of what has left back to the budget.
-    fn release(&self, gone: Option<Departed<K, V>>) -> Option<Departed<K, V>> {
+    /// Gives the room of what has left back to the budget. To be called under the lock of its shard.
+    pub(crate) fn release(&self, gone: Option<Departed<K, V>>) -> Option<Departed<K, V>> {
         if let Some(gone) = &gone {
             self.budget.give(Room::of_one(gone.bytes));
         }
         gone
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, V>> {
-        self.shards[self.shard_index(hash)].0.lock()
+    #[inline]
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hash64 {
+        Hash64(self.hasher.hash_one(key))
     }
 
-    fn shard_index(&self, hash: u64) -> usize {
-        // The table of a shard uses the lowest bits and the seven highest ones: take others.
-        (hash >> 32) as usize & (self.shards.len() - 1)
+    #[inline]
+    fn shard(&self, hash: Hash64) -> MutexGuard<'_, Shard<K, V>> {
+        self.shards[hash.shard(self.shards.len())].lock()
     }
 }
 
@@ -380,9 +375,9 @@ impl<K, V, S> Engine<K, V, S> {
     pub(crate) fn stats(&self) -> Stats {
         let mut sum = Stats::default();
         for shard in &self.shards {
-            sum += shard.0.lock().stats;
+            sum += shard.lock().stats;
         }
-        sum.listener_panics = self.reporter.panics.load(std::sync::atomic::Ordering::Relaxed);
+        sum.listener_panics = self.reporter.panics.load(Relaxed);
         sum
     }
 }

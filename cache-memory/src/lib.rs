@@ -14,18 +14,25 @@
 //! thread of the cache sweeps them, and an insert that needs room takes that of its own shard's first.
 
 mod budget;
+mod cells;
 mod counters;
 mod engine;
+mod index;
 mod lease;
 mod listen;
+mod lock;
 mod memory;
+mod now;
 mod put;
+mod setup;
 mod shard;
+mod slab;
 mod stats;
 mod store;
 mod sweep;
 mod tagged;
 mod transport;
+mod walk;
 
 pub use cache_policy::{Policy, UnknownPolicy};
 pub use counters::MemoryCounters;

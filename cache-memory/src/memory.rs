@@ -2,20 +2,17 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use cache_core::{Clock, SystemClock, Tags, Time, Ttl};
+use cache_core::{Clock, Tags, Time, Ttl};
 use cache_policy::Policy;
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
 
-use crate::budget::Budget;
 use crate::engine::{Engine, Newcomer};
-use crate::listen::{Cause, Listener, Reporter};
 use crate::put::{Inserted, Put};
-use crate::shard::Resident;
+use crate::setup::Setup;
+use crate::shard::Held;
 use crate::stats::Stats;
 use crate::sweep::{Sweep, Sweeper};
 
@@ -35,40 +32,14 @@ use crate::sweep::{Sweep, Sweeper};
 /// assert_eq!(users.get(&8), None);
 /// ```
 pub struct Memory<K, V, S = RandomState> {
-    engine: Arc<Swept<K, V, S>>,
-    setup: Arc<Setup<K, V>>,
-}
-
-/// The default interval at which expired entries are freed though nobody needs their room.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// Sweeping more often than deadlines are distinguished would only burn a core.
-const SHORTEST_SWEEP: Duration = Duration::from_millis(1);
-
-/// The least share of an entry limit that gets a shard of its own. Below about 128 entries a shard's policy sees too
-/// little of the traffic to judge it.
-const ENTRIES_PER_SHARD: u64 = 128;
-
-const SHARDS_PER_CORE: usize = 4;
-
-type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
-
-struct Setup<K, V> {
-    max_entries: Option<u64>,
-    max_bytes: Option<u64>,
-    ttl: Ttl,
-    policy: Policy,
-    shards: Option<usize>,
-    weigher: Option<Weigher<K, V>>,
-    listener: Option<Listener<K, V>>,
-    clock: Arc<dyn Clock>,
-    sweep_every: Option<Duration>,
+    pub(crate) engine: Arc<Swept<K, V, S>>,
+    pub(crate) setup: Arc<Setup<K, V>>,
 }
 
 /// An engine and the thread that frees its expired entries.
-struct Swept<K, V, S> {
-    engine: Engine<K, V, S>,
-    sweeper: OnceLock<Sweeper>,
+pub(crate) struct Swept<K, V, S> {
+    pub(crate) engine: Engine<K, V, S>,
+    pub(crate) sweeper: OnceLock<Sweeper>,
 }
 
 impl<K, V> Memory<K, V>
@@ -79,106 +50,6 @@ where
     /// An empty cache without limits, by [`Policy::Lru`], whose entries live for ever.
     pub fn new() -> Self {
         Self::build(Setup::default(), RandomState::default())
-    }
-}
-
-/// Setting up: each returns an empty cache.
-impl<K, V, S> Memory<K, V, S>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    S: BuildHasher + Clone + Send + Sync + 'static,
-{
-    /// Holds at most this many entries. Default: no limit. Zero stores nothing.
-    #[must_use]
-    pub fn with_max_entries(self, max_entries: u64) -> Self {
-        self.rebuild(|setup| Setup { max_entries: Some(max_entries), ..setup })
-    }
-
-    /// Holds at most this many bytes, as the weigher counts them. Default: no limit. Zero stores only what weighs
-    /// nothing.
-    #[must_use]
-    pub fn with_max_bytes(self, max_bytes: u64) -> Self {
-        self.rebuild(|setup| Setup { max_bytes: Some(max_bytes), ..setup })
-    }
-
-    /// Says how many bytes an entry takes. Default: the size of the key and value types, without what they point to: that
-    /// is right for plain numbers, and far too little for strings, vectors and shared values.
-    ///
-    /// It is called once per insert, outside of any lock.
-    #[must_use]
-    pub fn with_weigher(self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        self.rebuild(|setup| Setup { weigher: Some(Arc::new(weigher)), ..setup })
-    }
-
-    /// How long an entry lives that does not say so itself. Default: for ever.
-    #[must_use]
-    pub fn with_ttl(self, ttl: impl Into<Ttl>) -> Self {
-        let ttl = ttl.into();
-        self.rebuild(|setup| Setup { ttl, ..setup })
-    }
-
-    /// Who is evicted first. Default: [`Policy::Lru`].
-    #[must_use]
-    pub fn with_policy(self, policy: Policy) -> Self {
-        self.rebuild(|setup| Setup { policy, ..setup })
-    }
-
-    /// Calls `listener` with every entry that leaves, after it has left, on the thread that made it leave.
-    ///
-    /// No lock is held meanwhile, so the listener may use the cache; but one that inserts into the same full cache makes
-    /// the next entry leave, is called for it, and so on without an end. If it panics, the panic is counted in
-    /// [`Stats::listener_panics`] and goes no further. What is in the cache when it is dropped is not reported.
-    #[must_use]
-    pub fn with_listener(self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
-        self.rebuild(|setup| Setup { listener: Some(Arc::new(listener)), ..setup })
-    }
-
-    /// Splits the cache into this many shards, rounded up to a power of two, at most 4096. Default: four per core,
-    /// but none for less than 128 entries of the limit.
-    ///
-    /// With one shard the policy is exact over all entries.
-    #[must_use]
-    pub fn with_shards(self, shards: usize) -> Self {
-        self.rebuild(|setup| Setup { shards: Some(shards.clamp(1, 4096).next_power_of_two()), ..setup })
-    }
-
-    /// Tells the time by this clock. Default: the system's monotonic clock.
-    #[must_use]
-    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        self.rebuild(|setup| Setup { clock, ..setup })
-    }
-
-    /// Frees expired entries at this interval, by a thread that starts with the first entry that can expire and ends
-    /// with the cache. Default: one second; at least one millisecond. `None`: only when their room is needed or
-    /// [`remove_expired`](Self::remove_expired) is called.
-    #[must_use]
-    pub fn with_sweep_every(self, interval: Option<Duration>) -> Self {
-        let sweep_every = interval.map(|interval| interval.max(SHORTEST_SWEEP));
-        self.rebuild(|setup| Setup { sweep_every, ..setup })
-    }
-
-    /// Hashes keys by this hasher. Default: foldhash with a random seed per cache, because keys often come from
-    /// outside.
-    #[must_use]
-    pub fn with_hasher<H>(self, hasher: H) -> Memory<K, V, H>
-    where
-        H: BuildHasher + Clone + Send + Sync + 'static,
-    {
-        Memory::build(Setup::clone(&self.setup), hasher)
-    }
-
-    fn rebuild(self, change: impl FnOnce(Setup<K, V>) -> Setup<K, V>) -> Self {
-        let hasher = self.engine.engine.hasher.clone();
-        Self::build(change(Setup::clone(&self.setup)), hasher)
-    }
-
-    fn build(setup: Setup<K, V>, hasher: S) -> Self {
-        let reporter = Reporter { listener: setup.listener.clone(), panics: AtomicU64::new(0) };
-        let budget = Budget::new(setup.max_entries, setup.max_bytes);
-        let parts = (hasher, Arc::clone(&setup.clock), reporter);
-        let engine = Engine::new(setup.shard_count(), setup.policy, budget, parts);
-        Self { engine: Arc::new(Swept { engine, sweeper: OnceLock::new() }), setup: Arc::new(setup) }
     }
 }
 
@@ -195,7 +66,7 @@ where
         V: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, true, |held| held.value.clone())
+        self.engine().read(key, |held| held.value.clone())
     }
 
     /// Runs `read` on an entry in place, which spares the clone. It runs under the shard's lock: be brief, and do not
@@ -206,14 +77,14 @@ where
     /// let pages: Memory<String, Vec<u8>> = Memory::new();
     /// pages.insert("/".into(), b"hello".to_vec());
     /// let mut out = Vec::new();
-    /// assert!(pages.get_with("/", |found| out.extend_from_slice(found.value)).is_some());
+    /// assert!(pages.get_with("/", |found| out.extend_from_slice(found.value())).is_some());
     /// assert_eq!(out, b"hello");
     /// ```
     pub fn get_with<Q, R>(&self, key: &Q, read: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, true, |held| read(Found::new(held)))
+        self.engine().read(key, |held| read(Found(held)))
     }
 
     /// Like [`get_with`](Self::get_with), but counts neither as a read nor as a use of the entry.
@@ -221,7 +92,25 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, false, |held| read(Found::new(held)))
+        self.engine().peek(key, |held| read(Found(held)))
+    }
+
+    /// Reads many values: one answer per key, in their order. The fetches from memory overlap, so that in a large cache
+    /// a key costs less than half of what [`get`](Self::get) does. Sixteen keys at a time are read under their shards'
+    /// locks together.
+    ///
+    /// ```
+    /// use cache_memory::Memory;
+    /// let users: Memory<u64, &str> = Memory::new();
+    /// users.insert(1, "Ada");
+    /// assert_eq!(users.get_many(&[1, 2]), [Some("Ada"), None]);
+    /// ```
+    pub fn get_many<Q>(&self, keys: &[Q]) -> Vec<Option<V>>
+    where
+        V: Clone,
+        Q: Hash + Equivalent<K>,
+    {
+        self.engine().read_many(keys, |held| held.value.clone())
     }
 
     /// Tells whether there is a living entry. Counts neither as a read nor as a use of it.
@@ -237,7 +126,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let expires = self.peek_with(key, |found| found.expires)?;
+        let expires = self.peek_with(key, |found| found.expires())?;
         Some(Ttl::between(self.setup.clock.now(), expires))
     }
 
@@ -302,7 +191,7 @@ where
     {
         let mut ends = false;
         let touched = self.engine().touch(key, |held| {
-            let ttl = life(Found::new(held));
+            let ttl = life(Found(held));
             ends = !ttl.is_forever();
             ttl
         });
@@ -323,6 +212,11 @@ where
     /// Removes all entries with this tag and says how many. Costs their number, not the cache's.
     pub fn remove_tag(&self, tag: &str) -> u64 {
         self.engine().remove_tag(tag)
+    }
+
+    /// How many entries carry this tag, expired ones that are not yet freed included. Costs a look per shard.
+    pub fn count_tag(&self, tag: &str) -> u64 {
+        self.engine().count_tagged(tag)
     }
 
     /// Removes all entries whose key begins with this text and says how many. Costs a walk over the cache, in slices
@@ -353,7 +247,27 @@ where
     /// Calls `visit` with every living entry, in no particular order. Runs under a shard's lock: be brief, and do not
     /// use this cache in it.
     pub fn for_each(&self, mut visit: impl FnMut(Found<'_, K, V>)) {
-        self.engine().for_each(|held| visit(Found::new(held)));
+        self.engine().for_each(|held| visit(Found(held)));
+    }
+
+    /// Goes on with other limits, for this and all handles; `None` is no limit. What is too much is evicted before this
+    /// returns, in slices that let reads and inserts pass.
+    ///
+    /// ```
+    /// use cache_memory::Memory;
+    /// let memory: Memory<u64, u64> = Memory::new();
+    /// (0..100).for_each(|key| assert!(memory.insert(key, key).is_stored()));
+    /// memory.set_limits(Some(10), None);
+    /// assert_eq!((memory.len(), memory.max_entries()), (10, Some(10)));
+    /// ```
+    pub fn set_limits(&self, max_entries: Option<u64>, max_bytes: Option<u64>) {
+        self.engine().set_limits(max_entries, max_bytes);
+    }
+
+    /// Goes on by another policy, for this and all handles, with the same entries. Costs a walk over the cache, under
+    /// one shard's lock at a time: about 50 nanoseconds per entry of a shard.
+    pub fn set_policy(&self, policy: Policy) {
+        self.engine().set_policy(policy);
     }
 
     /// How many entries are held, expired ones that are not yet freed included.
@@ -378,12 +292,12 @@ where
 
     /// The limit in entries; `None` if there is none.
     pub fn max_entries(&self) -> Option<u64> {
-        self.setup.max_entries
+        self.engine().budget.max_entries()
     }
 
     /// The limit in bytes, as the weigher counts them; `None` if there is none.
     pub fn max_bytes(&self) -> Option<u64> {
-        self.setup.max_bytes
+        self.engine().budget.max_bytes()
     }
 
     /// How long an entry lives that does not say so itself.
@@ -393,7 +307,7 @@ where
 
     /// The eviction policy.
     pub fn policy(&self) -> Policy {
-        self.setup.policy
+        self.engine().plan.lock().policy
     }
 
     /// The clock that ends the entries.
@@ -413,30 +327,32 @@ where
 }
 
 /// A living entry, seen in place.
-#[derive(Clone, Copy)]
-#[non_exhaustive]
-pub struct Found<'a, K, V> {
-    /// Its key.
-    pub key: &'a K,
-    /// Its value.
-    pub value: &'a V,
-    /// Its tags.
-    pub tags: &'a Tags,
-    /// Its weight, in bytes.
-    pub bytes: u64,
-    /// When it ends, on the cache's clock; [`Time::NEVER`] if time does not end it.
-    pub expires: Time,
-}
+pub struct Found<'a, K, V>(Held<'a, K, V>);
 
 impl<'a, K, V> Found<'a, K, V> {
-    fn new(held: &'a Resident<K, V>) -> Self {
-        Self {
-            key: &held.key,
-            value: &held.value,
-            tags: &held.tags,
-            bytes: held.bytes,
-            expires: held.expires,
-        }
+    /// Its key.
+    pub fn key(&self) -> &'a K {
+        self.0.key
+    }
+
+    /// Its value.
+    pub fn value(&self) -> &'a V {
+        self.0.value
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> &'a Tags {
+        self.0.extras.tags(self.0.slot)
+    }
+
+    /// Its weight, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// When it ends, on the cache's clock; [`Time::NEVER`] if time does not end it.
+    pub fn expires(&self) -> Time {
+        self.0.expires()
     }
 }
 
@@ -446,59 +362,12 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
+    fn announce(&self) {
+        self.engine.present.announce();
+    }
+
     fn sweep(&self) {
         self.engine.remove_expired();
-    }
-}
-
-impl<K, V> Setup<K, V> {
-    fn weigh(&self, key: &K, value: &V) -> u64 {
-        match &self.weigher {
-            Some(weigher) => weigher(key, value),
-            None => (size_of::<K>() + size_of::<V>()) as u64,
-        }
-    }
-
-    fn shard_count(&self) -> usize {
-        self.shards.unwrap_or_else(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let worthwhile = self.max_entries.map_or(u64::MAX, |max| (max / ENTRIES_PER_SHARD).max(1));
-            let worthwhile = usize::try_from(worthwhile).unwrap_or(usize::MAX);
-            let shards = (cores * SHARDS_PER_CORE).min(worthwhile);
-            1 << shards.ilog2()
-        })
-    }
-}
-
-impl<K, V> Default for Setup<K, V> {
-    fn default() -> Self {
-        Self {
-            max_entries: None,
-            max_bytes: None,
-            ttl: Ttl::FOREVER,
-            policy: Policy::default(),
-            shards: None,
-            weigher: None,
-            listener: None,
-            clock: Arc::new(SystemClock::new()),
-            sweep_every: Some(SWEEP_EVERY),
-        }
-    }
-}
-
-impl<K, V> Clone for Setup<K, V> {
-    fn clone(&self) -> Self {
-        Self {
-            max_entries: self.max_entries,
-            max_bytes: self.max_bytes,
-            ttl: self.ttl,
-            policy: self.policy,
-            shards: self.shards,
-            weigher: self.weigher.clone(),
-            listener: self.listener.clone(),
-            clock: Arc::clone(&self.clock),
-            sweep_every: self.sweep_every,
-        }
     }
 }
 
@@ -521,9 +390,9 @@ impl<K, V, S> Clone for Memory<K, V, S> {
 impl<K, V, S> fmt::Debug for Memory<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory")
-            .field("policy", &self.setup.policy)
-            .field("max_entries", &self.setup.max_entries)
-            .field("max_bytes", &self.setup.max_bytes)
+            .field("policy", &self.engine.engine.plan.lock().policy)
+            .field("max_entries", &self.engine.engine.budget.max_entries())
+            .field("max_bytes", &self.engine.engine.budget.max_bytes())
             .field("stats", &self.engine.engine.stats())
             .finish_non_exhaustive()
     }
@@ -531,6 +400,6 @@ impl<K, V, S> fmt::Debug for Memory<K, V, S> {
 
 impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Found<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found").field("key", self.key).field("value", self.value).finish_non_exhaustive()
+        f.debug_struct("Found").field("key", self.key()).field("value", self.value()).finish_non_exhaustive()
     }
 }

@@ -19,7 +19,8 @@ pub struct Put {
     pub(crate) ttl: Option<Ttl>,
     pub(crate) tags: Tags,
     pub(crate) priority: Priority,
-    pub(crate) cost: Duration,
+    /// In seconds.
+    pub(crate) cost: f32,
 }
 
 impl Put {
@@ -52,7 +53,7 @@ impl Put {
     /// How long it takes to make the value again, for policies that look at it. Default: unknown.
     #[must_use]
     pub fn with_cost(mut self, cost: Duration) -> Self {
-        self.cost = cost;
+        self.cost = cost.as_secs_f32();
         self
     }
 }

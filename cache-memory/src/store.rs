@@ -66,7 +66,8 @@ impl MemoryStore {
     }
 
     fn read(&self, key: &Key) -> Option<Entry> {
-        let (mut entry, expires) = self.memory.get_with(key, |found| (found.value.clone(), found.expires))?;
+        let (mut entry, expires) =
+            self.memory.get_with(key, |found| (found.value().clone(), found.expires()))?;
         if let Some(left) = Ttl::between(self.memory.clock().now(), expires).finite() {
             entry.meta.ttl = left.saturating_sub(entry.meta.stale_for).into();
             entry.meta.stale_for = entry.meta.stale_for.min(left);
@@ -110,7 +111,7 @@ impl Store for MemoryStore {
         let life = |stale_for| Meta { ttl, stale_for, ..Meta::default() }.keep_for();
         let touched = self.memory.touch_with(key, |found| match ttl {
             Ttl::ZERO => Ttl::ZERO,
-            _ => life(found.value.meta.stale_for),
+            _ => life(found.value().meta.stale_for),
         });
         Ok(touched)
     }

@@ -1,6 +1,7 @@
 //! Time's own hand: a thread that frees what has expired, though nobody touches it.
 //!
-//! It starts with the first entry that can expire, sleeps between rounds, and ends with the cache it serves.
+//! It starts with the first entry that can expire, sleeps between rounds, and ends with the cache it serves. Since it
+//! wakes anyway, it also announces the time.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -8,8 +9,13 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::now::ANNOUNCE_EVERY;
+
 /// Something that has expired entries to free.
 pub(crate) trait Sweep: Send + Sync + 'static {
+    /// Announces how far the time has come.
+    fn announce(&self);
+
     /// Frees what has expired by now.
     fn sweep(&self);
 }
@@ -27,9 +33,24 @@ impl Sweeper {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
         let rounds = move || {
-            while sleep(&stopped, interval) {
-                let Some(target) = target.upgrade() else { return };
-                target.sweep();
+            let mut next_sweep = interval;
+            loop {
+                let nap = next_sweep.min(ANNOUNCE_EVERY);
+                match target.upgrade() {
+                    Some(target) => target.announce(),
+                    None => return,
+                }
+                if !sleep(&stopped, nap) {
+                    return;
+                }
+                next_sweep -= nap;
+                if next_sweep.is_zero() {
+                    match target.upgrade() {
+                        Some(target) => target.sweep(),
+                        None => return,
+                    }
+                    next_sweep = interval;
+                }
             }
         };
         let _detached = thread::Builder::new().name("cache-sweep".into()).spawn(rounds);

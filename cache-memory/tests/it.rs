@@ -9,6 +9,8 @@ mod counters;
 mod edges;
 #[path = "it/lease.rs"]
 mod lease;
+#[path = "it/lock.rs"]
+mod lock;
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/model.rs"]

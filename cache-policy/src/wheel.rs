@@ -7,23 +7,28 @@
 //!
 //! Source: Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987, scheme 7.
 
-use crate::Slot;
-use crate::links::{Links, List};
+use crate::column::Column;
+use crate::node::{NIL, Node, Slab, Slot};
 
 const LEVELS: usize = 7;
 const BITS: usize = 6;
 const BUCKETS: usize = 1 << BITS;
 const HORIZON: u64 = 1 << (BITS * LEVELS);
 
-/// Deadlines of slots, in ticks of the owner's choice.
+/// Deadlines of the slots of a slab, in ticks of the owner's choice.
+///
+/// The owner keeps the deadlines; the node knows the bucket; the wheel itself takes eight bytes for an entry that can
+/// expire, and nothing for one that cannot.
 ///
 /// ```
-/// use cache_policy::{Step, Wheel};
-/// let mut wheel = Wheel::new();
-/// wheel.schedule(7, 1000);
+/// use cache_policy::{Slots, Step, Wheel};
+/// let (mut slots, mut wheel) = (Slots::default(), Wheel::default());
+/// slots.put(7, 0, 0);
+/// slots.set_deadline(7, 1000);
+/// wheel.schedule(&mut slots, 7);
 /// let mut expired = Vec::new();
 /// loop {
-///     match wheel.step(1000) {
+///     match wheel.step(&mut slots, 1000) {
 ///         Step::Expired(slot) => expired.push(slot),
 ///         Step::Moved => {}
 ///         Step::Idle => break,
@@ -31,25 +36,22 @@ const HORIZON: u64 = 1 << (BITS * LEVELS);
 /// }
 /// assert_eq!(expired, [7]);
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Wheel {
-    links: Links,
-    buckets: Box<[List]>,
+    /// The first slot of each bucket; no buckets before the first deadline.
+    buckets: Vec<Slot>,
     /// One bit per bucket of a level: whether it holds a slot.
     occupied: [u64; LEVELS],
-    timers: Vec<Timer>,
+    links: Column<Link>,
     now: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Timer {
-    deadline: u64,
-    /// Where it waits: level times 64 plus bucket. A slot's level cannot be computed again from its deadline,
-    /// because the present may stand inside a bucket that is only partly emptied.
-    bucket: u16,
+/// The neighbours within a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Link {
+    next: Slot,
+    previous: Slot,
 }
-
-const UNSCHEDULED: u16 = u16::MAX;
 
 /// What one [`Wheel::step`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,53 +64,39 @@ pub enum Step {
     Idle,
 }
 
-impl Default for Wheel {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Wheel {
-    /// An empty wheel at tick zero.
-    pub fn new() -> Self {
-        Self {
-            links: Links::default(),
-            buckets: vec![List::default(); LEVELS * BUCKETS].into(),
-            occupied: [0; LEVELS],
-            timers: Vec::new(),
-            now: 0,
-        }
-    }
-
-    /// Sets or changes a slot's deadline. One beyond the horizon never comes; one that has passed comes at once.
-    pub fn schedule(&mut self, slot: Slot, deadline: u64) {
-        self.cancel(slot);
+    /// Sets or changes a slot's deadline to what the slab says. One beyond the horizon never comes; one that has passed
+    /// comes at once.
+    pub fn schedule(&mut self, slab: &mut impl Slab, slot: Slot) {
+        self.cancel(slab, slot);
+        let deadline = slab.deadline(slot);
         if deadline < HORIZON {
-            self.place(slot, deadline.max(self.now));
+            self.place(slab, slot, deadline.max(self.now));
         }
     }
 
     /// Forgets a slot's deadline, if it has one.
-    pub fn cancel(&mut self, slot: Slot) {
-        if self.timers.get(slot as usize).is_some_and(|timer| timer.bucket != UNSCHEDULED) {
-            self.unlink(slot);
+    pub fn cancel(&mut self, slab: &mut impl Slab, slot: Slot) {
+        if slab.node(slot).is_mortal() {
+            self.unlink(slab, slot);
         }
     }
 
     /// Does one bounded piece of the work that is due at tick `now`.
-    pub fn step(&mut self, now: u64) -> Step {
+    pub fn step(&mut self, slab: &mut impl Slab, now: u64) -> Step {
         let Some((from, bucket)) = self.next_bucket().filter(|(from, _)| *from <= now) else {
             // No bucket begins up to now, so no slot's highest differing digit changes by moving the present there.
             self.now = self.now.max(now);
             return Step::Idle;
         };
         self.now = self.now.max(from);
-        let slot = self.buckets[bucket].back();
-        let deadline = self.unlink(slot);
+        let slot = self.buckets[bucket];
+        self.unlink(slab, slot);
+        let deadline = slab.deadline(slot);
         if deadline <= now {
             return Step::Expired(slot);
         }
-        self.place(slot, deadline);
+        self.place(slab, slot, deadline);
         Step::Moved
     }
 
@@ -117,31 +105,52 @@ impl Wheel {
         self.next_bucket().map(|(from, _)| from)
     }
 
-    fn place(&mut self, slot: Slot, deadline: u64) {
+    /// Tells without a look at its deadline, which may stand far away in memory, that an entry lives beyond this tick.
+    /// `false` if that is not certain.
+    #[inline]
+    pub fn outlives(&self, node: &Node, tick: u64) -> bool {
+        match usize::from(node.place()) {
+            0 => true,
+            place => self.begins(place - 1) > tick,
+        }
+    }
+
+    fn place(&mut self, slab: &mut impl Slab, slot: Slot, deadline: u64) {
+        if self.buckets.is_empty() {
+            self.buckets = vec![NIL; LEVELS * BUCKETS];
+        }
         let level = ((self.now ^ deadline) | 1).ilog2() as usize / BITS;
         let digit = digit(deadline, level);
         let bucket = level * BUCKETS + digit;
-        let index = slot as usize;
-        if index >= self.timers.len() {
-            self.timers.resize(index + 1, Timer { deadline: 0, bucket: UNSCHEDULED });
+        let next = std::mem::replace(&mut self.buckets[bucket], slot);
+        self.links.set(slot, Link { next, previous: NIL });
+        if next != NIL {
+            self.links.set(next, Link { previous: slot, ..self.links.get(next) });
         }
-        #[expect(clippy::cast_possible_truncation, reason = "there are 448 buckets")]
-        let timer = Timer { deadline, bucket: bucket as u16 };
-        self.timers[index] = timer;
-        self.buckets[bucket].push_front(&mut self.links, slot);
         self.occupied[level] |= 1 << digit;
+        #[expect(clippy::cast_possible_truncation, reason = "there are 448 buckets")]
+        slab.node_mut(slot).set_place(bucket as u16 + 1);
     }
 
-    /// Takes a scheduled slot out of its bucket and returns its deadline.
-    fn unlink(&mut self, slot: Slot) -> u64 {
-        let timer = &mut self.timers[slot as usize];
-        let bucket = usize::from(std::mem::replace(&mut timer.bucket, UNSCHEDULED));
-        let deadline = timer.deadline;
-        self.buckets[bucket].remove(&mut self.links, slot);
-        if self.buckets[bucket].is_empty() {
+    /// Takes a scheduled slot out of its bucket.
+    fn unlink(&mut self, slab: &mut impl Slab, slot: Slot) {
+        let node = slab.node_mut(slot);
+        // The bucket cannot be computed again from the deadline, because the present may stand inside one that is only
+        // partly emptied.
+        let bucket = usize::from(node.place()) - 1;
+        node.set_place(0);
+        let Link { next, previous } = self.links.get(slot);
+        if next != NIL {
+            self.links.set(next, Link { previous, ..self.links.get(next) });
+        }
+        if previous != NIL {
+            self.links.set(previous, Link { next, ..self.links.get(previous) });
+            return;
+        }
+        self.buckets[bucket] = next;
+        if next == NIL {
             self.occupied[bucket / BUCKETS] &= !(1 << (bucket % BUCKETS));
         }
-        deadline
     }
 
     /// The occupied bucket that begins first, and the tick at which it begins.
@@ -150,13 +159,18 @@ impl Wheel {
             let bits = self.occupied[level];
             (bits != 0).then(|| {
                 // Digits in use never lie before the present's, so the lowest one is the next.
-                let digit = bits.trailing_zeros() as usize;
-                let below = BITS * (level + 1);
-                let from = (self.now >> below << below) | ((digit as u64) << (BITS * level));
-                (from, level * BUCKETS + digit)
+                let bucket = level * BUCKETS + bits.trailing_zeros() as usize;
+                (self.begins(bucket), bucket)
             })
         };
         (0..LEVELS).filter_map(first_of_level).min()
+    }
+
+    /// The tick at which a bucket that is in use begins.
+    fn begins(&self, bucket: usize) -> u64 {
+        let (level, digit) = (bucket / BUCKETS, (bucket % BUCKETS) as u64);
+        let below = BITS * (level + 1);
+        (self.now >> below << below) | digit << (BITS * level)
     }
 }
 

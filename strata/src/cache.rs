@@ -162,7 +162,7 @@ where
     {
         let (memory, ttl) = (&self.shared.memory, ttl.into());
         let expires = ttl.finite().map_or(Time::NEVER, |ttl| memory.clock().now().after(ttl));
-        let value = memory.get_and_touch_with(key, ttl, |found| Arc::clone(found.value));
+        let value = memory.get_and_touch_with(key, ttl, |found| Arc::clone(found.value()));
         Ok(value.map(|value| Hit::new(value, Source::Memory, expires)))
     }
 
@@ -251,8 +251,8 @@ where
     pub async fn keys_with_tag(&self, tag: &str) -> Result<Vec<K>> {
         let mut keys = Vec::new();
         self.shared.memory.for_each(|found| {
-            if found.tags.contains(tag) {
-                keys.push(found.key.clone());
+            if found.tags().contains(tag) {
+                keys.push(found.key().clone());
             }
         });
         Ok(keys)
@@ -298,7 +298,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.memory.get_with(key, |found| Hit::new(Arc::clone(found.value), Source::Memory, found.expires))
+        self.memory
+            .get_with(key, |found| Hit::new(Arc::clone(found.value()), Source::Memory, found.expires()))
     }
 
     /// Puts a value into memory, if `permit` agrees when it becomes visible, and returns it as it would be served.

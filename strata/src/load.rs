@@ -214,7 +214,7 @@ where
     pub(crate) fn landed_before(&self, leader: &Leader<K, V>, options: &Options) -> Option<(Hit<V>, Tags)> {
         let wanted = !options.force_refresh().unwrap_or(false);
         let found = |found: Found<'_, K, Arc<V>>| {
-            (Hit::new(Arc::clone(found.value), Source::Memory, found.expires), found.tags.clone())
+            (Hit::new(Arc::clone(found.value()), Source::Memory, found.expires()), found.tags().clone())
         };
         if wanted { self.memory.peek_with(leader.key(), found) } else { None }
     }

@@ -186,8 +186,8 @@ fn a_touched_entry_is_a_used_one() {
     memory.touch(&1, Ttl::FOREVER);
     memory.insert(3, ());
     assert!(memory.contains(&1) && !memory.contains(&2));
-    assert_eq!(memory.get_and_touch_with(&1, Ttl::from_secs(5), |found| *found.key), Some(1));
-    assert_eq!(memory.get_and_touch_with(&2, Ttl::from_secs(5), |found| *found.key), None);
+    assert_eq!(memory.get_and_touch_with(&1, Ttl::from_secs(5), |found| *found.key()), Some(1));
+    assert_eq!(memory.get_and_touch_with(&2, Ttl::from_secs(5), |found| *found.key()), None);
     assert_eq!((memory.stats().hits, memory.stats().misses), (1, 1));
     assert!(memory.ttl(&1).expect("there") <= Ttl::from_secs(5));
 }
@@ -203,9 +203,12 @@ fn a_cleared_cache_has_no_tags_left() {
     assert!(memory.contains(&2));
 }
 
+/// Empties a cache of eight entries.
+type WayOut = fn(&Memory<String, u64>, &ManualClock);
+
 #[test]
 fn every_way_out_gives_the_room_back() {
-    let ways: [(&str, fn(&Memory<String, u64>, &ManualClock)); 8] = [
+    let ways: [(&str, WayOut); 8] = [
         ("clear", |memory, _| assert_eq!(memory.clear(), 8)),
         ("remove", |memory, _| assert!((0..8).all(|key| memory.remove(&format!("k{key}")).is_some()))),
         ("remove_tag", |memory, _| assert_eq!(memory.remove_tag("t"), 8)),

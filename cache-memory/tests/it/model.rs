@@ -183,7 +183,7 @@ proptest! {
         let now = pair.clock.now();
         let mut found = BTreeMap::new();
         pair.memory.for_each(|entry| {
-            found.insert(entry.key.clone(), *entry.value);
+            found.insert(entry.key().clone(), *entry.value());
         });
         let expected = pair.model.entries.iter().filter(|(_, (_, expires, _))| now < *expires);
         let expected: BTreeMap<_, _> = expected.map(|(key, (value, ..))| (key.clone(), *value)).collect();

@@ -2,35 +2,34 @@
 //!
 //! Source: Mattson et al., "Evaluation techniques for storage hierarchies", IBM Systems Journal 9(2), 1970.
 
-use super::{Evict, Facts};
-use crate::Slot;
-use crate::links::{Links, List};
+use super::Evict;
+use crate::node::{Slab, Slot};
+use crate::queue::Queue;
 
 #[derive(Debug, Default)]
 pub(super) struct Lru {
-    links: Links,
-    list: List,
+    queue: Queue,
 }
 
 impl Evict for Lru {
-    fn insert(&mut self, slot: Slot, _facts: &Facts) {
-        self.list.push_front(&mut self.links, slot);
+    fn watch(&self) -> u32 {
+        super::EVERY_USE
     }
 
-    fn touch(&mut self, slot: Slot) {
-        self.list.remove(&mut self.links, slot);
-        self.list.push_front(&mut self.links, slot);
+    fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
+        self.queue.push(slab, slot);
     }
 
-    fn update(&mut self, slot: Slot, _facts: &Facts) {
-        self.touch(slot);
+    fn observe(&mut self, slab: &mut impl Slab, slot: Slot) {
+        self.queue.remove(slab, slot);
+        self.queue.push(slab, slot);
     }
 
-    fn remove(&mut self, slot: Slot) {
-        self.list.remove(&mut self.links, slot);
+    fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
+        self.queue.remove(slab, slot);
     }
 
-    fn evict(&mut self) -> Option<Slot> {
-        self.list.pop_back(&mut self.links)
+    fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        self.queue.pop(slab)
     }
 }

@@ -1,116 +1,185 @@
 //! Eviction: who goes when there is no room. One algorithm per file behind one trait.
 //!
-//! The owner tells what happens to each slot; the policy answers one question: who next? Ghosts and frequency
-//! sketches know an entry by its fingerprint, because its slot will soon be someone else's.
+//! The owner tells what happens to each slot; the policy answers one question: who next? What a policy remembers of an
+//! entry stands in its [`Node`]. Ghosts and frequency sketches know an entry by its fingerprint, because
+//! its slot will soon be someone else's.
+//!
+//! A use costs what the policy needs and no more: a counter in the node that most of them let grow to 1, and a mask
+//! that says which uses the policy wants to hear of at once: every one (LRU), a sample (ADAPTIVE), none.
 
+mod climber;
+mod ghost;
+mod lfu;
 mod lru;
+mod policy;
+mod ranked;
+mod s3_fifo;
 mod sieve;
+mod size;
+mod sketch;
+mod ttl;
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::Slot;
+use crate::node::{Node, Slab, Slot};
+use lfu::TinyLfu;
 use lru::Lru;
+pub use policy::{Policy, UnknownPolicy};
+use s3_fifo::S3Fifo;
 use sieve::Sieve;
+use size::LargestFirst;
+use ttl::SoonestFirst;
 
-/// A rule that chooses victims among slots.
+/// A rule that chooses victims among the slots of a slab. Every method costs O(1), amortised, unless the rule says
+/// otherwise.
 ///
 /// The owner keeps the contract: a slot is inserted before anything else is said of it, not twice, and not spoken of
-/// after it was removed or evicted. Every method costs O(1), amortised.
-pub trait Evict: fmt::Debug + Send {
+/// after it was removed or evicted.
+trait Evict: fmt::Debug {
+    /// How many uses of an entry between two looks at it are distinguished.
+    const MOST_USES: u8 = 1;
+
+    /// Uses of entries in whose fingerprint none of these bits is set are observed at once.
+    fn watch(&self) -> u32 {
+        NO_USE
+    }
+
     /// A new entry has taken this slot.
-    fn insert(&mut self, slot: Slot, facts: &Facts);
+    fn insert(&mut self, slab: &mut impl Slab, slot: Slot);
 
-    /// The entry was read.
-    fn touch(&mut self, slot: Slot);
+    /// An entry that is watched was used. Its node knows already.
+    fn observe(&mut self, _slab: &mut impl Slab, _slot: Slot) {}
 
-    /// The entry was replaced in place. Counts as a use.
-    fn update(&mut self, slot: Slot, facts: &Facts);
+    /// The weight, cost, class or deadline of the entry has changed. That is not a use.
+    fn update(&mut self, _slab: &mut impl Slab, _slot: Slot) {}
 
-    /// The entry has left for another reason than eviction: expired or removed.
-    fn remove(&mut self, slot: Slot);
+    /// The entry is about to leave for another reason than eviction: expired or removed.
+    fn remove(&mut self, slab: &mut impl Slab, slot: Slot);
 
     /// Chooses the next victim and forgets it. `None` if there are no entries.
-    fn evict(&mut self) -> Option<Slot>;
+    fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot>;
 }
 
-/// What a policy may know about an entry. Each uses what it needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Facts {
-    /// The hash of the key: the same whenever the same entry returns.
-    pub fingerprint: u64,
-    /// What it takes of the owner's limit; 1 where entries are counted.
-    pub weight: u64,
-    /// Seconds it takes to make again; 0 where unknown.
-    pub cost: f32,
-    /// Its priority class: of two, the lower goes first.
-    pub class: u8,
-    /// The tick at which it expires; `u64::MAX` if time does not end it.
-    pub deadline: u64,
+/// A [`watch`](Evict::watch) that hears of every use.
+const EVERY_USE: u32 = 0;
+/// One that hears of no use, save of the one fingerprint in four milliards that is zero.
+const NO_USE: u32 = u32::MAX;
+
+/// A policy at work on one slab.
+#[derive(Debug)]
+pub struct Evictor {
+    watch: u32,
+    most_uses: u8,
+    policy: Policy,
+    rule: Rule,
 }
 
-/// The eviction policies by name.
-///
-/// ```
-/// use cache_policy::Policy;
-/// assert_eq!("sieve".parse(), Ok(Policy::Sieve));
-/// assert!("fifo".parse::<Policy>().unwrap_err().to_string().contains("lru, sieve"));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Least recently used first. Good where recent use predicts use; a scan empties it.
-    #[default]
-    Lru,
-    /// First in first out with a second chance by a moving hand. Good on skewed popularity, poor on loops and blocks.
-    Sieve,
+#[derive(Debug)]
+enum Rule {
+    Lru(Lru),
+    Lfu(TinyLfu),
+    S3Fifo(S3Fifo),
+    Sieve(Sieve),
+    Ttl(SoonestFirst),
+    Size(LargestFirst),
 }
 
-impl Policy {
-    /// All policies.
-    pub const ALL: [Self; 2] = [Self::Lru, Self::Sieve];
+/// Calls the rule at work, whichever it is: a `match` costs less than a call through a pointer, and inlines.
+macro_rules! with_rule {
+    ($evictor:expr, $rule:ident => $call:expr) => {
+        match &mut $evictor.rule {
+            Rule::Lru($rule) => $call,
+            Rule::Lfu($rule) => $call,
+            Rule::S3Fifo($rule) => $call,
+            Rule::Sieve($rule) => $call,
+            Rule::Ttl($rule) => $call,
+            Rule::Size($rule) => $call,
+        }
+    };
+}
 
-    /// The name in configuration, on the command line and in results.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Lru => "lru",
-            Self::Sieve => "sieve",
+impl Evictor {
+    /// The policy at its start, over no entries.
+    pub fn new(policy: Policy) -> Self {
+        match policy {
+            Policy::Lru => Self::of(policy, Lru::default(), Rule::Lru),
+            Policy::Lfu => Self::of(policy, TinyLfu::default(), Rule::Lfu),
+            Policy::S3Fifo => Self::of(policy, S3Fifo::default(), Rule::S3Fifo),
+            Policy::Sieve => Self::of(policy, Sieve::default(), Rule::Sieve),
+            Policy::Ttl => Self::of(policy, SoonestFirst::default(), Rule::Ttl),
+            Policy::Size => Self::of(policy, LargestFirst::default(), Rule::Size),
         }
     }
 
-    /// A fresh instance of the algorithm, for one shard.
-    pub fn build(self) -> Box<dyn Evict> {
-        match self {
-            Self::Lru => Box::new(Lru::default()),
-            Self::Sieve => Box::new(Sieve::default()),
+    fn of<R: Evict>(policy: Policy, rule: R, wrap: fn(R) -> Rule) -> Self {
+        Self { watch: rule.watch(), most_uses: R::MOST_USES, policy, rule: wrap(rule) }
+    }
+
+    /// Which policy is at work.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// A new entry has taken this slot.
+    #[inline]
+    pub fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
+        with_rule!(self, rule => rule.insert(slab, slot));
+    }
+
+    /// The entry was used: read, or given a new value.
+    #[inline]
+    pub fn touch(&mut self, slab: &mut impl Slab, slot: Slot) {
+        let fingerprint = slab.fingerprint(slot);
+        if self.note_use(slab.node_mut(slot), fingerprint) {
+            self.observe(slab, slot);
         }
     }
-}
 
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+    /// The first half of [`touch`](Self::touch), for whoever has node and fingerprint at hand: says whether the policy wants to
+    /// [`observe`](Self::observe) this use.
+    #[inline]
+    pub fn note_use(&self, node: &mut Node, fingerprint: u32) -> bool {
+        // A store that changes nothing is left out: it would make the line dirty, and the next lock wait for it.
+        if node.uses < self.most_uses {
+            node.uses += 1;
+        }
+        fingerprint & self.watch == 0
+    }
+
+    /// The second half of [`touch`](Self::touch).
+    #[inline(never)]
+    pub fn observe(&mut self, slab: &mut impl Slab, slot: Slot) {
+        with_rule!(self, rule => rule.observe(slab, slot));
+    }
+
+    /// The weight, cost, class or deadline of the entry has changed. That alone is not a use.
+    pub fn update(&mut self, slab: &mut impl Slab, slot: Slot) {
+        with_rule!(self, rule => rule.update(slab, slot));
+    }
+
+    /// The entry is about to leave for another reason than eviction: expired or removed.
+    pub fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
+        with_rule!(self, rule => rule.remove(slab, slot));
+    }
+
+    /// Chooses the next victim and forgets it; its slot is still taken. `None` if there are no entries.
+    pub fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        with_rule!(self, rule => {
+            let victim = rule.evict(slab);
+            self.watch = rule.watch();
+            victim
+        })
+    }
+
+    /// Goes on by another policy, with the same entries. Costs O(n): whoever would have gone first is told first, as if
+    /// it were the oldest.
+    pub fn change(&mut self, policy: Policy, slab: &mut impl Slab) {
+        let mut next = Self::new(policy);
+        while let Some(slot) = self.evict(slab) {
+            // What the old policy counted means something else to the new one.
+            slab.node_mut(slot).uses = 0;
+            next.insert(slab, slot);
+        }
+        *self = next;
     }
 }
-
-impl FromStr for Policy {
-    type Err = UnknownPolicy;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
-        let named = |policy: &Self| policy.as_str().eq_ignore_ascii_case(text);
-        Self::ALL.into_iter().find(named).ok_or_else(|| UnknownPolicy(text.to_owned()))
-    }
-}
-
-/// A name that is not one of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownPolicy(String);
-
-impl fmt::Display for UnknownPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known: Vec<_> = Policy::ALL.iter().map(|policy| policy.as_str()).collect();
-        write!(f, "{:?} is not an eviction policy; use one of {}", self.0, known.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownPolicy {}

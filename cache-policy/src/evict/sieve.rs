@@ -3,58 +3,40 @@
 //! Entries never move, so a read only sets a bit. Source: Zhang et al., "SIEVE is Simpler than LRU: an Efficient
 //! Turn-Key Eviction Algorithm for Web Caches", NSDI 2024, algorithm 1.
 
-use super::{Evict, Facts};
-use crate::Slot;
-use crate::links::{Links, List, NIL};
+use super::Evict;
+use crate::node::{NIL, Slab, Slot};
+use crate::queue::Queue;
 
 #[derive(Debug)]
 pub(super) struct Sieve {
-    links: Links,
-    list: List,
-    visited: Vec<bool>,
+    queue: Queue,
     hand: Slot,
 }
 
 impl Default for Sieve {
     fn default() -> Self {
-        Self { links: Links::default(), list: List::default(), visited: Vec::new(), hand: NIL }
+        Self { queue: Queue::default(), hand: NIL }
     }
 }
 
 impl Evict for Sieve {
-    fn insert(&mut self, slot: Slot, _facts: &Facts) {
-        let index = slot as usize;
-        if index >= self.visited.len() {
-            self.visited.resize(index + 1, false);
-        }
-        self.visited[index] = false;
-        self.list.push_front(&mut self.links, slot);
+    fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
+        self.queue.push(slab, slot);
     }
 
-    fn touch(&mut self, slot: Slot) {
-        self.visited[slot as usize] = true;
-    }
-
-    fn update(&mut self, slot: Slot, _facts: &Facts) {
-        self.touch(slot);
-    }
-
-    fn remove(&mut self, slot: Slot) {
+    fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
         if self.hand == slot {
-            self.hand = self.links.newer(slot);
+            self.hand = slab.links(slot).newer;
         }
-        self.list.remove(&mut self.links, slot);
+        self.queue.remove(slab, slot);
     }
 
-    fn evict(&mut self) -> Option<Slot> {
-        if self.list.is_empty() {
-            return None;
-        }
+    fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         loop {
-            let slot = if self.hand == NIL { self.list.back() } else { self.hand };
-            self.hand = self.links.newer(slot);
-            if !std::mem::replace(&mut self.visited[slot as usize], false) {
-                self.list.remove(&mut self.links, slot);
+            let slot = if self.hand == NIL { self.queue.oldest()? } else { self.hand };
+            self.hand = slab.links(slot).newer;
+            if std::mem::take(&mut slab.node_mut(slot).uses) == 0 {
+                self.queue.remove(slab, slot);
                 return Some(slot);
             }
         }

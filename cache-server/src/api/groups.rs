@@ -66,10 +66,10 @@ pub(super) struct TaggedBody {
 pub(super) async fn keys_with_tag(InRegion(cache): InRegion, OneTag(tag): OneTag) -> Answer<TaggedBody> {
     let (mut keys, mut count) = (Vec::new(), 0);
     cache.memory().for_each(|found| {
-        if found.tags.contains(tag.as_str()) {
+        if found.tags().contains(tag.as_str()) {
             count += 1;
             if keys.len() < super::MAX_KEYS {
-                keys.push(found.key.as_str().to_owned());
+                keys.push(found.key().as_str().to_owned());
             }
         }
     });

@@ -63,7 +63,7 @@ const CASES: &[Case] = &[
     ("PUT", "/v1/regions/a%2Fb", "application/json", "{}", 400, "letters, digits"),
     ("PUT", "/v1/regions/a", "application/json", "{\"max_entries\": 0}", 400, "nonzero"),
     ("PUT", "/v1/regions/a", "application/json", "{\"max_bytes\": -1}", 400, "nonzero"),
-    ("PUT", "/v1/regions/a", "application/json", "{\"policy\": \"mru\"}", 400, "lru or sieve"),
+    ("PUT", "/v1/regions/a", "application/json", "{\"policy\": \"mru\"}", 400, "lru or lfu"),
     ("PUT", "/v1/regions/a", "application/json", "{\"ttl\": []}", 400, "expected seconds"),
     ("PUT", "/v1/regions/token", "application/json", "{}", 409, "\"token\""),
     ("DELETE", "/v1/regions/default", "", "", 400, "stays"),

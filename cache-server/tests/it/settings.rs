@@ -157,7 +157,7 @@ fn a_wrong_setting_says_where_it_is_and_what_would_be_right() {
         ("[region.\"a\\nb\"]\nttl = 1.5", &["region.a\\nb.ttl = \"1.5\""]),
         ("token = [\"top secret\"]", &["token = (hidden)", "not the type array"]),
         ("[region.a]\nttl = \"-5\"", &["region.a.ttl = \"-5\"", "300", "forever"]),
-        ("[region.a]\npolicy = \"mru\"", &["region.a.policy", "lru or sieve"]),
+        ("[region.a]\npolicy = \"mru\"", &["region.a.policy", "lru or lfu"]),
         ("[region.\"a b\"]\nttl = 5", &["namespace \"a b\"", "letters, digits"]),
         ("region = 5", &["region = \"5\": expected tables", "[region.users]", "not the type integer"]),
         ("[region]\na = 5", &["region.a = \"5\"", "max_entries", "not the type integer"]),

@@ -152,7 +152,7 @@ mod tests {
             assert_eq!(names.iter().filter(|name| **name == entrant.name()).count(), 1);
         }
         assert_eq!("all".parse::<Choice>().unwrap(), Choice::All);
-        assert!("fifo".parse::<Choice>().unwrap_err().to_string().contains("lru, sieve"));
+        assert!("fifo".parse::<Choice>().unwrap_err().to_string().contains("lru, lfu"));
     }
 
     #[test]

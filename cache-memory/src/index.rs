@@ -1,0 +1,265 @@
+//! From a fingerprint to a slot: buckets of one cache line, with one-byte tags in front of twelve slots.
+//!
+//! A look compares all tags of a bucket at once and then, almost always, one key: two cache misses where the slot's is
+//! counted, and one where nothing is found. A bucket that was full when an entry came remembers that it spilled, and
+//! only then does a look go on to the next one. The table grows by half, not by doubling, so at rest it is three
+//! quarters full.
+//!
+//! The shape is F14's (Bronson and Shi, "Open-sourcing F14 for faster, more memory-efficient hash tables", 2019).
+
+use cache_policy::Slot;
+use wide::u8x16;
+
+const WIDTH: usize = 12;
+/// How many tags are compared at once; the last four are none.
+const LANES: usize = 16;
+const SPILLED: usize = WIDTH;
+
+/// One cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// Twelve tags, zero where there is no entry, then the number of entries that found this bucket full.
+    head: [u8; LANES],
+    slots: [Slot; WIDTH],
+}
+
+const EMPTY: Bucket = Bucket { head: [0; LANES], slots: [0; WIDTH] };
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    buckets: Vec<Bucket>,
+    len: usize,
+    /// How many entries it will hold in the end, if that is known.
+    expected: usize,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    bucket: usize,
+    lane: usize,
+}
+
+impl Index {
+    /// An empty index that will not need much more room than for this many entries.
+    pub(crate) fn new(expected: usize) -> Self {
+        Self { expected, ..Self::default() }
+    }
+
+    /// The slot with this fingerprint that `same` accepts.
+    #[inline]
+    pub(crate) fn find(&self, fingerprint: u32, mut same: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        let tag = tag(fingerprint);
+        let mut at = self.home(fingerprint);
+        loop {
+            let bucket = self.buckets.get(at)?;
+            let mut lanes = bucket.lanes_with(tag);
+            while lanes != 0 {
+                let Some(&slot) = bucket.slots.get(lanes.trailing_zeros() as usize) else { break };
+                if same(slot) {
+                    return Some(slot);
+                }
+                lanes &= lanes - 1;
+            }
+            if bucket.head[SPILLED] == 0 {
+                return None;
+            }
+            at = self.after(at);
+        }
+    }
+
+    /// Reads what a [`find`](Self::find) of this fingerprint will look at first, so that many misses of the processor's
+    /// cache overlap; the result means nothing.
+    #[inline]
+    pub(crate) fn preview(&self, fingerprint: u32) -> u8 {
+        self.buckets.get(self.home(fingerprint)).map_or(0, |bucket| bucket.head[SPILLED])
+    }
+
+    /// Adds a slot that is not in it. `fingerprints` tells every slot that is, for when the table has to grow.
+    #[inline]
+    pub(crate) fn insert<I: Iterator<Item = (u32, Slot)>>(
+        &mut self,
+        fingerprint: u32,
+        slot: Slot,
+        fingerprints: impl FnOnce() -> I,
+    ) {
+        if self.len >= self.buckets.len() * WIDTH * 13 / 16 {
+            self.grow(fingerprints());
+        }
+        self.place(fingerprint, slot);
+        self.len += 1;
+    }
+
+    /// Takes out a slot that is in it.
+    #[inline]
+    pub(crate) fn remove(&mut self, fingerprint: u32, slot: Slot) {
+        let tag = tag(fingerprint);
+        let home = self.home(fingerprint);
+        let mut at = home;
+        let place = loop {
+            let Some(bucket) = self.buckets.get(at) else { return };
+            if let Some(lane) = bucket.lane_of(tag, slot) {
+                break Place { bucket: at, lane };
+            }
+            if bucket.head[SPILLED] == 0 {
+                debug_assert!(false, "slot {slot} is not in the index");
+                return;
+            }
+            at = self.after(at);
+        };
+        self.buckets[place.bucket].head[place.lane] = 0;
+        self.len -= 1;
+        let mut passed = home;
+        while passed != place.bucket {
+            let spilled = &mut self.buckets[passed].head[SPILLED];
+            // A count that once reached the end of its byte is no longer exact, and stays there.
+            *spilled -= u8::from(*spilled != u8::MAX);
+            passed = self.after(passed);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, fingerprints: impl Iterator<Item = (u32, Slot)>) {
+        let by_half = self.buckets.len() + self.buckets.len() / 2 + 1;
+        // Shards differ a little in size, so a sixteenth more than the fair share.
+        let in_the_end = buckets_for(self.expected + self.expected / 16);
+        let near_the_end = by_half * 5 / 4 >= in_the_end && self.buckets.len() < in_the_end;
+        self.rebuild(if near_the_end { in_the_end } else { by_half }, fingerprints);
+    }
+
+    fn rebuild(&mut self, buckets: usize, fingerprints: impl Iterator<Item = (u32, Slot)>) {
+        self.buckets = Vec::new();
+        self.buckets.reserve_exact(buckets);
+        self.buckets.resize(buckets, EMPTY);
+        fingerprints.for_each(|(fingerprint, slot)| self.place(fingerprint, slot));
+    }
+
+    #[inline]
+    fn place(&mut self, fingerprint: u32, slot: Slot) {
+        let mut at = self.home(fingerprint);
+        loop {
+            let bucket = &mut self.buckets[at];
+            let free = bucket.lanes_with(0).trailing_zeros() as usize;
+            if let Some(lane) = bucket.slots.get_mut(free) {
+                *lane = slot;
+                bucket.head[free] = tag(fingerprint);
+                return;
+            }
+            bucket.head[SPILLED] = bucket.head[SPILLED].saturating_add(1);
+            at = self.after(at);
+        }
+    }
+
+    /// The bucket where a look begins. Spreads the fingerprints over any number of buckets: Lemire, "Fast random
+    /// integer generation in an interval", 2019.
+    #[inline]
+    fn home(&self, fingerprint: u32) -> usize {
+        ((u64::from(fingerprint) * self.buckets.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+    }
+}
+
+impl Bucket {
+    /// One bit per lane that holds this tag; for tag 0, per free lane.
+    #[inline]
+    fn lanes_with(&self, tag: u8) -> u32 {
+        equal_bytes(self.head, tag) & ((1 << WIDTH) - 1)
+    }
+
+    #[inline]
+    fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
+        let mut lanes = self.lanes_with(tag);
+        while lanes != 0 {
+            let lane = lanes.trailing_zeros() as usize;
+            if self.slots.get(lane) == Some(&slot) {
+                return Some(lane);
+            }
+            lanes &= lanes - 1;
+        }
+        None
+    }
+}
+
+/// The lowest seven bits, which do not tell the bucket, and a bit that tells an entry from none.
+#[inline]
+fn tag(fingerprint: u32) -> u8 {
+    (fingerprint & 0x7f) as u8 | 0x80
+}
+
+fn buckets_for(entries: usize) -> usize {
+    (entries * 16 / 13).div_ceil(WIDTH) + 1
+}
+
+/// One bit per byte that equals `wanted`.
+#[inline]
+fn equal_bytes(bytes: [u8; LANES], wanted: u8) -> u32 {
+    u8x16::new(bytes).simd_eq(u8x16::splat(wanted)).to_bitmask()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_one_cache_line() {
+        assert_eq!((size_of::<Bucket>(), align_of::<Bucket>()), (64, 64));
+    }
+
+    #[test]
+    fn equal_bytes_are_found_in_every_lane() {
+        for lane in 0..LANES {
+            let mut bytes = [7; LANES];
+            bytes[lane] = 200;
+            assert_eq!(equal_bytes(bytes, 200), 1 << lane);
+        }
+        assert_eq!(equal_bytes([0; LANES], 0), 0xffff);
+        assert_eq!(equal_bytes([0; LANES], 1), 0);
+    }
+
+    fn check(ops: Vec<(bool, u32, Slot)>, spread: u32, expected: usize) -> Result<(), TestCaseError> {
+        let mut index = Index::new(expected);
+        let mut twin: HashMap<Slot, u32> = HashMap::new();
+        for (insert, fingerprint, slot) in ops {
+            let fingerprint = fingerprint / spread * spread;
+            if insert && !twin.contains_key(&slot) {
+                let held: Vec<_> = twin.iter().map(|(slot, fingerprint)| (*fingerprint, *slot)).collect();
+                index.insert(fingerprint, slot, || held.into_iter());
+                twin.insert(slot, fingerprint);
+            } else if let Some(fingerprint) = twin.remove(&slot) {
+                index.remove(fingerprint, slot);
+            }
+            prop_assert_eq!(index.len, twin.len());
+        }
+        for (slot, fingerprint) in &twin {
+            prop_assert_eq!(index.find(*fingerprint, |found| found == *slot), Some(*slot));
+        }
+        prop_assert_eq!(index.find(1, |slot| !twin.contains_key(&slot)), None);
+        let all: usize =
+            index.buckets.iter().map(|bucket| WIDTH - bucket.lanes_with(0).count_ones() as usize).sum();
+        prop_assert_eq!(all, twin.len());
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn agrees_with_a_map(
+            ops in prop::collection::vec((prop::bool::weighted(0.7), any::<u32>(), 0_u32..500), 0..1500),
+            // Few different fingerprints make buckets spill.
+            spread in prop_oneof![Just(1_u32), Just(1 << 24), Just(1 << 30)],
+            expected in prop_oneof![Just(0_usize), Just(100), Just(400)],
+        ) {
+            check(ops, spread, expected)?;
+        }
+    }
+}

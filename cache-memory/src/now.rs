@@ -1,0 +1,75 @@
+//! What time it is, asked only where the answer can matter.
+//!
+//! A clock costs more than a whole hit. So a thread that wakes every 100 milliseconds anyway announces a horizon: a
+//! tick that time has certainly not reached yet when it is read. Whoever ends beyond it is alive, and no clock is asked; near
+//! its end an entry is asked about to the nanosecond. Without that thread, or under a clock of the user's, which may be
+//! moved by hand, the horizon is infinitely far and every question goes to the clock.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use cache_core::{Clock, Time};
+
+use crate::slab::tick;
+
+#[derive(Debug)]
+pub(crate) struct Present {
+    clock: Arc<dyn Clock>,
+    /// Whether the clock only moves as real time does, so that it can be extrapolated.
+    is_steady: bool,
+    horizon: AtomicU64,
+}
+
+/// How often the horizon is announced anew.
+pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
+
+/// How far ahead the horizon lies: a thread that is ready to run does not wait for a core that long.
+const AHEAD: Duration = Duration::from_secs(2);
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Present {
+    pub(crate) fn new(clock: Arc<dyn Clock>, is_steady: bool) -> Self {
+        Self { clock, is_steady, horizon: AtomicU64::new(UNKNOWN) }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// The tick up to which an entry must live to count as alive without a question.
+    #[inline]
+    pub(crate) fn horizon(&self) -> u64 {
+        self.horizon.load(Relaxed)
+    }
+
+    /// Moves the horizon. To be called every [`ANNOUNCE_EVERY`].
+    pub(crate) fn announce(&self) {
+        if self.is_steady {
+            self.horizon.store(tick(self.now().after(AHEAD)), Relaxed);
+        }
+    }
+
+    /// The time of one operation, read when first asked for.
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        Moment { present: self, read: OnceCell::new() }
+    }
+}
+
+pub(crate) struct Moment<'a> {
+    present: &'a Present,
+    read: OnceCell<Time>,
+}
+
+impl Moment<'_> {
+    pub(crate) fn get(&self) -> Time {
+        *self.read.get_or_init(|| self.present.now())
+    }
+
+    pub(crate) fn horizon(&self) -> u64 {
+        self.present.horizon()
+    }
+}

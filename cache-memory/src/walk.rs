@@ -1,0 +1,185 @@
+//! What goes over all shards: removals by tag and predicate, sweeping, clearing, other limits and policies.
+//!
+//! A walk holds one shard's lock for at most [`SLICE`] entries at a time, so that reads pass in between.
+
+use std::hash::{BuildHasher, Hash};
+
+use cache_policy::{Policy, Slot};
+
+use crate::budget::Room;
+use crate::engine::{Engine, Lock};
+use crate::listen::{Cause, Departed, Departures};
+use crate::shard::Held;
+
+/// How many slots or timers one lock hold works through at most.
+const SLICE: usize = 256;
+
+impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
+    /// Removes the entries with this tag that were here when it was called, a bounded slice at a time.
+    pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
+        let carries = |held: &Held<'_, K, V>| held.extras.tags(held.slot).contains(tag);
+        let from_shard = |shard| -> u64 {
+            let slots = Lock::lock(shard).tagged(tag);
+            let slices = slots.chunks(SLICE);
+            slices.map(|slice| self.remove_slice(shard, slice.iter().copied(), &carries)).sum()
+        };
+        self.shards.iter().map(from_shard).sum()
+    }
+
+    /// How many entries carry this tag, expired ones that are not yet freed included.
+    pub(crate) fn count_tagged(&self, tag: &str) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().count_tagged(tag) as u64).sum()
+    }
+
+    /// Removes the entries that `doomed` accepts and that were here when it was called, a bounded slice at a time.
+    pub(crate) fn remove_if(&self, doomed: impl Fn(&K, &V) -> bool) -> u64 {
+        let doomed = |held: &Held<'_, K, V>| doomed(held.key, held.value);
+        let from_shard = |shard| -> u64 {
+            let slots = Lock::lock(shard).slots();
+            slices(slots).map(|slice| self.remove_slice(shard, slice, &doomed)).sum()
+        };
+        self.shards.iter().map(from_shard).sum()
+    }
+
+    fn remove_slice(
+        &self,
+        shard: &Lock<K, V>,
+        slots: impl Iterator<Item = Slot>,
+        doomed: &dyn Fn(&Held<'_, K, V>) -> bool,
+    ) -> u64 {
+        let now = self.present.now();
+        let mut departed = Departures::none();
+        let mut shard = shard.lock();
+        for slot in slots {
+            let Some(held) = shard.get(slot).filter(|held| doomed(held)) else { continue };
+            let cause = held.cause_of_removal(now);
+            departed.extend(self.release(shard.remove(slot, cause)));
+        }
+        drop(shard);
+        let removed = departed.iter().filter(|gone| gone.cause == Cause::Removed).count() as u64;
+        self.reporter.dismiss(departed);
+        removed
+    }
+
+    /// Removes everything and says how many living entries that were. Each shard is locked for two short moments,
+    /// however much it holds.
+    pub(crate) fn clear(&self) -> u64 {
+        let mut all_removed = 0;
+        for shard in &self.shards {
+            let now = self.present.now();
+            let plan = self.plan.lock();
+            let drained = shard.lock().drain(*plan);
+            let (mut removed, mut expired, mut room) = (0, 0, Room::default());
+            let count = |gone: &Departed<K, V>| {
+                *(if gone.cause == Cause::Removed { &mut removed } else { &mut expired }) += 1;
+                room.add(Room::of_one(gone.bytes));
+            };
+            let departed = drained.departed(now).inspect(count).collect();
+            let mut shard = shard.lock();
+            shard.enter(removed, expired);
+            self.budget.give(room);
+            drop((shard, plan));
+            self.reporter.dismiss(departed);
+            all_removed += removed;
+        }
+        all_removed
+    }
+
+    /// Frees all entries whose time is over, a bounded slice at a time, and says how many.
+    pub(crate) fn remove_expired(&self) -> u64 {
+        self.shards.iter().map(|shard| self.sweep(shard)).sum()
+    }
+
+    fn sweep(&self, shard: &Lock<K, V>) -> u64 {
+        let mut freed = 0;
+        loop {
+            let (now, plan) = (self.present.now(), *self.plan.lock());
+            let mut departed = Departures::none();
+            let mut steps = SLICE;
+            let mut locked = shard.lock();
+            while let Some(expired) = self.release(locked.pop_expired(now, &mut steps)) {
+                departed.push(expired);
+            }
+            let idle = steps > 0;
+            if idle && freed > 0 {
+                locked.shrink(plan);
+            }
+            drop(locked);
+            freed += departed.iter().count() as u64;
+            self.reporter.dismiss(departed);
+            if idle {
+                return freed;
+            }
+        }
+    }
+
+    /// Calls `visit` with every living entry, a bounded slice at a time. Runs under a shard's lock.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(Held<'_, K, V>)) {
+        for shard in &self.shards {
+            let slots = shard.lock().slots();
+            for slice in slices(slots) {
+                let now = self.present.now();
+                let shard = shard.lock();
+                let held = slice.filter_map(|slot| shard.get(slot));
+                held.filter(|held| held.is_alive(now)).for_each(&mut visit);
+            }
+        }
+    }
+
+    /// Goes on with other limits, and evicts what is too much before it returns, a bounded slice at a time. While it
+    /// does, others may insert and read; what is held only shrinks.
+    pub(crate) fn set_limits(&self, max_entries: Option<u64>, max_bytes: Option<u64>) {
+        // All shards at once: only then does nobody hold room that is in no shard.
+        let plan = self.plan.lock();
+        let all: Vec<_> = self.shards.iter().map(Lock::lock).collect();
+        let mut held = Room::default();
+        for shard in &all {
+            held.add(Room { entries: shard.stats.entries, bytes: shard.stats.bytes });
+        }
+        self.budget.set(max_entries, max_bytes, held);
+        drop((all, plan));
+        while self.budget.is_overdrawn() && self.evict_slices() {}
+    }
+
+    /// Evicts a slice from every shard, as long as too much is held, and says whether there was anything to evict.
+    fn evict_slices(&self) -> bool {
+        let mut found = false;
+        for shard in &self.shards {
+            let (moment, plan) = (self.present.moment(), *self.plan.lock());
+            let mut departed = Departures::none();
+            let mut shard = shard.lock();
+            for _ in 0..SLICE {
+                if !self.budget.is_overdrawn() {
+                    break;
+                }
+                let victim = shard.evict(moment.horizon(), || moment.get());
+                let Some(victim) = self.release(victim) else { break };
+                departed.push(victim);
+                found = true;
+            }
+            if !self.budget.is_overdrawn() {
+                shard.shrink(plan);
+            }
+            drop(shard);
+            self.reporter.dismiss(departed);
+        }
+        found
+    }
+
+    /// Goes on by another policy. Each shard is locked once, for as long as its entries take to change hands.
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        let mut plan = self.plan.lock();
+        plan.policy = policy;
+        for shard in &self.shards {
+            shard.lock().change_policy(policy);
+        }
+    }
+}
+
+fn slices(slots: usize) -> impl Iterator<Item = std::ops::Range<Slot>> {
+    (0..slots).step_by(SLICE).map(move |from| {
+        #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
+        let slice = from as Slot..(from + SLICE).min(slots) as Slot;
+        slice
+    })
+}

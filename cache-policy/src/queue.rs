@@ -1,0 +1,80 @@
+//! Doubly linked queues of slots, from newest to oldest, linked through the slab itself.
+//!
+//! A slot is in at most one queue at a time; each operation costs O(1).
+
+use crate::node::{NIL, Slab, Slot};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    newest: Slot,
+    oldest: Slot,
+    len: u32,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { newest: NIL, oldest: NIL, len: 0 }
+    }
+}
+
+impl Queue {
+    /// The slot that has been in it longest.
+    #[inline]
+    pub(crate) fn oldest(&self) -> Option<Slot> {
+        (self.oldest != NIL).then_some(self.oldest)
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, slab: &mut impl Slab, slot: Slot) {
+        let links = slab.links_mut(slot);
+        (links.newer, links.older) = (NIL, self.newest);
+        match self.newest {
+            NIL => self.oldest = slot,
+            newest => slab.links_mut(newest).newer = slot,
+        }
+        self.newest = slot;
+        self.len += 1;
+    }
+
+    /// Takes a slot of this queue out of it.
+    #[inline]
+    pub(crate) fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
+        let links = slab.links(slot);
+        let (newer, older) = (links.newer, links.older);
+        match newer {
+            NIL => self.newest = older,
+            newer => slab.links_mut(newer).older = older,
+        }
+        match older {
+            NIL => self.oldest = newer,
+            older => slab.links_mut(older).newer = newer,
+        }
+        self.len -= 1;
+    }
+
+    /// Takes out the oldest.
+    #[inline]
+    pub(crate) fn pop(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        let slot = self.oldest()?;
+        self.oldest = slab.links(slot).newer;
+        match self.oldest {
+            NIL => self.newest = NIL,
+            oldest => slab.links_mut(oldest).older = NIL,
+        }
+        self.len -= 1;
+        Some(slot)
+    }
+
+    /// Makes the oldest the newest.
+    #[inline]
+    pub(crate) fn rotate(&mut self, slab: &mut impl Slab) {
+        if let Some(slot) = self.pop(slab) {
+            self.push(slab, slot);
+        }
+    }
+}
