@@ -7,16 +7,16 @@
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use cache_core::{Time, Ttl};
+use cache_core::{Tags, Time, Ttl};
 use cache_policy::Slot;
 use equivalent::Equivalent;
 
 use crate::budget::{Budget, Room};
-use crate::listen::{Cause, Departed, Departures, Reporter};
+use crate::listen::{Cause, Departures, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::{Moment, Present};
 use crate::put::{Inserted, Put};
-use crate::shard::{About, Candidate, Held, Plan, Shard};
+use crate::shard::{About, Held, Plan, Shard};
 use crate::stats::Stats;
 
 /// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
@@ -48,27 +48,6 @@ impl<K, V> Lock<K, V> {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shard<K, V>> {
         self.0.lock()
-    }
-}
-
-/// An entry on its way in.
-pub(crate) struct Newcomer<K, V> {
-    pub(crate) key: K,
-    pub(crate) value: V,
-    pub(crate) bytes: u64,
-    pub(crate) ttl: Ttl,
-    pub(crate) put: Put,
-}
-
-impl<K, V> Newcomer<K, V> {
-    #[inline]
-    fn into_candidate(self, hash: Hash64, moment: &Moment<'_>) -> Candidate<K, V> {
-        let Self { key, value, bytes, ttl, put } = self;
-        let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
-        let Put { tags, priority, cost, .. } = put;
-        let class = priority as u8;
-        let about = About { expires, tags, cost };
-        Candidate { fingerprint: hash.fingerprint(), key, value, bytes, class, about }
     }
 }
 
@@ -139,22 +118,33 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     }
 
     /// Reads many entries, each as [`read`](Self::read) does: one answer per key, in their order.
-    pub(crate) fn read_many<Q, R>(&self, keys: &[Q], read: impl Fn(Held<'_, K, V>) -> R) -> Vec<Option<R>>
+    pub(crate) fn read_many<'k, Q, R>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Q>,
+        read: impl Fn(Held<'_, K, V>) -> R,
+    ) -> Vec<Option<R>>
     where
-        Q: Hash + Equivalent<K>,
+        Q: Hash + Equivalent<K> + ?Sized + 'k,
     {
-        let mut answers = Vec::with_capacity(keys.len());
-        for batch in keys.chunks(BATCH) {
-            self.read_batch(batch, &read, &mut answers);
+        let mut keys = keys.into_iter();
+        let mut answers = Vec::with_capacity(keys.size_hint().0);
+        let Some(mut next) = keys.next() else { return answers };
+        loop {
+            let mut batch = [next; BATCH];
+            let others = batch[1..].iter_mut().zip(&mut keys).map(|(place, key)| *place = key).count();
+            self.read_batch(&batch[..=others], &read, &mut answers);
+            match keys.next() {
+                Some(key) => next = key,
+                None => return answers,
+            }
         }
-        answers
     }
 
     /// Looks first at all buckets, then for all entries, and only then reads them, so that the processor fetches each kind
     /// from memory at the same time. The locks come first, because they would make it wait in between.
-    fn read_batch<Q, R>(&self, keys: &[Q], read: &impl Fn(Held<'_, K, V>) -> R, answers: &mut Vec<Option<R>>)
+    fn read_batch<Q, R>(&self, keys: &[&Q], read: &impl Fn(Held<'_, K, V>) -> R, answers: &mut Vec<Option<R>>)
     where
-        Q: Hash + Equivalent<K>,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let mut hashes = [Hash64(0); BATCH];
         let mut order = [(0, 0); BATCH];
@@ -180,7 +170,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let mut slots = [None; BATCH];
         for (number, key) in keys.iter().enumerate() {
             let shard = guards[guard_of[number]].as_ref();
-            slots[number] = shard.and_then(|shard| shard.find(hashes[number].fingerprint(), key));
+            slots[number] = shard.and_then(|shard| shard.find(hashes[number].fingerprint(), *key));
         }
         answers.extend((0..keys.len()).map(|number| {
             let shard = guards[guard_of[number]].as_mut()?;
@@ -207,31 +197,63 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         *(if hit { &mut stats.hits } else { &mut stats.misses }) += 1;
     }
 
-    /// Stores an entry if it fits and, at the moment it would become visible, `permit` says so.
+    /// Stores an entry of this weight and life, whatever `put` says of the latter, if it fits and, at the moment it would
+    /// become visible, `permit` says so.
     #[inline]
-    pub(crate) fn insert(&self, newcomer: Newcomer<K, V>, permit: impl Fn() -> bool) -> Inserted {
-        let hash = self.hash(&newcomer.key);
-        if newcomer.ttl.is_zero() {
-            return self.turn_away(hash, &newcomer.key, Inserted::Expired, permit);
-        }
-        if !self.budget.could_hold(newcomer.bytes) {
-            return self.turn_away(hash, &newcomer.key, Inserted::TooLarge, permit);
+    pub(crate) fn insert(
+        &self,
+        pair: (K, V),
+        (bytes, ttl): (u64, Ttl),
+        put: Put,
+        permit: impl Fn() -> bool,
+    ) -> Inserted {
+        let Put { priority, cost, tags, .. } = put;
+        self.insert_parts(pair, bytes, ttl, (priority as u8, cost), tags, permit)
+    }
+
+    /// Not inlined, and given what it needs in parts: read back as a whole, a struct that was written in parts would hold up
+    /// the processor until all of it has left the store buffer.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "each fits into a register or two")]
+    fn insert_parts(
+        &self,
+        (key, value): (K, V),
+        bytes: u64,
+        ttl: Ttl,
+        (class, cost): (u8, f32),
+        tags: Tags,
+        permit: impl Fn() -> bool,
+    ) -> Inserted {
+        let hash = self.hash(&key);
+        if ttl.is_zero() || !self.budget.could_hold(bytes) {
+            let why = if ttl.is_zero() { Inserted::Expired } else { Inserted::TooLarge };
+            return self.turn_away(hash, &key, why, permit);
         }
         let moment = self.present.moment();
-        let mut candidate = newcomer.into_candidate(hash, &moment);
-        let mut departed = Departures::none();
+        let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
+        let about = About { bytes, class, expires, cost, tags };
+        let mut gone = self.reporter.departures();
         let mut patience = PATIENCE;
         let outcome = loop {
             let mut shard = self.shard(hash);
             if !permit() {
                 break Inserted::Refused;
             }
-            match self.admit(&mut shard, candidate, &moment, &mut departed) {
-                Ok(()) => break Inserted::Stored,
-                Err(back) => candidate = *back,
+            let mut freed = Room::default();
+            if let Some(slot) = shard.find(hash.fingerprint(), &key) {
+                if self.take_growth(&shard, slot, bytes) {
+                    let place = (slot, hash.fingerprint());
+                    shard.replace(place, (key, value), about, &mut gone);
+                    break Inserted::Stored;
+                }
+                freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));
+            }
+            if self.find_room(&mut shard, (Room::of_one(bytes), freed), &moment, &mut gone) {
+                shard.link(hash.fingerprint(), (key, value), about);
+                break Inserted::Stored;
             }
             drop(shard);
-            if !self.evict_elsewhere(hash, &moment, &mut departed) {
+            if !self.evict_elsewhere(hash, &moment, &mut gone) {
                 // The room is held by inserts that are about to link or to give it back.
                 patience -= 1;
                 if patience == 0 {
@@ -240,75 +262,74 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 std::thread::yield_now();
             }
         };
-        self.reporter.dismiss(departed);
+        self.reporter.dismiss(gone);
         outcome
     }
 
-    /// Takes room for the entry, evicting from this shard as needed, and links it. Gives it back if the shard is
-    /// empty and there is still no room: then others hold it.
+    /// In place, an entry keeps its position and its room, and needs only what it grows by. Takes that, or gives back what
+    /// it shrinks by.
     #[inline]
-    fn admit(
+    fn take_growth(&self, shard: &Shard<K, V>, slot: Slot, bytes: u64) -> bool {
+        let held = shard.weight(slot);
+        if held == bytes {
+            return true;
+        }
+        let growth = Room { entries: 0, bytes: bytes.saturating_sub(held) };
+        let fits = self.budget.take(growth, &mut Room::default());
+        if fits {
+            self.budget.give(Room { entries: 0, bytes: held.saturating_sub(bytes) });
+        }
+        fits
+    }
+
+    /// Takes the room that is needed, from what was freed and what is free, evicting from this shard as needed. `false` if the shard is empty
+    /// and there is still no room: then others hold it.
+    #[inline]
+    fn find_room(
         &self,
         shard: &mut Shard<K, V>,
-        candidate: Candidate<K, V>,
+        (need, mut freed): (Room, Room),
         moment: &Moment<'_>,
-        departed: &mut Departures<K, V>,
-    ) -> Result<(), Box<Candidate<K, V>>> {
-        let mut freed = Room::default();
-        let bytes = candidate.bytes;
-        if let Some(slot) = shard.find(candidate.fingerprint, &candidate.key) {
-            // In place, the entry keeps its position and its room, and needs only what it has grown by.
-            let held = shard.get(slot).map_or(0, |held| held.bytes());
-            let growth = Room { entries: 0, bytes: bytes.saturating_sub(held) };
-            if self.budget.take(growth, &mut freed) {
-                departed.extend(shard.replace(slot, candidate));
-                self.budget.give(Room { entries: 0, bytes: held.saturating_sub(bytes) });
-                return Ok(());
+        gone: &mut Departures<K, V>,
+    ) -> bool {
+        let found = loop {
+            if self.budget.take(need, &mut freed) {
+                break true;
             }
-            freed.add(Room::of_one(held));
-            departed.extend(shard.remove(slot, Cause::Replaced));
-        }
-        let outcome = loop {
-            if self.budget.take(Room::of_one(bytes), &mut freed) {
-                shard.link(candidate);
-                break Ok(());
-            }
-            let victim = shard.evict(moment.horizon(), || moment.get());
-            let Some(victim) = victim else { break Err(Box::new(candidate)) };
-            freed.add(Room::of_one(victim.bytes));
-            departed.push(victim);
+            let victim = shard.evict(moment.horizon(), || moment.get(), gone);
+            let Some(bytes) = victim else { break false };
+            freed.add(Room::of_one(bytes));
         };
         self.budget.give(freed);
-        outcome
+        found
     }
 
     /// Removes what an entry that cannot be kept would have replaced: the older value is no longer true.
     #[cold]
     fn turn_away(&self, hash: Hash64, key: &K, why: Inserted, permit: impl Fn() -> bool) -> Inserted {
+        let mut gone = self.reporter.departures();
         let mut shard = self.shard(hash);
         if !permit() {
             return Inserted::Refused;
         }
         shard.stats.too_large += u64::from(why == Inserted::TooLarge);
-        let found = shard.find(hash.fingerprint(), key);
-        let old = found.and_then(|slot| self.release(shard.remove(slot, Cause::Replaced)));
+        if let Some(slot) = shard.find(hash.fingerprint(), key) {
+            self.release(shard.remove(slot, Cause::Replaced, &mut gone));
+        }
         drop(shard);
-        self.reporter.dismiss(old.into_iter().collect());
+        self.reporter.dismiss(gone);
         why
     }
 
     /// Frees room in another shard than the one that `hash` belongs to, and says whether there was anything to evict.
     #[cold]
-    fn evict_elsewhere(&self, hash: Hash64, moment: &Moment<'_>, departed: &mut Departures<K, V>) -> bool {
+    fn evict_elsewhere(&self, hash: Hash64, moment: &Moment<'_>, gone: &mut Departures<K, V>) -> bool {
         let own = hash.shard(self.shards.len());
         let from = self.next_donor.fetch_add(1, Relaxed);
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
         others.filter(|other| *other != own).any(|other| {
             let mut shard = self.shards[other].lock();
-            let victim = self.release(shard.evict(moment.horizon(), || moment.get()));
-            let found = victim.is_some();
-            departed.extend(victim);
-            found
+            self.release(shard.evict(moment.horizon(), || moment.get(), gone))
         })
     }
 
@@ -323,11 +344,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             held if held.expires() == Time::NEVER => Cause::Removed,
             held => held.cause_of_removal(self.present.now()),
         };
-        let gone = self.release(shard.remove(slot, cause));
+        let ((key, value), bytes) = shard.extract(slot, cause)?;
+        self.release(Some(bytes));
         drop(shard);
-        let gone = gone?;
-        self.reporter.report(&gone);
-        (cause == Cause::Removed).then_some(gone.value)
+        self.reporter.report(&key, &value, cause);
+        (cause == Cause::Removed).then_some(value)
     }
 
     /// Gives a living entry the life from now that `life` chooses for it. One of zero removes it.
@@ -342,9 +363,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let Some(held) = shard.get(slot).filter(|held| held.is_alive(now)) else { return false };
         let ttl = life(held);
         if ttl.is_zero() {
-            let gone = self.release(shard.remove(slot, Cause::Removed));
+            let mut gone = self.reporter.departures();
+            self.release(shard.remove(slot, Cause::Removed, &mut gone));
             drop(shard);
-            self.reporter.dismiss(gone.into_iter().collect());
+            self.reporter.dismiss(gone);
             return true;
         }
         shard.set_expiry(slot, ttl.finite().map_or(Time::NEVER, |ttl| now.after(ttl)));
@@ -352,12 +374,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         true
     }
 
-    /// Gives the room of what has left back to the budget. To be called under the lock of its shard.
-    pub(crate) fn release(&self, gone: Option<Departed<K, V>>) -> Option<Departed<K, V>> {
-        if let Some(gone) = &gone {
-            self.budget.give(Room::of_one(gone.bytes));
+    /// Gives the room of an entry of this weight that has left back to the budget, and says whether there was one. To be
+    /// called under the lock of its shard.
+    pub(crate) fn release(&self, bytes: Option<u64>) -> bool {
+        if let Some(bytes) = bytes {
+            self.budget.give(Room::of_one(bytes));
         }
-        gone
+        bytes.is_some()
     }
 
     #[inline]

@@ -37,41 +37,29 @@ impl Cause {
 pub(crate) struct Departed<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
-    pub(crate) bytes: u64,
     pub(crate) cause: Cause,
 }
 
 /// Entries that leave together. Most often it is one, which takes no allocation.
+///
+/// Those that nobody has to hear of and that have nothing to drop are not kept: moving them about would cost more than
+/// the rest of an eviction.
 pub(crate) struct Departures<K, V> {
+    is_awaited: bool,
     first: Option<Departed<K, V>>,
     others: Vec<Departed<K, V>>,
 }
 
 impl<K, V> Departures<K, V> {
-    pub(crate) const fn none() -> Self {
-        Self { first: None, others: Vec::new() }
+    #[inline]
+    pub(crate) fn push(&mut self, (key, value): (K, V), cause: Cause) {
+        if self.is_awaited {
+            self.keep(Departed { key, value, cause });
+        }
     }
 
-    pub(crate) fn push(&mut self, gone: Departed<K, V>) {
+    fn keep(&mut self, gone: Departed<K, V>) {
         if self.first.is_none() { self.first = Some(gone) } else { self.others.push(gone) }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Departed<K, V>> {
-        self.first.iter().chain(&self.others)
-    }
-}
-
-impl<K, V> Extend<Departed<K, V>> for Departures<K, V> {
-    fn extend<I: IntoIterator<Item = Departed<K, V>>>(&mut self, departed: I) {
-        departed.into_iter().for_each(|gone| self.push(gone));
-    }
-}
-
-impl<K, V> FromIterator<Departed<K, V>> for Departures<K, V> {
-    fn from_iter<I: IntoIterator<Item = Departed<K, V>>>(departed: I) -> Self {
-        let mut departures = Self::none();
-        departures.extend(departed);
-        departures
     }
 }
 
@@ -85,20 +73,35 @@ pub(crate) struct Reporter<K, V> {
 }
 
 impl<K, V> Reporter<K, V> {
+    /// Where entries that leave are to be put, until they can be dismissed.
+    #[inline]
+    pub(crate) fn departures(&self) -> Departures<K, V> {
+        let is_awaited = self.listener.is_some() || std::mem::needs_drop::<(K, V)>();
+        Departures { is_awaited, first: None, others: Vec::new() }
+    }
+
     /// Reports one entry. Must be called without any lock held: it runs the user's code.
-    pub(crate) fn report(&self, gone: &Departed<K, V>) {
+    pub(crate) fn report(&self, key: &K, value: &V, cause: Cause) {
         if let Some(listener) = &self.listener {
-            self.survive(|| listener(&gone.key, &gone.value, gone.cause));
+            self.survive(|| listener(key, value, cause));
         }
     }
 
     /// Reports and drops entries. Must be called without any lock held: both run the user's code.
-    pub(crate) fn dismiss(&self, departed: Departures<K, V>) {
-        if self.listener.is_none() && !std::mem::needs_drop::<(K, V)>() {
-            return;
+    #[inline]
+    pub(crate) fn dismiss(&self, departures: Departures<K, V>) {
+        if departures.first.is_some() {
+            self.dismiss_all(departures);
         }
-        for gone in departed.first.into_iter().chain(departed.others) {
-            self.report(&gone);
+    }
+
+    fn dismiss_all(&self, departures: Departures<K, V>) {
+        let Departures { first, others, .. } = departures;
+        if self.listener.is_none() && others.is_empty() {
+            return self.survive(|| drop(first));
+        }
+        for gone in first.into_iter().chain(others) {
+            self.report(&gone.key, &gone.value, gone.cause);
             self.survive(|| drop(gone));
         }
     }

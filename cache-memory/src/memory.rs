@@ -9,7 +9,7 @@ use cache_policy::Policy;
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
 
-use crate::engine::{Engine, Newcomer};
+use crate::engine::Engine;
 use crate::put::{Inserted, Put};
 use crate::setup::Setup;
 use crate::shard::Held;
@@ -105,10 +105,10 @@ where
     /// users.insert(1, "Ada");
     /// assert_eq!(users.get_many(&[1, 2]), [Some("Ada"), None]);
     /// ```
-    pub fn get_many<Q>(&self, keys: &[Q]) -> Vec<Option<V>>
+    pub fn get_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>) -> Vec<Option<V>>
     where
         V: Clone,
-        Q: Hash + Equivalent<K>,
+        Q: Hash + Equivalent<K> + ?Sized + 'k,
     {
         self.engine().read_many(keys, |held| held.value.clone())
     }
@@ -131,11 +131,13 @@ where
     }
 
     /// Stores a value with the cache's own time-to-live, replacing what was there.
+    #[inline]
     pub fn insert(&self, key: K, value: V) -> Inserted {
         self.insert_with(key, value, Put::new())
     }
 
     /// Stores a value, replacing what was there.
+    #[inline]
     pub fn insert_with(&self, key: K, value: V, put: Put) -> Inserted {
         self.insert_if(key, value, put, || true)
     }
@@ -145,13 +147,14 @@ where
     /// `permit` runs under the shard's lock, so it is ordered with every removal of the key: a load that an
     /// invalidation has overtaken can be kept from bringing the old value back. It may be called more than once, and
     /// must not use this cache.
+    #[inline]
     pub fn insert_if(&self, key: K, value: V, put: Put, permit: impl Fn() -> bool) -> Inserted {
         let bytes = self.setup.weigh(&key, &value);
         let ttl = put.ttl.unwrap_or(self.setup.ttl);
         if !ttl.is_forever() {
             self.start_sweeper();
         }
-        self.engine().insert(Newcomer { key, value, bytes, ttl, put }, permit)
+        self.engine().insert((key, value), (bytes, ttl), put, permit)
     }
 
     /// Gives an entry a new life from now and says whether it was there. A life of zero removes it.

@@ -8,25 +8,17 @@ use cache_policy::{Evictor, Links, Node, Policy, Slab as _, Slot, Step, Wheel};
 use equivalent::Equivalent;
 
 use crate::index::Index;
-use crate::listen::{Cause, Departed};
+use crate::listen::{Cause, Departures};
 use crate::slab::{Extras, Slab, tick};
 use crate::stats::Stats;
 
-/// An entry that is about to stand in a slot.
-pub(crate) struct Candidate<K, V> {
-    pub(crate) fingerprint: u32,
-    pub(crate) key: K,
-    pub(crate) value: V,
+/// What is known about an entry; of most, no more than the obvious.
+pub(crate) struct About {
     pub(crate) bytes: u64,
     pub(crate) class: u8,
-    pub(crate) about: About,
-}
-
-/// What may be known about an entry, and of most is not.
-pub(crate) struct About {
     pub(crate) expires: Time,
-    pub(crate) tags: Tags,
     pub(crate) cost: f32,
+    pub(crate) tags: Tags,
 }
 
 /// How a shard is made, and made again when it is cleared.
@@ -156,16 +148,15 @@ impl<K, V> Shard<K, V> {
 
     /// Links a new entry whose key is not here yet.
     #[inline]
-    pub(crate) fn link(&mut self, candidate: Candidate<K, V>) {
-        self.count_in(candidate.bytes);
-        self.settle(candidate);
+    pub(crate) fn link(&mut self, fingerprint: u32, pair: (K, V), about: About) {
+        self.count_in(about.bytes);
+        self.settle(fingerprint, pair, about);
     }
 
     #[inline]
-    fn settle(&mut self, candidate: Candidate<K, V>) {
-        let Candidate { fingerprint, key, value, bytes, class, about } = candidate;
-        let slot = self.slab.cells.put(Node::new(class), Links::new(fingerprint), (key, value));
-        self.describe(slot, bytes, about);
+    fn settle(&mut self, fingerprint: u32, pair: (K, V), about: About) {
+        let slot = self.slab.cells.put(Node::new(about.class), Links::new(fingerprint), pair);
+        self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
         let cells = &self.slab.cells;
         let others = || cells.fingerprints().filter(move |(_, held)| *held != slot);
@@ -173,50 +164,90 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Exchanges the entry in this slot for a newer one of the same key, which keeps its place.
-    pub(crate) fn replace(&mut self, slot: Slot, newer: Candidate<K, V>) -> Option<Departed<K, V>> {
-        let Candidate { key, value, bytes, class, about, .. } = newer;
-        let held = self.get(slot)?.bytes();
-        let (node, pair) = self.slab.cells.parts_mut(slot)?;
-        node.set_class(class);
-        let was_marked = node.is_marked();
-        let (key, value) = std::mem::replace(pair, (key, value));
-        let old = Departed { key, value, bytes: held, cause: Cause::Replaced };
-        self.count_in(bytes);
-        self.count_out(old.bytes, old.cause);
-        if was_marked {
-            self.unmark(slot);
+    #[inline]
+    pub(crate) fn replace(
+        &mut self,
+        (slot, fingerprint): (Slot, u32),
+        newer: (K, V),
+        about: About,
+        gone: &mut Departures<K, V>,
+    ) {
+        let is_plain = self.is_plain(&about);
+        let Some((node, pair)) = self.slab.cells.parts_mut(slot) else { return };
+        gone.push(std::mem::replace(pair, newer), Cause::Replaced);
+        self.stats.inserts += 1;
+        self.stats.replaced += 1;
+        let watched = self.evictor.note_use(node, fingerprint);
+        if !is_plain || node.is_marked() || node.class() != about.class {
+            node.set_class(about.class);
+            self.describe_anew(slot, about);
         }
-        self.describe(slot, bytes, about);
-        self.evictor.touch(&mut self.slab, slot);
-        self.evictor.update(&mut self.slab, slot);
-        Some(old)
+        if watched {
+            self.evictor.observe(&mut self.slab, slot);
+        }
     }
 
-    /// Takes out the entry in this slot.
-    pub(crate) fn remove(&mut self, slot: Slot, cause: Cause) -> Option<Departed<K, V>> {
+    /// Writes down what is known about the entry in this slot, in place of what was known about the one before it.
+    fn describe_anew(&mut self, slot: Slot, about: About) {
+        let held = self.weight(slot);
+        self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes).wrapping_sub(held);
+        if self.slab.node(slot).is_marked() {
+            self.unmark(slot);
+        }
+        self.describe(slot, about);
+        self.evictor.update(&mut self.slab, slot);
+    }
+
+    /// What the entry in this slot weighs.
+    pub(crate) fn weight(&self, slot: Slot) -> u64 {
+        self.get(slot).map_or(0, |held| held.bytes())
+    }
+
+    /// Takes out the entry in this slot, and says what it weighed.
+    pub(crate) fn remove(&mut self, slot: Slot, cause: Cause, gone: &mut Departures<K, V>) -> Option<u64> {
+        let (pair, bytes) = self.extract(slot, cause)?;
+        gone.push(pair, cause);
+        Some(bytes)
+    }
+
+    /// Takes out the entry in this slot, and gives it to the caller with its weight.
+    pub(crate) fn extract(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
         self.slab.cells.node(slot)?;
         self.evictor.remove(&mut self.slab, slot);
         self.unlink(slot, cause)
     }
 
-    /// Makes room: takes out an entry whose time is over by `now`, else the policy's victim. `now` is asked only if the
-    /// wheel has something to do by the tick `horizon`.
-    pub(crate) fn evict(&mut self, horizon: u64, now: impl FnOnce() -> Time) -> Option<Departed<K, V>> {
+    /// Makes room: takes out an entry whose time is over by `now`, else the policy's victim, and says what it weighed. `now`
+    /// is asked only if the wheel has something to do by the tick `horizon`.
+    #[inline]
+    pub(crate) fn evict(
+        &mut self,
+        horizon: u64,
+        now: impl FnOnce() -> Time,
+        gone: &mut Departures<K, V>,
+    ) -> Option<u64> {
         if self.wheel.next_tick().is_some_and(|tick| tick <= horizon)
-            && let Some(expired) = self.pop_expired(now(), &mut 8)
+            && let Some(bytes) = self.pop_expired(now(), &mut 8, gone)
         {
-            return Some(expired);
+            return Some(bytes);
         }
         let victim = self.evictor.evict(&mut self.slab)?;
-        self.unlink(victim, Cause::Evicted)
+        let (pair, bytes) = self.unlink(victim, Cause::Evicted)?;
+        gone.push(pair, Cause::Evicted);
+        Some(bytes)
     }
 
-    /// Takes out one entry whose time is over, if `steps` steps of the wheel find one.
-    pub(crate) fn pop_expired(&mut self, now: Time, steps: &mut usize) -> Option<Departed<K, V>> {
+    /// Takes out one entry whose time is over, if `steps` steps of the wheel find one, and says what it weighed.
+    pub(crate) fn pop_expired(
+        &mut self,
+        now: Time,
+        steps: &mut usize,
+        gone: &mut Departures<K, V>,
+    ) -> Option<u64> {
         while *steps > 0 {
             *steps -= 1;
             match self.wheel.step(&mut self.slab, tick(now)) {
-                Step::Expired(slot) => return self.remove(slot, Cause::Expired),
+                Step::Expired(slot) => return self.remove(slot, Cause::Expired, gone),
                 Step::Moved => {}
                 Step::Idle => return None,
             }
@@ -254,16 +285,20 @@ impl<K, V> Shard<K, V> {
         self.stats = old.stats;
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
             let about = old.about(slot);
-            let bytes = old.slab.weight(slot);
-            let Some((node, links, (key, value))) = old.slab.cells.take(slot) else { continue };
-            let class = node.class();
-            self.settle(Candidate { fingerprint: links.fingerprint(), key, value, bytes, class, about });
+            let Some((_, links, pair)) = old.slab.cells.take(slot) else { continue };
+            self.settle(links.fingerprint(), pair, about);
         }
     }
 
     fn about(&self, slot: Slot) -> About {
-        let extras = &self.slab.extras;
-        About { expires: extras.expires(slot), tags: extras.tags(slot).clone(), cost: extras.cost(slot) }
+        let Slab { cells, extras } = &self.slab;
+        About {
+            bytes: self.weight(slot),
+            class: cells.node(slot).map_or(0, |node| node.class()),
+            expires: extras.expires(slot),
+            cost: extras.cost(slot),
+            tags: extras.tags(slot).clone(),
+        }
     }
 
     /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
@@ -282,19 +317,24 @@ impl<K, V> Shard<K, V> {
 
     /// Writes down what is known about the entry in this slot, which has no extras yet.
     #[inline]
-    fn describe(&mut self, slot: Slot, bytes: u64, about: About) {
-        let is_plain = bytes == self.slab.extras.weight_of_one
-            && about.expires == Time::NEVER
-            && about.cost == 0.0
-            && about.tags.is_empty();
-        if !is_plain {
-            self.mark(slot, bytes, about);
+    fn describe(&mut self, slot: Slot, about: About) {
+        if !self.is_plain(&about) {
+            self.mark(slot, about);
         }
     }
 
-    fn mark(&mut self, slot: Slot, bytes: u64, about: About) {
+    /// Tells whether there is nothing to write down among the extras.
+    #[inline]
+    fn is_plain(&self, about: &About) -> bool {
+        about.bytes == self.slab.extras.weight_of_one
+            && about.expires == Time::NEVER
+            && about.cost == 0.0
+            && about.tags.is_empty()
+    }
+
+    fn mark(&mut self, slot: Slot, about: About) {
         let extras = &mut self.slab.extras;
-        extras.set_weight(slot, bytes);
+        extras.set_weight(slot, about.bytes);
         extras.set_cost(slot, about.cost);
         extras.set_expires(slot, about.expires);
         extras.tagged.insert(slot, about.tags);
@@ -314,16 +354,16 @@ impl<K, V> Shard<K, V> {
     }
 
     #[inline]
-    fn unlink(&mut self, slot: Slot, cause: Cause) -> Option<Departed<K, V>> {
+    fn unlink(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
         let mut bytes = self.slab.extras.weight_of_one;
         if self.slab.node(slot).is_marked() {
             bytes = self.slab.weight(slot);
             self.unmark(slot);
         }
-        let (_, links, (key, value)) = self.slab.cells.take(slot)?;
+        let (_, links, pair) = self.slab.cells.take(slot)?;
         self.index.remove(links.fingerprint(), slot);
         self.count_out(bytes, cause);
-        Some(Departed { key, value, bytes, cause })
+        Some((pair, bytes))
     }
 
     fn count_in(&mut self, bytes: u64) {
@@ -348,17 +388,18 @@ impl<K, V> Shard<K, V> {
 pub(crate) struct Drained<K, V>(Slab<K, V>);
 
 impl<K, V> Drained<K, V> {
-    pub(crate) fn departed(self, now: Time) -> impl Iterator<Item = Departed<K, V>> {
+    /// Hands every entry to `leave`, with its weight and why it leaves.
+    pub(crate) fn for_each(self, now: Time, mut leave: impl FnMut((K, V), u64, Cause)) {
         let Slab { mut cells, extras } = self.0;
-        (0..cells.slots()).filter_map(move |slot| {
+        for slot in 0..cells.slots() {
             #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
             let slot = slot as Slot;
-            let is_marked = cells.node(slot)?.is_marked();
-            let (key, value) = cells.pair(slot)?;
-            let held = Held { key, value, is_marked, extras: &extras, slot };
-            let (cause, bytes) = (held.cause_of_removal(now), held.bytes());
-            let (_, _, (key, value)) = cells.take(slot)?;
-            Some(Departed { key, value, bytes, cause })
-        })
+            let Some(is_marked) = cells.node(slot).map(|node| node.is_marked()) else { continue };
+            let expires = if is_marked { extras.expires(slot) } else { Time::NEVER };
+            let cause = if now < expires { Cause::Removed } else { Cause::Expired };
+            if let Some((_, _, pair)) = cells.take(slot) {
+                leave(pair, extras.weight(slot), cause);
+            }
+        }
     }
 }

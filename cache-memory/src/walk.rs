@@ -8,7 +8,7 @@ use cache_policy::{Policy, Slot};
 
 use crate::budget::Room;
 use crate::engine::{Engine, Lock};
-use crate::listen::{Cause, Departed, Departures};
+use crate::listen::Cause;
 use crate::shard::Held;
 
 /// How many slots or timers one lock hold works through at most.
@@ -48,16 +48,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         doomed: &dyn Fn(&Held<'_, K, V>) -> bool,
     ) -> u64 {
         let now = self.present.now();
-        let mut departed = Departures::none();
+        let mut gone = self.reporter.departures();
+        let mut removed = 0;
         let mut shard = shard.lock();
         for slot in slots {
             let Some(held) = shard.get(slot).filter(|held| doomed(held)) else { continue };
             let cause = held.cause_of_removal(now);
-            departed.extend(self.release(shard.remove(slot, cause)));
+            self.release(shard.remove(slot, cause, &mut gone));
+            removed += u64::from(cause == Cause::Removed);
         }
         drop(shard);
-        let removed = departed.iter().filter(|gone| gone.cause == Cause::Removed).count() as u64;
-        self.reporter.dismiss(departed);
+        self.reporter.dismiss(gone);
         removed
     }
 
@@ -70,16 +71,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             let plan = self.plan.lock();
             let drained = shard.lock().drain(*plan);
             let (mut removed, mut expired, mut room) = (0, 0, Room::default());
-            let count = |gone: &Departed<K, V>| {
-                *(if gone.cause == Cause::Removed { &mut removed } else { &mut expired }) += 1;
-                room.add(Room::of_one(gone.bytes));
-            };
-            let departed = drained.departed(now).inspect(count).collect();
+            let mut gone = self.reporter.departures();
+            drained.for_each(now, |pair, bytes, cause| {
+                *(if cause == Cause::Removed { &mut removed } else { &mut expired }) += 1;
+                room.add(Room::of_one(bytes));
+                gone.push(pair, cause);
+            });
             let mut shard = shard.lock();
             shard.enter(removed, expired);
             self.budget.give(room);
             drop((shard, plan));
-            self.reporter.dismiss(departed);
+            self.reporter.dismiss(gone);
             all_removed += removed;
         }
         all_removed
@@ -94,19 +96,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let mut freed = 0;
         loop {
             let (now, plan) = (self.present.now(), *self.plan.lock());
-            let mut departed = Departures::none();
+            let mut gone = self.reporter.departures();
             let mut steps = SLICE;
             let mut locked = shard.lock();
-            while let Some(expired) = self.release(locked.pop_expired(now, &mut steps)) {
-                departed.push(expired);
+            while self.release(locked.pop_expired(now, &mut steps, &mut gone)) {
+                freed += 1;
             }
             let idle = steps > 0;
             if idle && freed > 0 {
                 locked.shrink(plan);
             }
             drop(locked);
-            freed += departed.iter().count() as u64;
-            self.reporter.dismiss(departed);
+            self.reporter.dismiss(gone);
             if idle {
                 return freed;
             }
@@ -146,22 +147,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let mut found = false;
         for shard in &self.shards {
             let (moment, plan) = (self.present.moment(), *self.plan.lock());
-            let mut departed = Departures::none();
+            let mut gone = self.reporter.departures();
             let mut shard = shard.lock();
             for _ in 0..SLICE {
                 if !self.budget.is_overdrawn() {
                     break;
                 }
-                let victim = shard.evict(moment.horizon(), || moment.get());
-                let Some(victim) = self.release(victim) else { break };
-                departed.push(victim);
+                if !self.release(shard.evict(moment.horizon(), || moment.get(), &mut gone)) {
+                    break;
+                }
                 found = true;
             }
             if !self.budget.is_overdrawn() {
                 shard.shrink(plan);
             }
             drop(shard);
-            self.reporter.dismiss(departed);
+            self.reporter.dismiss(gone);
         }
         found
     }

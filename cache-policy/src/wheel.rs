@@ -43,6 +43,7 @@ pub struct Wheel {
     /// One bit per bucket of a level: whether it holds a slot.
     occupied: [u64; LEVELS],
     links: Column<Link>,
+    scheduled: u32,
     now: u64,
 }
 
@@ -101,8 +102,9 @@ impl Wheel {
     }
 
     /// The earliest tick at which there is something to do: no later than the earliest deadline.
+    #[inline]
     pub fn next_tick(&self) -> Option<u64> {
-        self.next_bucket().map(|(from, _)| from)
+        if self.scheduled == 0 { None } else { self.next_bucket().map(|(from, _)| from) }
     }
 
     /// Tells without a look at its deadline, which may stand far away in memory, that an entry lives beyond this tick.
@@ -128,6 +130,7 @@ impl Wheel {
             self.links.set(next, Link { previous: slot, ..self.links.get(next) });
         }
         self.occupied[level] |= 1 << digit;
+        self.scheduled += 1;
         #[expect(clippy::cast_possible_truncation, reason = "there are 448 buckets")]
         slab.node_mut(slot).set_place(bucket as u16 + 1);
     }
@@ -139,6 +142,7 @@ impl Wheel {
         // partly emptied.
         let bucket = usize::from(node.place()) - 1;
         node.set_place(0);
+        self.scheduled -= 1;
         let Link { next, previous } = self.links.get(slot);
         if next != NIL {
             self.links.set(next, Link { previous, ..self.links.get(next) });

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use cache_core::{Tags, Ttl};
-use cache_memory::{Cause, Inserted, Memory, Put};
+use cache_memory::{Cause, Inserted, Memory, Policy, Put};
 use cache_testkit::clock::ManualClock;
 
 use crate::HANG;
@@ -180,7 +180,7 @@ fn nothing_is_freed_before_its_time() {
 
 #[test]
 fn a_touched_entry_is_a_used_one() {
-    let memory = Memory::new().with_shards(1).with_max_entries(2);
+    let memory = Memory::new().with_shards(1).with_max_entries(2).with_policy(Policy::Lru);
     memory.insert(1, ());
     memory.insert(2, ());
     memory.touch(&1, Ttl::FOREVER);

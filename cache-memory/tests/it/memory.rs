@@ -107,6 +107,7 @@ fn the_listener_hears_every_departure_with_its_cause() {
     let clock = ManualClock::new();
     let memory = Memory::new()
         .with_shards(1)
+        .with_policy(Policy::Lru)
         .with_max_entries(2)
         .with_clock(Arc::new(clock.clone()))
         .with_sweep_every(None)

@@ -195,7 +195,8 @@ proptest! {
         keys in prop::collection::vec((0_u8..12, any::<bool>()), 0..300),
         capacity in 0_usize..6,
     ) {
-        let memory = Memory::new().with_max_entries(capacity as u64).with_shards(1);
+        let memory =
+            Memory::new().with_max_entries(capacity as u64).with_shards(1).with_policy(Policy::Lru);
         let mut latest: Vec<u8> = Vec::new();
         for (key, write) in keys {
             let known = latest.iter().position(|held| *held == key);

@@ -51,7 +51,7 @@ fn engines_and_workloads_can_be_chosen_and_wrong_ones_are_named() {
     assert!(out.contains("insert-16k") && !out.contains("read-zipf") && !out.contains(" moka"), "{out}");
     let (code, _, error) = run(&["bench", "memory", "--engine", "redis"]);
     assert_ne!(code, Some(0));
-    assert!(error.contains("redis") && error.contains("strata, moka"), "{error}");
+    assert!(error.contains("redis") && error.contains("strata, strata-ttl, moka"), "{error}");
     let (code, _, error) = run(&["bench", "memory", "--quick", "--workload", "sleep"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("--workload sleep: no such workload"), "{error}");

@@ -49,6 +49,8 @@ pub(super) trait Engine<K: Kind>: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Strata,
+    /// Ours, with all that the others do not do meanwhile.
+    StrataTtl,
     Moka,
     MokaFuture,
     QuickCache,
@@ -60,8 +62,9 @@ pub(super) enum Name {
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Strata,
+        Self::StrataTtl,
         Self::Moka,
         Self::MokaFuture,
         Self::QuickCache,
@@ -75,6 +78,7 @@ impl Name {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Strata => "strata",
+            Self::StrataTtl => "strata-ttl",
             Self::Moka => "moka",
             Self::MokaFuture => "moka-future",
             Self::QuickCache => "quick_cache",
@@ -89,7 +93,7 @@ impl Name {
     /// The package that it comes from.
     pub(super) const fn package(self) -> &'static str {
         match self {
-            Self::Strata => "cache-memory",
+            Self::Strata | Self::StrataTtl => "cache-memory",
             Self::Moka | Self::MokaFuture => "moka",
             Self::QuickCache => "quick_cache",
             Self::FoyerS3Fifo | Self::FoyerLru => "foyer-memory",
@@ -97,6 +101,10 @@ impl Name {
             Self::DashMap => "dashmap",
             Self::Table => "hashbrown",
         }
+    }
+
+    pub(super) const fn is_ours(self) -> bool {
+        matches!(self, Self::Strata | Self::StrataTtl)
     }
 
     /// Whether it makes room; the plain maps only grow.
@@ -134,24 +142,33 @@ pub(super) struct Strata<K: Kind> {
 }
 
 impl<K: Kind> Strata<K> {
-    /// As it is timed: limited by entries and by bytes, every entry with a lifetime, statistics as always.
+    /// As it is timed beside the others: the policy as shipped, limited by entries and by bytes, statistics as always.
     pub(super) fn limited(capacity: u64) -> Self {
+        Self::over(Memory::new().with_max_entries(capacity).with_max_bytes(capacity * ROOMY_BYTES_PER_ENTRY))
+    }
+
+    /// The same, each entry weighed and given a lifetime.
+    pub(super) fn mortal(capacity: u64) -> Self {
         let memory = Memory::new()
             .with_max_entries(capacity)
             .with_max_bytes(capacity * ROOMY_BYTES_PER_ENTRY)
             .with_weigher(|key, value| K::weight(key, value))
             .with_ttl(HOUR);
+        Self::over(memory)
+    }
+
+    fn over(memory: Memory<K::Key, K::Value>) -> Self {
         Self { memory, tags: Vec::new(), next: 0 }
     }
 
     /// With a limit of entries and nothing else.
     pub(super) fn plain(capacity: u64) -> Self {
-        Self { memory: Memory::new().with_max_entries(capacity), tags: Vec::new(), next: 0 }
+        Self::over(Memory::new().with_max_entries(capacity))
     }
 
     /// With all that an entry can have: a lifetime, a cost, and each one of these tags in turn.
     pub(super) fn tagged(capacity: u64, tags: Vec<Tags>) -> Self {
-        Self { tags, ..Self::limited(capacity) }
+        Self { tags, ..Self::over(Memory::new().with_max_entries(capacity).with_ttl(HOUR)) }
     }
 }
 
@@ -162,6 +179,10 @@ impl<K: Kind> Engine<K> for Strata<K> {
 
     fn get(&mut self, key: &K::Lookup) -> bool {
         black_box(self.memory.get(key)).is_some()
+    }
+
+    fn get_many(&mut self, keys: &[&K::Lookup]) -> usize {
+        black_box(self.memory.get_many(keys.iter().copied())).iter().flatten().count()
     }
 
     fn insert(&mut self, key: K::Key, value: K::Value) {

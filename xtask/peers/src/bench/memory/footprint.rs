@@ -38,7 +38,7 @@ pub(super) fn all(engines: &[Name], entries: u64) -> Outcome<Vec<Measured>> {
     let mut measured = Vec::new();
     for (strings, kind) in [(false, "8+8"), (true, "32+100")] {
         let mut bytes = Vec::new();
-        for &name in engines {
+        for &name in engines.iter().filter(|name| **name != Name::StrataTtl) {
             let variants: &[bool] = if name == Name::Strata { &[false, true] } else { &[false] };
             for &all_on in variants {
                 let shown = if all_on { ALL_ON } else { name.as_str() };

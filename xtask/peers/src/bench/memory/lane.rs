@@ -50,6 +50,7 @@ pub(super) trait Lane<K: Kind> {
 pub(super) fn build<K: Kind>(name: Name, capacity: u64) -> Outcome<Box<dyn Lane<K>>> {
     Ok(match name {
         Name::Strata => on_lane(name, Strata::limited(capacity)),
+        Name::StrataTtl => on_lane(name, Strata::mortal(capacity)),
         Name::Moka => on_lane(name, Moka::new(capacity)),
         Name::MokaFuture => on_lane(name, MokaFuture::new(capacity)),
         Name::QuickCache => on_lane(name, QuickCache::new(capacity)?),

@@ -137,7 +137,7 @@ impl Report {
 
     /// Our time over each peer's, in the geometric mean over the workloads that both took part in.
     fn means(&self, keys: &str) -> Vec<(Name, f64)> {
-        let peers = self.engines.iter().filter(|name| **name != Name::Strata);
+        let peers = self.engines.iter().filter(|name| !name.is_ours());
         let mean = |&name: &Name| {
             let rows = self.rows.iter().filter(|row| row.keys == keys);
             let logs: Vec<f64> = rows.filter_map(|row| row.ratio(name)).map(f64::ln).collect();
