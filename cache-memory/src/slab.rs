@@ -14,7 +14,8 @@ pub(crate) struct Extras {
     /// What every entry weighs that is not in the column.
     pub(crate) weight_of_one: u64,
     weights: Column<u64>,
-    costs: Column<f32>,
+    /// The upper halves of the numbers, rounded: eight bits of precision tell what is dear from what is cheap.
+    costs: Column<u16>,
     /// When an entry ends, in nanoseconds; zero where it does not.
     ends: Column<u64>,
     pub(crate) tagged: Tagged,
@@ -42,11 +43,12 @@ impl Extras {
     }
 
     pub(crate) fn cost(&self, slot: Slot) -> f32 {
-        self.costs.get(slot)
+        f32::from_bits(u32::from(self.costs.get(slot)) << 16)
     }
 
     pub(crate) fn set_cost(&mut self, slot: Slot, cost: f32) {
-        self.costs.set(slot, cost);
+        let upper = (cost.to_bits().saturating_add(1 << 15) >> 16) as u16;
+        self.costs.set(slot, upper);
     }
 
     pub(crate) fn expires(&self, slot: Slot) -> Time {
@@ -123,5 +125,22 @@ impl<K, V> cache_policy::Slab for Slab<K, V> {
 
     fn deadline(&self, slot: Slot) -> u64 {
         self.extras.deadline(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_kept_to_a_256th() {
+        let mut extras = Extras::new(1);
+        for cost in [0.0, 1e-9, 0.003, 0.1, 1.0, 1.5, 1234.567, 1.8e19_f32] {
+            extras.set_cost(7, cost);
+            let held = extras.cost(7);
+            assert!((held - cost).abs() <= cost / 256.0, "{cost}: {held}");
+        }
+        extras.set_cost(7, 0.0);
+        assert_eq!(extras.cost(7).to_bits(), 0);
     }
 }
