@@ -217,7 +217,8 @@ where
         self.engine().remove_tag(tag)
     }
 
-    /// How many entries carry this tag, expired ones that are not yet freed included. Costs a look per shard.
+    /// How many entries carry this tag, expired ones that are not yet freed included. Costs a look at each
+    /// different set of tags that contains it, in each shard.
     pub fn count_tag(&self, tag: &str) -> u64 {
         self.engine().count_tagged(tag)
     }
