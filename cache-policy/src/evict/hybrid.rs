@@ -6,10 +6,12 @@
 //! ```
 //! Worth is 1 for the most hits, the weight for the most bytes, the cost for the most cost saved.
 //!
-//! A use only counts, up to 15 between two looks. Whoever is about to be the victim and was used since the last look
-//! is given a new priority instead. Of a class with a lower number all go before any of the next; but while as many
-//! victims go as there are entries, a quarter of each class that is spared is looked at, least priority first, and
-//! whoever was not used goes down to the class below until it is used there. So what is precious and forgotten leaves, in the end.
+//! A use only counts, up to 15 between two looks. Whoever is about to be the victim and was used since the last look is
+//! given a new priority instead.
+//!
+//! Of a lower class all go before any of the next. But while four times as many victims go as there are entries, each
+//! class that is spared is looked through, least priority first, and whoever was not used goes to the end of the class
+//! below, until it is used there. So what is precious and forgotten leaves, too.
 //!
 //! Sources: Cao and Irani, "Cost-aware WWW proxy caching algorithms", USITS 1997 (ageing); Cherkasova, "Improving WWW
 //! proxies performance with Greedy-Dual-Size-Frequency caching policy", HP Labs 1998 (frequency); Li and Cox, "CAMP: a
@@ -47,9 +49,11 @@ impl Evict for Hybrid {
     fn update(&mut self, slab: &mut impl Slab, slot: Slot) {
         let held = self.standings.get(slot);
         let class = slab.node(slot).class();
-        if class != held.class() || step_of(self.worth(slab, slot, held.uses())) != slab.node(slot).queue {
+        // A demoted entry comes back as a new one.
+        let uses = held.uses().max(1);
+        if class != held.class() || step_of(self.worth(slab, slot, uses)) != slab.node(slot).queue {
             self.remove(slab, slot);
-            self.put(slab, slot, class, held.uses());
+            self.put(slab, slot, class, uses);
         }
     }
 
@@ -104,6 +108,9 @@ impl Hybrid {
 
     /// With each victim, each class that is spared comes nearer to its next look, by its share of the entries: so in
     /// [`TURNOVERS`] times as many victims as there are entries it has been looked at as often as it has entries.
+    ///
+    /// Who goes down brings nothing along: what is worth a thousand times as much as the entries there would be
+    /// spared for a thousand turnovers more.
     fn demote(&mut self, slab: &mut impl Slab) {
         let Some(lowest) = self.lowest() else { return };
         let held: u64 = self.classes.iter().map(|class| u64::from(class.len())).sum();
@@ -118,7 +125,7 @@ impl Hybrid {
             {
                 #[expect(clippy::cast_possible_truncation, reason = "there are four classes")]
                 let below = class as u8 - 1;
-                self.put(slab, slot, below, self.standings.get(slot).uses());
+                self.put(slab, slot, below, 0);
             }
         }
     }
