@@ -142,11 +142,15 @@ impl Standing {
     }
 
     pub(super) fn class(self) -> u8 {
-        (self.0 >> CLASS_SHIFT) as u8 & 3
+        self.lowest_byte() >> CLASS_SHIFT
     }
 
     pub(super) fn uses(self) -> u8 {
-        self.0 as u8 & Self::MOST_USES
+        self.lowest_byte() & Self::MOST_USES
+    }
+
+    fn lowest_byte(self) -> u8 {
+        self.0.to_le_bytes()[0]
     }
 
     fn before(self, passed: f32) -> Self {
