@@ -52,8 +52,8 @@ pub enum Policy {
     /// Good where entries differ in weight or cost, and a hit on one is not worth one on another.
     ///
     /// It serves its [`Objective`] at the expense of the others: in the mean of three traces at four sizes each, that of
-    /// cost saves 52 % of the cost and hits 36 % of reads, that of hits 42 % of both. No better than LFU where entries
-    /// are alike; and for bytes, S3-FIFO did better there, with 30 % to 26.
+    /// cost saves 52 % of the cost and hits 36 % of reads, that of hits 42 % of both. For bytes,
+    /// S3-FIFO did better there, with 30 % to 26.
     ///
     /// The only policy that knows priority classes: of a lower class all go before any of the next. But while four
     /// times as many victims go as there are entries, each class that is spared is looked through, and whoever was not
