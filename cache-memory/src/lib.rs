@@ -34,7 +34,7 @@ mod tagged;
 mod transport;
 mod walk;
 
-pub use cache_policy::{Policy, UnknownPolicy};
+pub use cache_policy::{Objective, Policy, UnknownPolicy};
 pub use counters::MemoryCounters;
 pub use lease::MemoryLease;
 pub use listen::Cause;

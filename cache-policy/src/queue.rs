@@ -24,6 +24,12 @@ impl Queue {
         (self.oldest != NIL).then_some(self.oldest)
     }
 
+    /// Its slots, from oldest to newest.
+    pub(crate) fn iter(&self, slab: &impl Slab) -> impl Iterator<Item = Slot> {
+        let newer = |slot: &Slot| Some(slab.links(*slot).newer).filter(|slot| *slot != NIL);
+        std::iter::successors(self.oldest(), newer)
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.len

@@ -55,7 +55,7 @@ pub use cache_core::{
     CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Priority, Result, SystemClock, Tag,
     TagError, Tags, Time, Ttl, TtlError,
 };
-pub use cache_memory::{Cause, Inserted, Memory, Policy};
+pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy};
 pub use hit::{Hit, Source};
 pub use load::GetOrLoad;
 pub use load_many::GetOrLoadMany;

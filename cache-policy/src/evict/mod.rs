@@ -7,8 +7,10 @@
 //! A use costs what the policy needs and no more: a counter in the node that most of them let grow to 1, and a mask
 //! that says which uses the policy wants to hear of at once: every one (LRU), a sample (ADAPTIVE), none.
 
+mod aged;
 mod climber;
 mod ghost;
+mod hybrid;
 mod lfu;
 mod lru;
 mod policy;
@@ -22,9 +24,10 @@ mod ttl;
 use std::fmt;
 
 use crate::node::{Node, Slab, Slot};
+use hybrid::Hybrid;
 use lfu::TinyLfu;
 use lru::Lru;
-pub use policy::{Policy, UnknownPolicy};
+pub use policy::{Objective, Policy, UnknownPolicy};
 use s3_fifo::S3Fifo;
 use sieve::Sieve;
 use size::LargestFirst;
@@ -82,6 +85,8 @@ enum Rule {
     Sieve(Sieve),
     Ttl(SoonestFirst),
     Size(LargestFirst),
+    /// Several times as large as the others, which every shard would have to be.
+    Hybrid(Box<Hybrid>),
 }
 
 /// Calls the rule at work, whichever it is: a `match` costs less than a call through a pointer, and inlines.
@@ -94,6 +99,7 @@ macro_rules! with_rule {
             Rule::Sieve($rule) => $call,
             Rule::Ttl($rule) => $call,
             Rule::Size($rule) => $call,
+            Rule::Hybrid($rule) => $call,
         }
     };
 }
@@ -108,6 +114,9 @@ impl Evictor {
             Policy::Sieve => Self::of(policy, Sieve::default(), Rule::Sieve),
             Policy::Ttl => Self::of(policy, SoonestFirst::default(), Rule::Ttl),
             Policy::Size => Self::of(policy, LargestFirst::default(), Rule::Size),
+            Policy::Hybrid(objective) => {
+                Self::of(policy, Hybrid::new(objective), |rule| Rule::Hybrid(Box::new(rule)))
+            }
         }
     }
 

@@ -48,11 +48,48 @@ pub enum Policy {
     /// Bad where large entries are popular, and small ones that nobody reads never leave. O(log n) for each insert and victim, 20 bytes an
     /// entry. A use costs nothing. Source: Williams et al., SIGCOMM 1996.
     Size,
+    /// How often it was used, times what it is worth, over its weight: the least goes first, and age takes worth away.
+    /// Good where entries differ in weight or cost, and a hit on one is not worth one on another.
+    ///
+    /// It serves its [`Objective`] at the expense of the others: in the mean of three traces at four sizes each, that of
+    /// cost saves 52 % of the cost and hits 36 % of reads, that of hits 42 % of both. For bytes,
+    /// S3-FIFO did better there, with 30 % to 26.
+    ///
+    /// The only policy that knows priority classes: of a lower class all go before any of the next. But while four
+    /// times as many victims go as there are entries, each class that is spared is looked through, and whoever was not
+    /// used meanwhile goes to the end of the class below, until it is used there.
+    ///
+    /// A use counts to 15. O(1) but for a heap of at most 255 queues, 4 bytes an entry. Sources: Cao and Irani, USITS
+    /// 1997; Cherkasova, HP Labs 1998; Li and Cox, Middleware 2014.
+    Hybrid(Objective),
+}
+
+/// What [`Policy::Hybrid`] is to have the most of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Objective {
+    /// The cost that hits save. An entry whose cost is unknown counts as one of the usual cost.
+    #[default]
+    Cost,
+    /// Hits, whatever they save: many small entries rather than few large ones.
+    Hits,
+    /// The bytes of the hits, as their weights count them: large entries are as good as small ones.
+    Bytes,
 }
 
 impl Policy {
     /// All policies.
-    pub const ALL: [Self; 6] = [Self::Lru, Self::Lfu, Self::S3Fifo, Self::Sieve, Self::Ttl, Self::Size];
+    pub const ALL: [Self; 9] = [
+        Self::Lru,
+        Self::Lfu,
+        Self::S3Fifo,
+        Self::Sieve,
+        Self::Ttl,
+        Self::Size,
+        Self::Hybrid(Objective::Cost),
+        Self::Hybrid(Objective::Hits),
+        Self::Hybrid(Objective::Bytes),
+    ];
 
     /// The name in configuration, on the command line and in results.
     pub fn as_str(self) -> &'static str {
@@ -63,6 +100,9 @@ impl Policy {
             Self::Sieve => "sieve",
             Self::Ttl => "ttl",
             Self::Size => "size",
+            Self::Hybrid(Objective::Cost) => "hybrid",
+            Self::Hybrid(Objective::Hits) => "hybrid-hits",
+            Self::Hybrid(Objective::Bytes) => "hybrid-bytes",
         }
     }
 }
@@ -77,6 +117,8 @@ impl FromStr for Policy {
     type Err = UnknownPolicy;
 
     fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
+        // Whoever names the other objectives may name this one, too.
+        let text = if text.eq_ignore_ascii_case("hybrid-cost") { "hybrid" } else { text };
         let named = |policy: &Self| policy.as_str().eq_ignore_ascii_case(text);
         Self::ALL.into_iter().find(named).ok_or_else(|| UnknownPolicy(text.to_owned()))
     }

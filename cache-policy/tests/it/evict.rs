@@ -2,6 +2,8 @@
 
 #[path = "evict/all.rs"]
 mod all;
+#[path = "evict/hybrid.rs"]
+mod hybrid;
 #[path = "evict/lfu.rs"]
 mod lfu;
 #[path = "evict/queues.rs"]

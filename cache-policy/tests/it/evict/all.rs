@@ -1,7 +1,7 @@
 //! What holds for every policy, whatever its order.
 
 use super::{Bench, CASES, Op, ops};
-use cache_policy::{Policy, Slot};
+use cache_policy::{Objective, Policy, Slot};
 use proptest::prelude::*;
 
 fn any_policy() -> impl Strategy<Value = Policy> {
@@ -56,4 +56,5 @@ fn every_policy_is_found_by_its_name() {
     for policy in Policy::ALL {
         assert_eq!(policy.to_string().to_uppercase().parse(), Ok(policy));
     }
+    assert_eq!("hybrid-cost".parse(), Ok(Policy::Hybrid(Objective::Cost)));
 }
