@@ -348,6 +348,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         self.release(Some(bytes));
         drop(shard);
         self.reporter.report(&key, &value, cause);
+        // Here rather than at the end: if that panics, the value must neither leak nor be lost to the caller.
+        self.reporter.survive(|| drop(key));
         (cause == Cause::Removed).then_some(value)
     }
 
