@@ -15,6 +15,10 @@ mod lock;
 mod memory;
 #[path = "it/model.rs"]
 mod model;
+#[path = "it/panics.rs"]
+mod panics;
+#[path = "it/past_bugs.rs"]
+mod past_bugs;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/transport.rs"]
