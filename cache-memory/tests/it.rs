@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "it/bounds.rs"]
+mod bounds;
 #[path = "it/counters.rs"]
 mod counters;
 #[path = "it/edges.rs"]
