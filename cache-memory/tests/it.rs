@@ -17,6 +17,9 @@ mod lock;
 mod memory;
 #[path = "it/model.rs"]
 mod model;
+#[cfg(feature = "moka")]
+#[path = "it/moka_store.rs"]
+mod moka_store;
 #[path = "it/panics.rs"]
 mod panics;
 #[path = "it/past_bugs.rs"]
