@@ -167,12 +167,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         found
     }
 
-    /// Goes on by another policy. Each shard is locked once, for as long as its entries take to change hands.
+    /// Goes on by another policy. The entries change hands a slice at a time, now in one shard, now in another, so that
+    /// whoever waits for a shard finds it free soon.
     pub(crate) fn set_policy(&self, policy: Policy) {
         let mut plan = self.plan.lock();
         plan.policy = policy;
         for shard in &self.shards {
-            shard.lock().change_policy(policy);
+            shard.lock().begin_change(policy);
+        }
+        let mut changing: Vec<_> = self.shards.iter().collect();
+        while !changing.is_empty() {
+            changing.retain(|shard| shard.lock().advance_change(SLICE));
+            std::thread::yield_now();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! A use costs what the policy needs and no more: a counter in the node that most of them let grow to 1, and a mask
 //! that says which uses the policy wants to hear of at once: every one (LRU), a sample (ADAPTIVE), none.
 
+mod change;
 mod climber;
 mod ghost;
 mod lfu;
@@ -22,6 +23,7 @@ mod ttl;
 use std::fmt;
 
 use crate::node::{Node, Slab, Slot};
+use change::Change;
 use lfu::TinyLfu;
 use lru::Lru;
 pub use policy::{Policy, UnknownPolicy};
@@ -82,6 +84,8 @@ enum Rule {
     Sieve(Sieve),
     Ttl(SoonestFirst),
     Size(LargestFirst),
+    /// On the way from one to another.
+    Change(Box<Change>),
 }
 
 /// Calls the rule at work, whichever it is: a `match` costs less than a call through a pointer, and inlines.
@@ -94,6 +98,7 @@ macro_rules! with_rule {
             Rule::Sieve($rule) => $call,
             Rule::Ttl($rule) => $call,
             Rule::Size($rule) => $call,
+            Rule::Change($rule) => $call,
         }
     };
 }
@@ -174,12 +179,29 @@ impl Evictor {
     /// Goes on by another policy, with the same entries. Costs O(n): whoever would have gone first is told first, as if
     /// it were the oldest.
     pub fn change(&mut self, policy: Policy, slab: &mut impl Slab) {
-        let mut next = Self::new(policy);
-        while let Some(slot) = self.evict(slab) {
-            // What the old policy counted means something else to the new one.
-            slab.node_mut(slot).uses = 0;
-            next.insert(slab, slot);
+        self.begin_change(policy);
+        while self.advance_change(slab, usize::MAX) {}
+    }
+
+    /// Goes on by another policy, to which the entries still have to go over: see [`advance_change`](Self::advance_change).
+    /// Until they have, victims are the old policy's.
+    pub fn begin_change(&mut self, policy: Policy) {
+        let from = std::mem::replace(self, Self::new(policy));
+        let to = std::mem::replace(self, Self::new(policy));
+        *self = Self::of(policy, Change::new(from, to), |change| Rule::Change(Box::new(change)));
+    }
+
+    /// Lets so many entries go over to the policy that was chosen last, those first that would have gone first, and says
+    /// whether there are more.
+    pub fn advance_change(&mut self, slab: &mut impl Slab, steps: usize) -> bool {
+        let Rule::Change(change) = &mut self.rule else { return false };
+        if change.advance(slab, steps) {
+            return true;
         }
-        *self = next;
+        let Rule::Change(change) = std::mem::replace(&mut self.rule, Rule::Lru(Lru::default())) else {
+            return false;
+        };
+        *self = change.into_new();
+        false
     }
 }
