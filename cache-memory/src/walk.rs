@@ -139,7 +139,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         }
         self.budget.set(max_entries, max_bytes, held);
         drop((all, plan));
-        while self.budget.is_overdrawn() && self.evict_slices() {}
+        while self.budget.is_overdrawn() && self.evict_slices() {
+            std::thread::yield_now();
+        }
     }
 
     /// Evicts a slice from every shard, as long as too much is held, and says whether there was anything to evict.
