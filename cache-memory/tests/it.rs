@@ -28,6 +28,8 @@ mod past_bugs;
 mod store;
 #[path = "it/transport.rs"]
 mod transport;
+#[path = "it/walks.rs"]
+mod walks;
 
 /// Far beyond any scheduling delay: only a hang reaches it.
 pub(crate) const HANG: std::time::Duration = std::time::Duration::from_secs(30);
