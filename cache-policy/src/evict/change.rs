@@ -13,7 +13,7 @@ use crate::node::{Slab, Slot};
 pub(super) struct Change {
     from: Evictor,
     to: Evictor,
-    /// One bit per slot: whether it belongs to the new rule.
+    /// One bit per slot: whether it belongs to the new rule. Nobody comes to the old one any more, so that none is reset.
     moved: Vec<u64>,
 }
 
@@ -42,13 +42,6 @@ impl Change {
         let (word, bit) = place(slot);
         let moved = self.moved.get(word).is_some_and(|word| word & bit != 0);
         if moved { &mut self.to } else { &mut self.from }
-    }
-
-    fn forget(&mut self, slot: Slot) {
-        let (word, bit) = place(slot);
-        if let Some(word) = self.moved.get_mut(word) {
-            *word &= !bit;
-        }
     }
 }
 
@@ -85,13 +78,10 @@ impl Evict for Change {
 
     fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.owner(slot).remove(slab, slot);
-        self.forget(slot);
     }
 
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
-        let victim = self.from.evict(slab).or_else(|| self.to.evict(slab))?;
-        self.forget(victim);
-        Some(victim)
+        self.from.evict(slab).or_else(|| self.to.evict(slab))
     }
 }
 
