@@ -31,6 +31,8 @@ pub(crate) struct Engine<K, V, S> {
     pub(crate) budget: Budget,
     /// How shards are made. Locked before any shard, by whoever moves entries or room outside of the shards' books.
     pub(crate) plan: Mutex<Plan>,
+    /// How many walks are under way that know entries by their slots: while there are any, none moves to another.
+    pub(crate) walks: AtomicUsize,
     /// Where to look next for a victim outside of one's own shard: each time elsewhere, so that none is emptied.
     next_donor: AtomicUsize,
     pub(crate) hasher: S,
@@ -82,7 +84,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let (hasher, present, reporter) = parts;
         let shards = (0..shards).map(|_| CacheAligned(Mutex::new(Shard::new(plan)))).collect();
         let plan = Mutex::new(plan);
-        Self { shards, budget, plan, next_donor: AtomicUsize::new(0), hasher, present, reporter }
+        let [walks, next_donor] = [const { AtomicUsize::new(0) }; 2];
+        Self { shards, budget, plan, walks, next_donor, hasher, present, reporter }
     }
 
     /// Runs `read` on a living entry and counts that as a use of it.
@@ -348,6 +351,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         self.release(Some(bytes));
         drop(shard);
         self.reporter.report(&key, &value, cause);
+        // Here rather than at the end: if that panics, the value must neither leak nor be lost to the caller.
+        self.reporter.survive(|| drop(key));
         (cause == Cause::Removed).then_some(value)
     }
 

@@ -54,7 +54,8 @@ impl Index {
     #[inline]
     pub(crate) fn find(&self, fingerprint: u32, mut same: impl FnMut(Slot) -> bool) -> Option<Slot> {
         let tag = tag(fingerprint);
-        let mut at = self.home(fingerprint);
+        let home = self.home(fingerprint);
+        let mut at = home;
         loop {
             let bucket = self.buckets.get(at)?;
             let mut lanes = bucket.lanes_with(tag);
@@ -69,6 +70,10 @@ impl Index {
                 return None;
             }
             at = self.after(at);
+            // Where there are few buckets, each of them may have been full once, and an entry of each live in the next.
+            if at == home {
+                return None;
+            }
         }
     }
 
@@ -226,6 +231,32 @@ mod tests {
         }
         assert_eq!(equal_bytes([0; LANES], 0), 0xffff);
         assert_eq!(equal_bytes([0; LANES], 1), 0);
+    }
+
+    #[test]
+    fn a_look_ends_though_every_bucket_has_spilled() {
+        let mut index = Index::new(24);
+        let mut slots = 0..;
+        let mut held = Vec::new();
+        let mut insert = |index: &mut Index, held: &mut Vec<(u32, Slot)>, fingerprint: u32| {
+            let slot = slots.next().expect("endless");
+            index.insert(fingerprint, slot, || held.clone().into_iter());
+            held.push((fingerprint, slot));
+        };
+        (0..24).for_each(|_| insert(&mut index, &mut held, 0));
+        held.drain(..).for_each(|(fingerprint, slot)| index.remove(fingerprint, slot));
+        let buckets = index.buckets.len();
+        for bucket in 0..buckets {
+            let first = ((bucket as u64) << 32).div_ceil(buckets as u64);
+            let fingerprint = u32::try_from(first).expect("below the last bucket's end");
+            let kept = held.len();
+            (0..=WIDTH).for_each(|_| insert(&mut index, &mut held, fingerprint));
+            // The last one has found its bucket full, and stays.
+            held.drain(kept..held.len() - 1).for_each(|(fingerprint, slot)| index.remove(fingerprint, slot));
+        }
+        assert_eq!(index.buckets.len(), buckets, "it has not grown meanwhile");
+        assert!(index.buckets.iter().all(|bucket| bucket.head[SPILLED] > 0));
+        assert_eq!(index.find(0, |_| false), None);
     }
 
     fn check(ops: Vec<(bool, u32, Slot)>, spread: u32, expected: usize) -> Result<(), TestCaseError> {

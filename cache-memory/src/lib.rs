@@ -22,6 +22,8 @@ mod lease;
 mod listen;
 mod lock;
 mod memory;
+#[cfg(feature = "moka")]
+mod moka_store;
 mod now;
 mod put;
 mod setup;
@@ -39,6 +41,8 @@ pub use counters::MemoryCounters;
 pub use lease::MemoryLease;
 pub use listen::Cause;
 pub use memory::{Found, Memory};
+#[cfg(feature = "moka")]
+pub use moka_store::MokaStore;
 pub use put::{Inserted, Put};
 pub use stats::Stats;
 pub use store::MemoryStore;

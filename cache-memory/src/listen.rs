@@ -43,14 +43,16 @@ pub(crate) struct Departed<K, V> {
 /// Entries that leave together. Most often it is one, which takes no allocation.
 ///
 /// Those that nobody has to hear of and that have nothing to drop are not kept: moving them about would cost more than
-/// the rest of an eviction.
-pub(crate) struct Departures<K, V> {
+/// the rest of an eviction. The others are reported when this is dropped: also when code of the user panics before all
+/// is done that made them leave. So it is declared before the lock is taken, and dropped after it is released.
+pub(crate) struct Departures<'a, K, V> {
+    reporter: &'a Reporter<K, V>,
     is_awaited: bool,
     first: Option<Departed<K, V>>,
     others: Vec<Departed<K, V>>,
 }
 
-impl<K, V> Departures<K, V> {
+impl<K, V> Departures<'_, K, V> {
     #[inline]
     pub(crate) fn push(&mut self, (key, value): (K, V), cause: Cause) {
         if self.is_awaited {
@@ -60,6 +62,15 @@ impl<K, V> Departures<K, V> {
 
     fn keep(&mut self, gone: Departed<K, V>) {
         if self.first.is_none() { self.first = Some(gone) } else { self.others.push(gone) }
+    }
+}
+
+impl<K, V> Drop for Departures<'_, K, V> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(first) = self.first.take() {
+            self.reporter.dismiss_all(first, std::mem::take(&mut self.others));
+        }
     }
 }
 
@@ -75,9 +86,9 @@ pub(crate) struct Reporter<K, V> {
 impl<K, V> Reporter<K, V> {
     /// Where entries that leave are to be put, until they can be dismissed.
     #[inline]
-    pub(crate) fn departures(&self) -> Departures<K, V> {
+    pub(crate) fn departures(&self) -> Departures<'_, K, V> {
         let is_awaited = self.listener.is_some() || std::mem::needs_drop::<(K, V)>();
-        Departures { is_awaited, first: None, others: Vec::new() }
+        Departures { reporter: self, is_awaited, first: None, others: Vec::new() }
     }
 
     /// Reports one entry. Must be called without any lock held: it runs the user's code.
@@ -89,18 +100,16 @@ impl<K, V> Reporter<K, V> {
 
     /// Reports and drops entries. Must be called without any lock held: both run the user's code.
     #[inline]
-    pub(crate) fn dismiss(&self, departures: Departures<K, V>) {
-        if departures.first.is_some() {
-            self.dismiss_all(departures);
-        }
+    #[expect(clippy::unused_self, reason = "whoever made them leave says so to the one who tells of it")]
+    pub(crate) fn dismiss(&self, departures: Departures<'_, K, V>) {
+        drop(departures);
     }
 
-    fn dismiss_all(&self, departures: Departures<K, V>) {
-        let Departures { first, others, .. } = departures;
+    fn dismiss_all(&self, first: Departed<K, V>, others: Vec<Departed<K, V>>) {
         if self.listener.is_none() && others.is_empty() {
             return self.survive(|| drop(first));
         }
-        for gone in first.into_iter().chain(others) {
+        for gone in std::iter::once(first).chain(others) {
             self.report(&gone.key, &gone.value, gone.cause);
             self.survive(|| drop(gone));
         }
@@ -108,7 +117,7 @@ impl<K, V> Reporter<K, V> {
 
     /// Counts a panic of the user's code, which ends there: whoever comes next is treated all the same, and a sweep is
     /// not the last one.
-    fn survive(&self, run: impl FnOnce()) {
+    pub(crate) fn survive(&self, run: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             self.panics.fetch_add(1, Relaxed);
         }

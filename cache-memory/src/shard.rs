@@ -270,9 +270,14 @@ impl<K, V> Shard<K, V> {
         self.slab.cells.slots()
     }
 
-    /// Goes on by another policy.
-    pub(crate) fn change_policy(&mut self, policy: Policy) {
-        self.evictor.change(policy, &mut self.slab);
+    /// Goes on by another policy, to which the entries go over as [`advance_change`](Self::advance_change) is called.
+    pub(crate) fn begin_change(&mut self, policy: Policy) {
+        self.evictor.begin_change(policy);
+    }
+
+    /// Lets so many entries go over to another policy, and says whether there are more.
+    pub(crate) fn advance_change(&mut self, steps: usize) -> bool {
+        self.evictor.advance_change(&mut self.slab, steps)
     }
 
     /// Returns memory that its present entries do not need, if that is most of it: they move to a new slab, in the order in

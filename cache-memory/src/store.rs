@@ -17,7 +17,7 @@ use cache_core::{Clock, Entry, Key, Meta, Removed, Result, Store, StoreInfo, Tag
 use crate::{Memory, Put};
 
 /// A longer stale life would reach past the end of a clock's time, and its beginning could not be told any more.
-const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
+pub(crate) const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// A store of entries in the memory of this process.
 ///
@@ -66,15 +66,8 @@ impl MemoryStore {
     }
 
     fn read(&self, key: &Key) -> Option<Entry> {
-        let (mut entry, expires) =
-            self.memory.get_with(key, |found| (found.value().clone(), found.expires()))?;
-        if let Some(left) = Ttl::between(self.memory.clock().now(), expires).finite() {
-            entry.meta.ttl = left.saturating_sub(entry.meta.stale_for).into();
-            entry.meta.stale_for = entry.meta.stale_for.min(left);
-        } else {
-            entry.meta.ttl = Ttl::FOREVER;
-        }
-        (!entry.meta.keep_for().is_zero()).then_some(entry)
+        let (entry, expires) = self.memory.get_with(key, |found| (found.value().clone(), found.expires()))?;
+        remaining(entry, Ttl::between(self.memory.clock().now(), expires))
     }
 
     fn write(&self, key: Key, mut entry: Entry) {
@@ -129,8 +122,20 @@ impl Store for MemoryStore {
     }
 }
 
+/// The entry with what is `left` until it may no longer be kept, split into its fresh life and its stale one; `None` if
+/// nothing is.
+pub(crate) fn remaining(mut entry: Entry, left: Ttl) -> Option<Entry> {
+    if let Some(left) = left.finite() {
+        entry.meta.ttl = left.saturating_sub(entry.meta.stale_for).into();
+        entry.meta.stale_for = entry.meta.stale_for.min(left);
+    } else {
+        entry.meta.ttl = Ttl::FOREVER;
+    }
+    (!entry.meta.keep_for().is_zero()).then_some(entry)
+}
+
 /// What an entry takes. What entries share, such as the text of their tags, is counted for each.
-fn bytes(key: &Key, Entry { value, meta }: &Entry) -> u64 {
+pub(crate) fn bytes(key: &Key, Entry { value, meta }: &Entry) -> u64 {
     let tags: usize = meta.tags.iter().map(|tag| size_of::<Tag>() + tag.as_str().len()).sum();
     let labels: usize =
         meta.labels.iter().map(|(name, text)| size_of::<[String; 2]>() + name.len() + text.len()).sum();

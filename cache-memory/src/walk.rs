@@ -3,6 +3,7 @@
 //! A walk holds one shard's lock for at most [`SLICE`] entries at a time, so that reads pass in between.
 
 use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cache_policy::{Policy, Slot};
 
@@ -14,9 +15,28 @@ use crate::shard::Held;
 /// How many slots or timers one lock hold works through at most.
 const SLICE: usize = 256;
 
+/// Keeps the entries in their slots, where a walk that comes back for its next slice looks for them.
+struct Walk<'a>(&'a AtomicUsize);
+
+impl<'a> Walk<'a> {
+    /// To be begun before the first look at a shard: whoever moves its entries asks under its lock, and so either was done
+    /// before that look or sees the walk.
+    fn begin(walks: &'a AtomicUsize) -> Self {
+        walks.fetch_add(1, Relaxed);
+        Self(walks)
+    }
+}
+
+impl Drop for Walk<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     /// Removes the entries with this tag that were here when it was called, a bounded slice at a time.
     pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
+        let _walk = Walk::begin(&self.walks);
         let carries = |held: &Held<'_, K, V>| held.extras.tags(held.slot).contains(tag);
         let from_shard = |shard| -> u64 {
             let slots = Lock::lock(shard).tagged(tag);
@@ -33,12 +53,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
 
     /// Removes the entries that `doomed` accepts and that were here when it was called, a bounded slice at a time.
     pub(crate) fn remove_if(&self, doomed: impl Fn(&K, &V) -> bool) -> u64 {
+        let _walk = Walk::begin(&self.walks);
         let doomed = |held: &Held<'_, K, V>| doomed(held.key, held.value);
-        let from_shard = |shard| -> u64 {
-            let slots = Lock::lock(shard).slots();
-            slices(slots).map(|slice| self.remove_slice(shard, slice, &doomed)).sum()
-        };
-        self.shards.iter().map(from_shard).sum()
+        let walked: Vec<_> = self.shards.iter().map(|shard| (shard, shard.lock().slots())).collect();
+        let most = walked.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
+        let mut removed = 0;
+        // Now in one shard, now in another, so that whoever waits for a shard finds it free soon.
+        for slice in slices(most) {
+            for (shard, slots) in &walked {
+                let here = slice.clone().take_while(|slot| (*slot as usize) < *slots);
+                removed += self.remove_slice(shard, here, &doomed);
+            }
+        }
+        removed
     }
 
     fn remove_slice(
@@ -87,35 +114,40 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         all_removed
     }
 
-    /// Frees all entries whose time is over, a bounded slice at a time, and says how many.
+    /// Frees all entries whose time is over, and says how many: a slice at a time, now in one shard, now in another, so
+    /// that whoever waits for a shard finds it free soon.
     pub(crate) fn remove_expired(&self) -> u64 {
-        self.shards.iter().map(|shard| self.sweep(shard)).sum()
+        let mut sweeping: Vec<_> = self.shards.iter().collect();
+        let mut freed = 0;
+        while !sweeping.is_empty() {
+            sweeping.retain(|shard| self.sweep_slice(shard, &mut freed));
+            std::thread::yield_now();
+        }
+        freed
     }
 
-    fn sweep(&self, shard: &Lock<K, V>) -> u64 {
-        let mut freed = 0;
-        loop {
-            let (now, plan) = (self.present.now(), *self.plan.lock());
-            let mut gone = self.reporter.departures();
-            let mut steps = SLICE;
-            let mut locked = shard.lock();
-            while self.release(locked.pop_expired(now, &mut steps, &mut gone)) {
-                freed += 1;
-            }
-            let idle = steps > 0;
-            if idle && freed > 0 {
-                locked.shrink(plan);
-            }
-            drop(locked);
-            self.reporter.dismiss(gone);
-            if idle {
-                return freed;
-            }
+    /// Frees a slice of what has expired, adds how many to those that were `freed` before, and says whether there may be
+    /// more.
+    fn sweep_slice(&self, shard: &Lock<K, V>, freed: &mut u64) -> bool {
+        let (now, plan) = (self.present.now(), *self.plan.lock());
+        let mut gone = self.reporter.departures();
+        let mut steps = SLICE;
+        let mut locked = shard.lock();
+        while self.release(locked.pop_expired(now, &mut steps, &mut gone)) {
+            *freed += 1;
         }
+        let idle = steps > 0;
+        if idle && self.walks.load(Relaxed) == 0 {
+            locked.shrink(plan);
+        }
+        drop(locked);
+        self.reporter.dismiss(gone);
+        !idle
     }
 
     /// Calls `visit` with every living entry, a bounded slice at a time. Runs under a shard's lock.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(Held<'_, K, V>)) {
+        let _walk = Walk::begin(&self.walks);
         for shard in &self.shards {
             let slots = shard.lock().slots();
             for slice in slices(slots) {
@@ -139,7 +171,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         }
         self.budget.set(max_entries, max_bytes, held);
         drop((all, plan));
-        while self.budget.is_overdrawn() && self.evict_slices() {}
+        while self.budget.is_overdrawn() && self.evict_slices() {
+            std::thread::yield_now();
+        }
     }
 
     /// Evicts a slice from every shard, as long as too much is held, and says whether there was anything to evict.
@@ -158,7 +192,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 }
                 found = true;
             }
-            if !self.budget.is_overdrawn() {
+            if !self.budget.is_overdrawn() && self.walks.load(Relaxed) == 0 {
                 shard.shrink(plan);
             }
             drop(shard);
@@ -167,12 +201,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         found
     }
 
-    /// Goes on by another policy. Each shard is locked once, for as long as its entries take to change hands.
+    /// Goes on by another policy. The entries change hands a slice at a time, now in one shard, now in another, so that
+    /// whoever waits for a shard finds it free soon.
     pub(crate) fn set_policy(&self, policy: Policy) {
         let mut plan = self.plan.lock();
         plan.policy = policy;
         for shard in &self.shards {
-            shard.lock().change_policy(policy);
+            shard.lock().begin_change(policy);
+        }
+        let mut changing: Vec<_> = self.shards.iter().collect();
+        while !changing.is_empty() {
+            changing.retain(|shard| shard.lock().advance_change(SLICE));
+            std::thread::yield_now();
         }
     }
 }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "it/bounds.rs"]
+mod bounds;
 #[path = "it/counters.rs"]
 mod counters;
 #[path = "it/edges.rs"]
@@ -15,10 +17,19 @@ mod lock;
 mod memory;
 #[path = "it/model.rs"]
 mod model;
+#[cfg(feature = "moka")]
+#[path = "it/moka_store.rs"]
+mod moka_store;
+#[path = "it/panics.rs"]
+mod panics;
+#[path = "it/past_bugs.rs"]
+mod past_bugs;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/transport.rs"]
 mod transport;
+#[path = "it/walks.rs"]
+mod walks;
 
 /// Far beyond any scheduling delay: only a hang reaches it.
 pub(crate) const HANG: std::time::Duration = std::time::Duration::from_secs(30);

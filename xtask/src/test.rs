@@ -2,7 +2,8 @@
 //!
 //! `--all-targets` covers unit, integration and bench targets, each once, but leaves out the examples in the docs;
 //! they are the second command. Both run what users get who choose no features. The one crate that has any is tested once
-//! more with all of them, so that neither what a feature brings nor what it replaces goes untested.
+//! more with all of them, examples in its docs included, so that neither what a feature brings nor what it replaces
+//! goes untested.
 
 use std::ffi::OsString;
 
@@ -23,8 +24,9 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
     Ok(())
 }
 
-const SELECTIONS: [&[&str]; 3] = [
+const SELECTIONS: [&[&str]; 4] = [
     &["--workspace", "--all-targets"],
     &["--workspace", "--doc"],
     &["--package", "cache-memory", "--all-targets", "--all-features"],
+    &["--package", "cache-memory", "--doc", "--all-features"],
 ];

@@ -8,6 +8,7 @@
 //! that says which uses the policy wants to hear of at once: every one (LRU), a sample (ADAPTIVE), none.
 
 mod aged;
+mod change;
 mod climber;
 mod ghost;
 mod hybrid;
@@ -24,6 +25,7 @@ mod ttl;
 use std::fmt;
 
 use crate::node::{Node, Slab, Slot};
+use change::Change;
 use hybrid::Hybrid;
 use lfu::TinyLfu;
 use lru::Lru;
@@ -87,6 +89,8 @@ enum Rule {
     Size(LargestFirst),
     /// Several times as large as the others, which every shard would have to be.
     Hybrid(Box<Hybrid>),
+    /// On the way from one to another.
+    Change(Box<Change>),
 }
 
 /// Calls the rule at work, whichever it is: a `match` costs less than a call through a pointer, and inlines.
@@ -100,6 +104,7 @@ macro_rules! with_rule {
             Rule::Ttl($rule) => $call,
             Rule::Size($rule) => $call,
             Rule::Hybrid($rule) => $call,
+            Rule::Change($rule) => $call,
         }
     };
 }
@@ -183,12 +188,29 @@ impl Evictor {
     /// Goes on by another policy, with the same entries. Costs O(n): whoever would have gone first is told first, as if
     /// it were the oldest.
     pub fn change(&mut self, policy: Policy, slab: &mut impl Slab) {
-        let mut next = Self::new(policy);
-        while let Some(slot) = self.evict(slab) {
-            // What the old policy counted means something else to the new one.
-            slab.node_mut(slot).uses = 0;
-            next.insert(slab, slot);
+        self.begin_change(policy);
+        while self.advance_change(slab, usize::MAX) {}
+    }
+
+    /// Goes on by another policy, to which the entries still have to go over: see [`advance_change`](Self::advance_change).
+    /// Until they have, victims are the old policy's.
+    pub fn begin_change(&mut self, policy: Policy) {
+        let from = std::mem::replace(self, Self::new(policy));
+        let to = std::mem::replace(self, Self::new(policy));
+        *self = Self::of(policy, Change::new(from, to), |change| Rule::Change(Box::new(change)));
+    }
+
+    /// Lets so many entries go over to the policy that was chosen last, those first that would have gone first, and says
+    /// whether there are more.
+    pub fn advance_change(&mut self, slab: &mut impl Slab, steps: usize) -> bool {
+        let Rule::Change(change) = &mut self.rule else { return false };
+        if change.advance(slab, steps) {
+            return true;
         }
-        *self = next;
+        let Rule::Change(change) = std::mem::replace(&mut self.rule, Rule::Lru(Lru::default())) else {
+            return false;
+        };
+        *self = change.into_new();
+        false
     }
 }

@@ -1,0 +1,271 @@
+//! Every piece of the user's code panics in every operation, under every policy: the cache stays usable, its books and
+//! its bounds hold, whoever left was announced, and nothing is dropped twice or never.
+
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use cache_core::{Tags, Ttl};
+use cache_memory::{Memory, Policy, Put};
+use cache_testkit::clock::ManualClock;
+
+use crate::model::books_balance;
+
+/// What the user's code is doing when it panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Hash,
+    Compare,
+    Clone,
+    DropKey,
+    DropValue,
+    Weigh,
+    Permit,
+    Select,
+    Visit,
+    Choose,
+    Read,
+    Listen,
+}
+
+const ACTS: [Act; 12] = [
+    Act::Hash,
+    Act::Compare,
+    Act::Clone,
+    Act::DropKey,
+    Act::DropValue,
+    Act::Weigh,
+    Act::Permit,
+    Act::Select,
+    Act::Visit,
+    Act::Choose,
+    Act::Read,
+    Act::Listen,
+];
+
+/// What is armed, after how many times it goes off, and what has happened.
+#[derive(Debug, Default)]
+struct Fuse {
+    armed: Mutex<Option<(Act, u32)>>,
+    has_blown: AtomicBool,
+    keys: AtomicI64,
+    values: AtomicI64,
+    heard: AtomicU64,
+}
+
+impl Fuse {
+    fn arm(&self, armed: Option<(Act, u32)>) {
+        *self.armed.lock().expect("released before each panic") = armed;
+    }
+
+    /// Goes off for ever from the given time on, but not while another panic is on its way: that would abort.
+    fn pass(&self, act: Act) {
+        let mut armed = self.armed.lock().expect("released before each panic");
+        let Some((_, left)) = armed.as_mut().filter(|(which, _)| *which == act) else { return };
+        if *left > 0 {
+            *left -= 1;
+        } else if !thread::panicking() {
+            drop(armed);
+            self.has_blown.store(true, SeqCst);
+            panic!("{act:?} of the user");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Key(u8, Arc<Fuse>);
+
+#[derive(Debug)]
+struct Value(u8, Arc<Fuse>);
+
+impl Key {
+    fn new(number: u8, fuse: &Arc<Fuse>) -> Self {
+        fuse.keys.fetch_add(1, SeqCst);
+        Self(number, Arc::clone(fuse))
+    }
+}
+
+impl Value {
+    fn new(number: u8, fuse: &Arc<Fuse>) -> Self {
+        fuse.values.fetch_add(1, SeqCst);
+        Self(number, Arc::clone(fuse))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.1.pass(Act::Compare);
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.1.pass(Act::Hash);
+        self.0.hash(state);
+    }
+}
+
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        self.1.pass(Act::Clone);
+        Self::new(self.0, &self.1)
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.1.keys.fetch_sub(1, SeqCst);
+        self.1.pass(Act::DropKey);
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.1.values.fetch_sub(1, SeqCst);
+        self.1.pass(Act::DropValue);
+    }
+}
+
+struct Subject {
+    fuse: Arc<Fuse>,
+    clock: ManualClock,
+    memory: Memory<Key, Value>,
+}
+
+const CAPACITY: u8 = 8;
+
+impl Subject {
+    fn new(policy: Policy) -> Self {
+        let (fuse, clock) = (Arc::new(Fuse::default()), ManualClock::new());
+        let (weighs, listens) = (Arc::clone(&fuse), Arc::clone(&fuse));
+        let memory = Memory::new()
+            .with_policy(policy)
+            .with_shards(2)
+            .with_max_entries(CAPACITY.into())
+            .with_max_bytes(CAPACITY.into())
+            .with_clock(Arc::new(clock.clone()))
+            .with_sweep_every(None)
+            .with_weigher(move |_: &Key, _: &Value| {
+                weighs.pass(Act::Weigh);
+                1
+            })
+            .with_listener(move |_: &Key, _: &Value, _| {
+                listens.heard.fetch_add(1, SeqCst);
+                listens.pass(Act::Listen);
+            });
+        Self { fuse, clock, memory }
+    }
+
+    fn key(&self, number: u8) -> Key {
+        Key::new(number, &self.fuse)
+    }
+
+    fn insert(&self, number: u8, put: Put) {
+        let (key, value) = (self.key(number), Value::new(number, &self.fuse));
+        self.memory.insert_if(key, value, put, || {
+            self.fuse.pass(Act::Permit);
+            true
+        });
+    }
+
+    fn fill(&self) {
+        let put = Put::new().with_ttl(Ttl::from_secs(1)).with_tags(Tags::new(["t"]).expect("legal"));
+        (0..CAPACITY).for_each(|number| self.insert(number, put.clone()));
+    }
+
+    /// Lets one operation run into the panic, and looks at what is left.
+    fn survive(&self, operation: Operation, armed: (Act, u32)) {
+        self.fill();
+        self.fuse.arm(Some(armed));
+        let _outcome = catch_unwind(AssertUnwindSafe(|| operation(self)));
+        self.fuse.arm(None);
+        let stats = self.memory.stats();
+        books_balance(&stats);
+        assert!(stats.entries <= u64::from(CAPACITY) && stats.bytes == stats.entries, "{stats:?}");
+        assert_eq!(self.fuse.heard.load(SeqCst), stats.inserts - stats.entries, "announced: {stats:?}");
+        let held = i64::try_from(stats.entries).expect("small");
+        assert_eq!([&self.fuse.keys, &self.fuse.values].map(|alive| alive.load(SeqCst)), [held; 2], "alive");
+        self.memory.remove_expired();
+        for number in 100..100 + CAPACITY {
+            self.insert(number, Put::new());
+            let found = self.memory.get(&self.key(number)).map(|value| value.0);
+            assert_eq!(found, Some(number), "it is still of use");
+        }
+        assert_eq!(self.memory.len(), CAPACITY.into(), "no room was lost");
+        assert_eq!(self.memory.clear(), CAPACITY.into());
+    }
+}
+
+type Operation = fn(&Subject);
+
+const OPERATIONS: [(&str, Operation); 20] = [
+    ("get", |it| drop(it.memory.get(&it.key(1)))),
+    ("get_many", |it| {
+        let keys = [1, 99, 2].map(|number| it.key(number));
+        drop(it.memory.get_many(&keys));
+    }),
+    ("get_with", |it| _ = it.memory.get_with(&it.key(1), |_| it.fuse.pass(Act::Read))),
+    ("peek_with", |it| _ = it.memory.peek_with(&it.key(1), |_| it.fuse.pass(Act::Read))),
+    ("ttl", |it| _ = it.memory.ttl(&it.key(1))),
+    ("replace", |it| it.insert(1, Put::new())),
+    ("insert", |it| (50..54).for_each(|number| it.insert(number, Put::new()))),
+    ("insert what cannot live", |it| it.insert(1, Put::new().with_ttl(Ttl::ZERO))),
+    ("touch", |it| {
+        it.memory.touch_with(&it.key(1), |_| {
+            it.fuse.pass(Act::Choose);
+            Ttl::FOREVER
+        });
+    }),
+    ("touch to nothing", |it| _ = it.memory.touch(&it.key(1), Ttl::ZERO)),
+    ("get_and_touch_with", |it| {
+        _ = it.memory.get_and_touch_with(&it.key(1), Ttl::FOREVER, |_| it.fuse.pass(Act::Read));
+    }),
+    ("remove", |it| drop(it.memory.remove(&it.key(1)))),
+    ("remove_tag", |it| _ = it.memory.remove_tag("t")),
+    ("remove_if", |it| {
+        it.memory.remove_if(|_, _| {
+            it.fuse.pass(Act::Select);
+            true
+        });
+    }),
+    ("clear", |it| _ = it.memory.clear()),
+    ("remove_expired", |it| {
+        it.clock.advance(Duration::from_secs(1));
+        it.memory.remove_expired();
+    }),
+    ("insert in place of what has expired", |it| {
+        it.clock.advance(Duration::from_secs(1));
+        it.insert(50, Put::new());
+    }),
+    ("for_each", |it| it.memory.for_each(|_| it.fuse.pass(Act::Visit))),
+    ("set_limits", |it| {
+        it.memory.set_limits(Some(2), None);
+        it.memory.set_limits(Some(CAPACITY.into()), Some(CAPACITY.into()));
+    }),
+    ("set_policy", |it| Policy::ALL.into_iter().for_each(|policy| it.memory.set_policy(policy))),
+];
+
+#[test]
+fn code_of_the_user_may_panic_anywhere() {
+    for act in ACTS {
+        let mut blown = 0;
+        for policy in Policy::ALL {
+            for (name, operation) in OPERATIONS {
+                // At once, and when some of the work is done.
+                for after in [0, 1, 3] {
+                    let subject = Subject::new(policy);
+                    let attempt = catch_unwind(AssertUnwindSafe(|| subject.survive(operation, (act, after))));
+                    assert!(attempt.is_ok(), "{act:?} after {after} in {name} by {policy}");
+                    blown += u32::from(subject.fuse.has_blown.load(SeqCst));
+                }
+            }
+        }
+        assert!(blown > 0, "{act:?} never went off");
+    }
+}
