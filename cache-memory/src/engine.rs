@@ -5,7 +5,7 @@
 //! is reported and dropped after unlocking. Walks over all entries are in [`walk`](crate::walk).
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use cache_core::{Tags, Time, Ttl};
 use cache_policy::Slot;
@@ -35,6 +35,8 @@ pub(crate) struct Engine<K, V, S> {
     pub(crate) walks: AtomicUsize,
     /// Where to look next for a victim outside of one's own shard: each time elsewhere, so that none is emptied.
     next_donor: AtomicUsize,
+    /// What the policy of the first shard has learned, for the others.
+    pub(crate) advice: AtomicU8,
     pub(crate) hasher: S,
     pub(crate) present: Present,
     pub(crate) reporter: Reporter<K, V>,
@@ -82,10 +84,20 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
     ) -> Self {
         debug_assert!(shards.is_power_of_two());
         let (hasher, present, reporter) = parts;
-        let shards = (0..shards).map(|_| CacheAligned(Mutex::new(Shard::new(plan)))).collect();
-        let plan = Mutex::new(plan);
-        let [walks, next_donor] = [const { AtomicUsize::new(0) }; 2];
-        Self { shards, budget, plan, walks, next_donor, hasher, present, reporter }
+        let plan_of = |number| Plan { leads: number == 0, ..plan };
+        let shards =
+            (0..shards).map(|number| CacheAligned(Mutex::new(Shard::new(plan_of(number))))).collect();
+        Self {
+            shards,
+            budget,
+            plan: Mutex::new(plan),
+            walks: AtomicUsize::new(0),
+            next_donor: AtomicUsize::new(0),
+            advice: AtomicU8::new(0),
+            hasher,
+            present,
+            reporter,
+        }
     }
 
     /// Runs `read` on a living entry and counts that as a use of it.
@@ -242,6 +254,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             if !permit() {
                 break Inserted::Refused;
             }
+            shard.preview_insert(hash.fingerprint());
             let mut freed = Room::default();
             if let Some(slot) = shard.find(hash.fingerprint(), &key) {
                 if self.take_growth(&shard, slot, bytes) {
@@ -299,7 +312,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             if self.budget.take(need, &mut freed) {
                 break true;
             }
-            let victim = shard.evict(moment.horizon(), || moment.get(), gone);
+            let victim = shard.evict(moment, &self.advice, gone);
             let Some(bytes) = victim else { break false };
             freed.add(Room::of_one(bytes));
         };
@@ -332,7 +345,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
         others.filter(|other| *other != own).any(|other| {
             let mut shard = self.shards[other].lock();
-            self.release(shard.evict(moment.horizon(), || moment.get(), gone))
+            self.release(shard.evict(moment, &self.advice, gone))
         })
     }
 

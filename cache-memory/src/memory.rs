@@ -47,7 +47,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// An empty cache without limits, by [`Policy::Lru`], whose entries live for ever.
+    /// An empty cache without limits, by [`Policy::Adaptive`], whose entries live for ever.
     pub fn new() -> Self {
         Self::build(Setup::default(), RandomState::default())
     }

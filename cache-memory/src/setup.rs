@@ -84,7 +84,7 @@ where
         self.rebuild(|setup| Setup { ttl, ..setup })
     }
 
-    /// Who is evicted first. Default: [`Policy::Lru`].
+    /// Who is evicted first. Default: [`Policy::Adaptive`].
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
         self.rebuild(|setup| Setup { policy, ..setup })
@@ -174,7 +174,7 @@ impl<K, V> Setup<K, V> {
     fn plan(&self, shards: usize) -> Plan {
         let expected = self.max_entries.and_then(|max| usize::try_from(max).ok());
         let expected = expected.filter(|max| *max < 1 << 40).map_or(0, |max| max / shards);
-        Plan { policy: self.policy, weight_of_one: Self::weight_of_one(), expected }
+        Plan { policy: self.policy, weight_of_one: Self::weight_of_one(), expected, leads: true }
     }
 
     /// The size of the key and value types, without what they point to.

@@ -3,12 +3,15 @@
 //! Nothing here locks, takes room, calls a listener or drops a user's value while others wait: what leaves is handed to
 //! the caller, who unlocks first.
 
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
 use cache_core::{Tags, Time};
 use cache_policy::{Evictor, Links, Node, Policy, Slab as _, Slot, Step, Wheel};
 use equivalent::Equivalent;
 
 use crate::index::Index;
 use crate::listen::{Cause, Departures};
+use crate::now::Moment;
 use crate::slab::{Extras, Slab, tick};
 use crate::stats::Stats;
 
@@ -29,7 +32,12 @@ pub(crate) struct Plan {
     pub(crate) weight_of_one: u64,
     /// How many entries it will hold in the end; 0 where that is not known.
     pub(crate) expected: usize,
+    /// Whether its policy tries out rules for all: one shard does.
+    pub(crate) leads: bool,
 }
+
+/// From so many entries on, what an insert needs is seldom in a core's own memory.
+const FAR: usize = 1 << 14;
 
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
@@ -74,7 +82,7 @@ impl<K, V> Shard<K, V> {
         Self {
             index: Index::new(plan.expected),
             slab: Slab::new(plan.weight_of_one, plan.expected),
-            evictor: Evictor::new(plan.policy),
+            evictor: if plan.leads { Evictor::new(plan.policy) } else { Evictor::following(plan.policy) },
             wheel: Wheel::default(),
             stats: Stats::default(),
         }
@@ -90,6 +98,16 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn preview(&self, fingerprint: u32) -> u8 {
         self.index.preview(fingerprint)
+    }
+
+    /// Fetches what an insert will look at, all at the same time, where that is likely not to be near.
+    #[inline]
+    pub(crate) fn preview_insert(&mut self, fingerprint: u32) {
+        if self.slab.cells.slots() >= FAR {
+            let (victim, looked_at) = self.evictor.preview(&self.slab, fingerprint);
+            let other = victim.map_or(0, |slot| self.index.preview(self.slab.fingerprint(slot)));
+            std::hint::black_box((looked_at, other, self.index.preview(fingerprint)));
+        }
     }
 
     #[inline]
@@ -156,7 +174,9 @@ impl<K, V> Shard<K, V> {
     #[inline]
     fn settle(&mut self, fingerprint: u32, pair: (K, V), about: About) {
         let slot = self.slab.cells.put(Node::new(about.class), Links::new(fingerprint), pair);
-        self.describe(slot, about);
+        if !self.is_plain(&about) {
+            self.mark(slot, about);
+        }
         self.evictor.insert(&mut self.slab, slot);
         let cells = &self.slab.cells;
         let others = || cells.fingerprints().filter(move |(_, held)| *held != slot);
@@ -194,7 +214,9 @@ impl<K, V> Shard<K, V> {
         if self.slab.node(slot).is_marked() {
             self.unmark(slot);
         }
-        self.describe(slot, about);
+        if !self.is_plain(&about) {
+            self.mark(slot, about);
+        }
         self.evictor.update(&mut self.slab, slot);
     }
 
@@ -217,21 +239,27 @@ impl<K, V> Shard<K, V> {
         self.unlink(slot, cause)
     }
 
-    /// Makes room: takes out an entry whose time is over by `now`, else the policy's victim, and says what it weighed. `now`
-    /// is asked only if the wheel has something to do by the tick `horizon`.
+    /// Makes room: takes out an entry whose time is over, else the policy's victim, and says what it weighed. What the
+    /// policy of one shard learns reaches the others through `advice`.
     #[inline]
     pub(crate) fn evict(
         &mut self,
-        horizon: u64,
-        now: impl FnOnce() -> Time,
+        moment: &Moment<'_>,
+        advice: &AtomicU8,
         gone: &mut Departures<K, V>,
     ) -> Option<u64> {
-        if self.wheel.next_tick().is_some_and(|tick| tick <= horizon)
-            && let Some(bytes) = self.pop_expired(now(), &mut 8, gone)
+        if self.wheel.next_tick().is_some_and(|tick| tick <= moment.horizon())
+            && let Some(bytes) = self.pop_expired(moment.get(), &mut 8, gone)
         {
             return Some(bytes);
         }
+        if !self.evictor.leads() {
+            self.evictor.follow(advice.load(Relaxed));
+        }
         let victim = self.evictor.evict(&mut self.slab)?;
+        if self.evictor.leads() && self.evictor.advice() != advice.load(Relaxed) {
+            advice.store(self.evictor.advice(), Relaxed);
+        }
         let (pair, bytes) = self.unlink(victim, Cause::Evicted)?;
         gone.push(pair, Cause::Evicted);
         Some(bytes)
@@ -286,7 +314,7 @@ impl<K, V> Shard<K, V> {
         if !self.slab.cells.is_sparse() {
             return;
         }
-        let mut old = std::mem::replace(self, Self::new(plan));
+        let mut old = std::mem::replace(self, Self::new(Plan { leads: self.evictor.leads(), ..plan }));
         self.stats = old.stats;
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
             let about = old.about(slot);
@@ -309,7 +337,7 @@ impl<K, V> Shard<K, V> {
     /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
     pub(crate) fn drain(&mut self, plan: Plan) -> Drained<K, V> {
         let kept = Stats { entries: 0, bytes: 0, ..self.stats };
-        let old = std::mem::replace(self, Self::new(plan));
+        let old = std::mem::replace(self, Self::new(Plan { leads: self.evictor.leads(), ..plan }));
         self.stats = kept;
         Drained(old.slab)
     }
@@ -318,14 +346,6 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn enter(&mut self, removed: u64, expired: u64) {
         self.stats.removed += removed;
         self.stats.expired += expired;
-    }
-
-    /// Writes down what is known about the entry in this slot, which has no extras yet.
-    #[inline]
-    fn describe(&mut self, slot: Slot, about: About) {
-        if !self.is_plain(&about) {
-            self.mark(slot, about);
-        }
     }
 
     /// Tells whether there is nothing to write down among the extras.
@@ -337,6 +357,8 @@ impl<K, V> Shard<K, V> {
             && about.tags.is_empty()
     }
 
+    /// Writes down what is known about the entry in this slot, which has no extras yet.
+    #[cold]
     fn mark(&mut self, slot: Slot, about: About) {
         let extras = &mut self.slab.extras;
         extras.set_weight(slot, about.bytes);

@@ -187,7 +187,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
                 if !self.budget.is_overdrawn() {
                     break;
                 }
-                if !self.release(shard.evict(moment.horizon(), || moment.get(), &mut gone)) {
+                if !self.release(shard.evict(&moment, &self.advice, &mut gone)) {
                     break;
                 }
                 found = true;

@@ -15,7 +15,7 @@ mod slots;
 mod wheel;
 
 pub use column::Column;
-pub use evict::{Evictor, Objective, Policy, UnknownPolicy};
+pub use evict::{Advice, Evictor, Objective, Policy, UnknownPolicy};
 pub use node::{Links, Node, Slab, Slot};
 pub use slots::Slots;
 pub use wheel::{Step, Wheel};

@@ -17,72 +17,92 @@ use crate::node::{Links, Node, Slab, Slot};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
-    entries: Vec<Entry>,
+    entries: Vec<(Node, Links)>,
+    /// Of the slots up to the last whose entry has any.
+    properties: Vec<Properties>,
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    node: Node,
-    links: Links,
+#[derive(Clone, Copy, Debug)]
+struct Properties {
     weight: u64,
     cost: f32,
     deadline: u64,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        Self { weight: 1, cost: 0.0, deadline: u64::MAX }
+    }
 }
 
 impl Slots {
     /// Puts an entry with this fingerprint and class into a slot: of weight 1, without a cost and a deadline.
     pub fn put(&mut self, slot: Slot, fingerprint: u32, class: u8) {
         let index = slot as usize;
-        let (node, links) = (Node::new(class), Links::new(fingerprint));
-        let entry = Entry { node, links, weight: 1, cost: 0.0, deadline: u64::MAX };
+        let entry = (Node::new(class), Links::new(fingerprint));
         if index >= self.entries.len() {
-            self.entries.resize(index + 1, entry.clone());
+            self.entries.resize(index + 1, entry);
         }
         self.entries[index] = entry;
+        if let Some(properties) = self.properties.get_mut(index) {
+            *properties = Properties::default();
+        }
+    }
+
+    fn properties(&self, slot: Slot) -> Properties {
+        self.properties.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    fn properties_mut(&mut self, slot: Slot) -> &mut Properties {
+        let index = slot as usize;
+        if index >= self.properties.len() {
+            self.properties.resize(index + 1, Properties::default());
+        }
+        &mut self.properties[index]
     }
 
     /// Gives the entry in a slot a weight.
     pub fn set_weight(&mut self, slot: Slot, weight: u64) {
-        self.entries[slot as usize].weight = weight;
+        self.properties_mut(slot).weight = weight;
     }
 
     /// Gives the entry in a slot a cost, in seconds.
     pub fn set_cost(&mut self, slot: Slot, cost: f32) {
-        self.entries[slot as usize].cost = cost;
+        self.properties_mut(slot).cost = cost;
     }
 
     /// Gives the entry in a slot a deadline, in ticks.
     pub fn set_deadline(&mut self, slot: Slot, deadline: u64) {
-        self.entries[slot as usize].deadline = deadline;
+        self.properties_mut(slot).deadline = deadline;
     }
 }
 
 impl Slab for Slots {
     fn node(&self, slot: Slot) -> &Node {
-        &self.entries[slot as usize].node
+        &self.entries[slot as usize].0
     }
 
     fn node_mut(&mut self, slot: Slot) -> &mut Node {
-        &mut self.entries[slot as usize].node
+        &mut self.entries[slot as usize].0
     }
 
     fn links(&self, slot: Slot) -> &Links {
-        &self.entries[slot as usize].links
+        &self.entries[slot as usize].1
     }
 
     fn links_mut(&mut self, slot: Slot) -> &mut Links {
-        &mut self.entries[slot as usize].links
+        &mut self.entries[slot as usize].1
     }
 
     fn weight(&self, slot: Slot) -> u64 {
-        self.entries[slot as usize].weight
+        self.properties(slot).weight
     }
 
     fn cost(&self, slot: Slot) -> f32 {
-        self.entries[slot as usize].cost
+        self.properties(slot).cost
     }
 
     fn deadline(&self, slot: Slot) -> u64 {
-        self.entries[slot as usize].deadline
+        self.properties(slot).deadline
     }
 }

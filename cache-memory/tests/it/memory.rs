@@ -264,7 +264,7 @@ impl Hasher for Seven {
 
 #[test]
 fn keys_whose_hashes_collide_stay_apart() {
-    let memory = Memory::new().with_max_entries(300).with_hasher(Seven);
+    let memory = Memory::new().with_max_entries(300).with_policy(Policy::Lru).with_hasher(Seven);
     for key in 0..400_u32 {
         memory.insert(key, key);
     }

@@ -197,8 +197,8 @@ impl Subject {
             let found = self.memory.get(&self.key(number)).map(|value| value.0);
             assert_eq!(found, Some(number), "it is still of use");
         }
-        assert_eq!(self.memory.len(), CAPACITY.into(), "no room was lost");
-        assert_eq!(self.memory.clear(), CAPACITY.into());
+        assert_eq!(self.memory.len(), u64::from(CAPACITY), "no room was lost");
+        assert_eq!(self.memory.clear(), u64::from(CAPACITY));
     }
 }
 

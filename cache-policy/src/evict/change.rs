@@ -6,7 +6,7 @@
 //! Meanwhile each entry belongs to one of both rules, victims come from the old one while it has any, and newcomers go to
 //! the new one.
 
-use super::{Evict, Evictor};
+use super::{Advice, Evict, Evictor};
 use crate::node::{Slab, Slot};
 
 #[derive(Debug)]
@@ -82,6 +82,10 @@ impl Evict for Change {
 
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         self.from.evict(slab).or_else(|| self.to.evict(slab))
+    }
+
+    fn follow(&mut self, advice: Advice) {
+        self.to.follow(advice);
     }
 }
 

@@ -7,24 +7,29 @@
 //! A use costs what the policy needs and no more: a counter in the node that most of them let grow to 1, and a mask
 //! that says which uses the policy wants to hear of at once: every one (LRU), a sample (ADAPTIVE), none.
 
+mod adaptive;
 mod aged;
 mod change;
 mod climber;
 mod ghost;
 mod hybrid;
+mod judge;
 mod lfu;
 mod lru;
 mod policy;
 mod ranked;
+mod returns;
 mod s3_fifo;
 mod sieve;
 mod size;
 mod sketch;
+mod staged;
 mod ttl;
 
 use std::fmt;
 
 use crate::node::{Node, Slab, Slot};
+use adaptive::Adaptive;
 use change::Change;
 use hybrid::Hybrid;
 use lfu::TinyLfu;
@@ -63,7 +68,24 @@ trait Evict: fmt::Debug {
 
     /// Chooses the next victim and forgets it. `None` if there are no entries.
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot>;
+
+    /// Looks at what an insert of this fingerprint and the eviction before it will look at first, and says who is likely to
+    /// be the victim and a number that depends on all that was looked at.
+    fn preview(&self, _slab: &impl Slab, _fingerprint: u32) -> (Option<Slot>, u16) {
+        (None, 0)
+    }
+
+    /// What it has learned, for others that [`follow`](Self::follow).
+    fn advice(&self) -> Advice {
+        Advice::default()
+    }
+
+    /// Goes by what another one has learned.
+    fn follow(&mut self, _advice: Advice) {}
 }
+
+/// What the one policy of a cache that tries out rules has learned, for the others: see [`Evictor::following`].
+pub type Advice = u8;
 
 /// A [`watch`](Evict::watch) that hears of every use.
 const EVERY_USE: u32 = 0;
@@ -76,6 +98,8 @@ pub struct Evictor {
     watch: u32,
     most_uses: u8,
     policy: Policy,
+    leads: bool,
+    advice: Advice,
     rule: Rule,
 }
 
@@ -87,6 +111,7 @@ enum Rule {
     Sieve(Sieve),
     Ttl(SoonestFirst),
     Size(LargestFirst),
+    Adaptive(Adaptive),
     /// Several times as large as the others, which every shard would have to be.
     Hybrid(Box<Hybrid>),
     /// On the way from one to another.
@@ -103,6 +128,7 @@ macro_rules! with_rule {
             Rule::Sieve($rule) => $call,
             Rule::Ttl($rule) => $call,
             Rule::Size($rule) => $call,
+            Rule::Adaptive($rule) => $call,
             Rule::Hybrid($rule) => $call,
             Rule::Change($rule) => $call,
         }
@@ -112,21 +138,52 @@ macro_rules! with_rule {
 impl Evictor {
     /// The policy at its start, over no entries.
     pub fn new(policy: Policy) -> Self {
+        Self::start(policy, true)
+    }
+
+    /// The same for one of several parts of a cache, of which another one leads: what rules have to be tried out is tried
+    /// out there, and this one goes by its [`advice`](Self::advice).
+    pub fn following(policy: Policy) -> Self {
+        Self::start(policy, false)
+    }
+
+    fn start(policy: Policy, leads: bool) -> Self {
         match policy {
-            Policy::Lru => Self::of(policy, Lru::default(), Rule::Lru),
-            Policy::Lfu => Self::of(policy, TinyLfu::default(), Rule::Lfu),
-            Policy::S3Fifo => Self::of(policy, S3Fifo::default(), Rule::S3Fifo),
-            Policy::Sieve => Self::of(policy, Sieve::default(), Rule::Sieve),
-            Policy::Ttl => Self::of(policy, SoonestFirst::default(), Rule::Ttl),
-            Policy::Size => Self::of(policy, LargestFirst::default(), Rule::Size),
+            Policy::Adaptive => Self::of(policy, leads, Adaptive::new(leads), Rule::Adaptive),
+            Policy::Lru => Self::of(policy, leads, Lru::default(), Rule::Lru),
+            Policy::Lfu => Self::of(policy, leads, TinyLfu::default(), Rule::Lfu),
+            Policy::S3Fifo => Self::of(policy, leads, S3Fifo::default(), Rule::S3Fifo),
+            Policy::Sieve => Self::of(policy, leads, Sieve::default(), Rule::Sieve),
+            Policy::Ttl => Self::of(policy, leads, SoonestFirst::default(), Rule::Ttl),
+            Policy::Size => Self::of(policy, leads, LargestFirst::default(), Rule::Size),
             Policy::Hybrid(objective) => {
-                Self::of(policy, Hybrid::new(objective), |rule| Rule::Hybrid(Box::new(rule)))
+                Self::of(policy, leads, Hybrid::new(objective), |rule| Rule::Hybrid(Box::new(rule)))
             }
         }
     }
 
-    fn of<R: Evict>(policy: Policy, rule: R, wrap: fn(R) -> Rule) -> Self {
-        Self { watch: rule.watch(), most_uses: R::MOST_USES, policy, rule: wrap(rule) }
+    fn of<R: Evict>(policy: Policy, leads: bool, rule: R, wrap: fn(R) -> Rule) -> Self {
+        Self { watch: rule.watch(), most_uses: R::MOST_USES, policy, leads, advice: 0, rule: wrap(rule) }
+    }
+
+    /// Tells whether it tries out rules itself.
+    pub fn leads(&self) -> bool {
+        self.leads
+    }
+
+    /// What it has learned. Changes seldom, and only when it evicts.
+    #[inline]
+    pub fn advice(&self) -> Advice {
+        self.advice
+    }
+
+    /// Goes by what another one of the same policy has learned.
+    #[inline]
+    pub fn follow(&mut self, advice: Advice) {
+        if advice != self.advice {
+            self.advice = advice;
+            with_rule!(self, rule => rule.follow(advice));
+        }
     }
 
     /// Which policy is at work.
@@ -176,11 +233,20 @@ impl Evictor {
         with_rule!(self, rule => rule.remove(slab, slot));
     }
 
+    /// Looks at what an insert of this fingerprint and the eviction before it will look at first, so that the processor fetches
+    /// all of it from memory at the same time. Says who is likely to be the victim, and a number that depends on what was
+    /// looked at, for [`black_box`](std::hint::black_box).
+    #[inline]
+    pub fn preview(&mut self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u16) {
+        with_rule!(self, rule => rule.preview(slab, fingerprint))
+    }
+
     /// Chooses the next victim and forgets it; its slot is still taken. `None` if there are no entries.
     pub fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         with_rule!(self, rule => {
             let victim = rule.evict(slab);
             self.watch = rule.watch();
+            self.advice = rule.advice();
             victim
         })
     }
@@ -195,9 +261,10 @@ impl Evictor {
     /// Goes on by another policy, to which the entries still have to go over: see [`advance_change`](Self::advance_change).
     /// Until they have, victims are the old policy's.
     pub fn begin_change(&mut self, policy: Policy) {
-        let from = std::mem::replace(self, Self::new(policy));
-        let to = std::mem::replace(self, Self::new(policy));
-        *self = Self::of(policy, Change::new(from, to), |change| Rule::Change(Box::new(change)));
+        let leads = self.leads;
+        let from = std::mem::replace(self, Self::start(policy, leads));
+        let to = std::mem::replace(self, Self::start(policy, leads));
+        *self = Self::of(policy, leads, Change::new(from, to), |change| Rule::Change(Box::new(change)));
     }
 
     /// Lets so many entries go over to the policy that was chosen last, those first that would have gone first, and says

@@ -18,7 +18,6 @@ pub enum Policy {
     /// Least recently used first. Good where recent use predicts use; a scan empties it.
     ///
     /// Every use moves the entry, so every use takes the lock for writing. O(1).
-    #[default]
     Lru,
     /// W-TinyLFU: more often used stays, as a sketch remembers it, behind a window for bursts whose share is found by
     /// trying. Good where popularity lasts: databases, search, scans and loops between.
@@ -48,6 +47,14 @@ pub enum Policy {
     /// Bad where large entries are popular, and small ones that nobody reads never leave. O(log n) for each insert and victim, 20 bytes an
     /// entry. A use costs nothing. Source: Williams et al., SIGCOMM 1996.
     Size,
+    /// Whatever does best here: four rules over the same queues, from S3-FIFO's to W-TinyLFU's, of which small copies of the
+    /// cache find out the best for a sample of the keys. Good at loops, scans, recency and frequency, and when one follows
+    /// the other.
+    ///
+    /// Takes some requests to notice a change: a few times as many as the cache has entries. A use sets one bit. O(1), 8 bytes
+    /// an entry.
+    #[default]
+    Adaptive,
     /// How often it was used, times what it is worth, over its weight: the least goes first, and age takes worth away.
     /// Good where entries differ in weight or cost, and a hit on one is not worth one on another.
     ///
@@ -79,7 +86,8 @@ pub enum Objective {
 
 impl Policy {
     /// All policies.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Adaptive,
         Self::Lru,
         Self::Lfu,
         Self::S3Fifo,
@@ -100,6 +108,7 @@ impl Policy {
             Self::Sieve => "sieve",
             Self::Ttl => "ttl",
             Self::Size => "size",
+            Self::Adaptive => "adaptive",
             Self::Hybrid(Objective::Cost) => "hybrid",
             Self::Hybrid(Objective::Hits) => "hybrid-hits",
             Self::Hybrid(Objective::Bytes) => "hybrid-bytes",

@@ -1,4 +1,4 @@
-//! How often a fingerprint was seen lately, roughly, in at most eight bytes an entry.
+//! How often a fingerprint was seen lately, roughly, in at most four or eight bytes an entry.
 //!
 //! A count-min sketch of four rows of 4-bit counters: the estimate is the lowest of the four, never below what was
 //! added since the last ageing, more only where others fell on all four. The four counters of a fingerprint stand in
@@ -10,7 +10,7 @@
 //! Caffeine's sketch.
 
 /// Counters from 0 to 15.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sketch {
     /// A power of two of them, once there are any.
     blocks: Vec<Block>,
@@ -18,6 +18,7 @@ pub(super) struct Sketch {
     added: u32,
     /// How much may be added until all counters are halved.
     period: u32,
+    entries_per_block: u32,
 }
 
 /// Four rows of two words; a word holds sixteen counters.
@@ -35,15 +36,26 @@ struct Counter {
 const ROWS: usize = 4;
 /// The bits of a counter, all set: its highest value.
 const MASK: u64 = 15;
-const ENTRIES_PER_BLOCK: u32 = 8;
+/// The fewest entries that it is made for.
+const LEAST_ENTRIES: u32 = 8;
 /// In additions per entry. Source: Caffeine, `FrequencySketch`; with less, estimates are coarse, with more, stale.
 const PERIOD_PER_ENTRY: u32 = 10;
 
 impl Sketch {
+    /// At most eight bytes an entry: estimates are good enough to be compared alone.
+    pub(super) fn fine() -> Self {
+        Self { blocks: Vec::new(), added: 0, period: 0, entries_per_block: 8 }
+    }
+
+    /// At most four bytes an entry.
+    pub(super) fn coarse() -> Self {
+        Self { entries_per_block: 16, ..Self::fine() }
+    }
+
     /// Fits it to so many entries. It grows by doubling, and keeps what it knows; it does not shrink.
     pub(super) fn fit(&mut self, entries: u32) {
-        self.period = entries.max(ENTRIES_PER_BLOCK).saturating_mul(PERIOD_PER_ENTRY);
-        let whole_blocks = (entries / ENTRIES_PER_BLOCK).max(1);
+        self.period = entries.max(LEAST_ENTRIES).saturating_mul(PERIOD_PER_ENTRY);
+        let whole_blocks = (entries / self.entries_per_block).max(1);
         while self.blocks.len() * 2 <= whole_blocks as usize || self.blocks.is_empty() {
             self.double();
         }
@@ -113,17 +125,20 @@ mod tests {
     use super::*;
 
     fn sketch(entries: u32) -> Sketch {
-        let mut sketch = Sketch::default();
+        let mut sketch = Sketch::fine();
         sketch.fit(entries);
         sketch
     }
 
     #[test]
-    fn a_sketch_takes_at_most_eight_bytes_an_entry() {
+    fn a_sketch_takes_at_most_four_or_eight_bytes_an_entry() {
         for entries in [8, 9, 15, 16, 100, 1000, 1 << 20] {
             let bytes = size_of_val(sketch(entries).blocks.as_slice());
             assert!(bytes <= entries as usize * 8 && bytes * 2 > entries as usize * 4, "{entries}: {bytes}");
         }
+        let mut coarse = Sketch::coarse();
+        coarse.fit(1 << 17);
+        assert_eq!(size_of_val(coarse.blocks.as_slice()), 4 << 17);
     }
 
     #[test]
@@ -161,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_empty_sketch_counts_nothing() {
-        let mut sketch = Sketch::default();
+        let mut sketch = Sketch::fine();
         sketch.add(1, 1);
         assert_eq!(sketch.estimate(1), 0);
     }

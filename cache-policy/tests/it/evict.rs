@@ -1,5 +1,7 @@
 //! Every policy against its naive twin: the obvious implementation, slow and short.
 
+#[path = "evict/adaptive.rs"]
+mod adaptive;
 #[path = "evict/all.rs"]
 mod all;
 #[path = "evict/hybrid.rs"]
@@ -8,8 +10,12 @@ mod hybrid;
 mod lfu;
 #[path = "evict/queues.rs"]
 mod queues;
+#[path = "evict/recognition.rs"]
+mod recognition;
 #[path = "evict/sorted.rs"]
 mod sorted;
+#[path = "evict/stages.rs"]
+mod stages;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,288 @@
+//! Three queues that an entry goes through, and what is remembered of those who left: the parts of which W-TinyLFU and
+//! rules like S3-FIFO are made.
+//!
+//! ```text
+//!  new ──> window ── admitted ──> probation ── used ──> protected (4/5 of the main part)
+//!    \       │ not                  │ ^                    │ too many
+//!     \      v                      v └────────────────────┘
+//!      \    gone: remembered       gone
+//!       └── comes back soon: to probation at once
+//! ```
+//! A [`Rule`] says how large the window is and whom it admits. All rules work on the same queues, so that one can follow
+//! another while the entries stay where they are. A use only sets a mark; it counts when its entry comes to the end of a
+//! queue.
+
+use std::num::NonZeroU8;
+
+use super::returns::Returns;
+use super::sketch::Sketch;
+use crate::node::{Slab, Slot};
+use crate::queue::Queue;
+
+/// Who goes, in terms of the queues.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rule {
+    /// The share of the window among the entries held, in 1024ths.
+    pub(super) window: u32,
+    pub(super) admit: Admit,
+}
+
+/// Who gets from the window into the main part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Admit {
+    /// Who was used in the window, or comes back while at most so many have left after it, as a share in 1024ths of those
+    /// who are remembered; the main part gives second chances in the order of arrival.
+    Returning(u32),
+    /// Who was seen more often than the entry of the main part that would have to go.
+    Frequent,
+}
+
+#[derive(Debug)]
+pub(super) struct Staged {
+    window: Queue,
+    probation: Queue,
+    protected: Queue,
+    sketch: Sketch,
+    returns: Returns,
+    /// How many of those who left are remembered, in 1024ths of the entries held.
+    memory: u32,
+    /// For how many entries held that was fitted last.
+    fitted: u32,
+    /// Counts the warm candidates that lost.
+    losers: u32,
+}
+
+const WINDOW: NonZeroU8 = NonZeroU8::MIN;
+const PROBATION: NonZeroU8 = WINDOW.saturating_add(1);
+const PROTECTED: NonZeroU8 = PROBATION.saturating_add(1);
+/// A candidate that is used at least this often may win by luck, one time in [`ODDS`]: whoever floods the cache with
+/// keys that share the counters of its entries cannot keep all newcomers out. Source of both: Caffeine,
+/// `BoundedLocalCache.admit`.
+const WARM: u8 = 6;
+const ODDS: u32 = 128;
+
+impl Staged {
+    /// No entries yet, in a sketch that counts this way and with a memory of so many 1024ths as many as are held.
+    pub(super) fn new(sketch: Sketch, memory: u32) -> Self {
+        Self {
+            window: Queue::default(),
+            probation: Queue::default(),
+            protected: Queue::default(),
+            sketch,
+            returns: Returns::default(),
+            memory,
+            fitted: 0,
+            losers: 0,
+        }
+    }
+
+    pub(super) fn held(&self) -> u32 {
+        self.window.len() + self.main()
+    }
+
+    fn main(&self) -> u32 {
+        self.probation.len() + self.protected.len()
+    }
+
+    pub(super) fn insert(&mut self, slab: &mut impl Slab, slot: Slot, rule: Rule) {
+        let fingerprint = slab.fingerprint(slot);
+        let returns = match rule.admit {
+            Admit::Returning(soon) => self.returns.take(fingerprint, soon),
+            Admit::Frequent => {
+                self.sketch.fit(self.held() + 1);
+                self.sketch.add(fingerprint, 1);
+                false
+            }
+        };
+        slab.node_mut(slot).queue = if returns { PROBATION } else { WINDOW };
+        let queue = if returns { &mut self.probation } else { &mut self.window };
+        queue.push(slab, slot);
+    }
+
+    pub(super) fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
+        self.queue(slab.node(slot).queue).remove(slab, slot);
+    }
+
+    /// See [`Evict::preview`](super::Evict::preview).
+    pub(super) fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u16) {
+        let next = self.window.oldest();
+        let uses = |slot| u16::from(slab.node(slot).uses);
+        let looked_at = [
+            next.map_or(0, |slot| uses(slot) ^ self.returns.preview(slab.fingerprint(slot))),
+            self.probation.oldest().map_or(0, uses),
+            self.returns.preview(fingerprint),
+        ];
+        (next, looked_at.into_iter().fold(0, |all, one| all ^ one))
+    }
+
+    /// Chooses the next victim and forgets it, but for its fingerprint.
+    pub(super) fn evict(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
+        let victim = match rule.admit {
+            Admit::Returning(_) => self.unused(slab, rule),
+            Admit::Frequent => self.loser(slab, rule),
+        }?;
+        if self.memory > 0 && slab.node(victim).queue == WINDOW {
+            let held = self.held();
+            if held != std::mem::replace(&mut self.fitted, held) {
+                self.returns.fit(part(held, self.memory) as usize);
+            }
+            self.returns.insert(slab.fingerprint(victim));
+        }
+        self.remove(slab, victim);
+        Some(victim)
+    }
+
+    /// While there is room for all, whatever the window has no room for goes to the main part without contest. At most
+    /// two at a time, so that a window that has to shrink costs no insert much.
+    pub(super) fn drain_window(&mut self, slab: &mut impl Slab, rule: Rule) {
+        let room = self.room(rule);
+        for _ in 0..2 {
+            if self.window.len() <= room {
+                return;
+            }
+            if let Some(slot) = self.last_of_window(slab) {
+                self.transfer(slab, slot, PROBATION);
+            }
+        }
+    }
+
+    fn room(&self, rule: Rule) -> u32 {
+        part(self.held(), rule.window).max(1)
+    }
+
+    /// The first unused entry of the window if that is full, else of the main part.
+    fn unused(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
+        let room = self.room(rule);
+        let mut is_full = self.window.len() >= room || self.main() == 0;
+        while is_full {
+            let Some(slot) = self.window.oldest() else { break };
+            if !self.count_uses(slab, slot) {
+                return Some(slot);
+            }
+            self.transfer(slab, slot, PROBATION);
+            is_full = self.window.len() >= room;
+        }
+        self.unused_of_main(slab).or_else(|| self.last_of_window(slab))
+    }
+
+    /// Under a rule that protects nobody, the protected are those who have been here longest.
+    fn unused_of_main(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        loop {
+            let slot = self.protected.oldest().or_else(|| self.probation.oldest())?;
+            if !self.count_uses(slab, slot) {
+                return Some(slot);
+            }
+            self.transfer(slab, slot, PROBATION);
+        }
+    }
+
+    /// Of the last of a full window and the last of the main part, who was seen less often.
+    fn loser(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
+        let is_full = self.window.len() >= self.room(rule);
+        let candidate = if is_full { self.last_of_window(slab) } else { None };
+        let victim = self.last_of_main(slab);
+        match (candidate, victim) {
+            (Some(candidate), Some(victim)) if self.wins(slab, candidate, victim) => {
+                self.transfer(slab, candidate, PROBATION);
+                Some(victim)
+            }
+            (Some(candidate), _) => Some(candidate),
+            (None, Some(victim)) => Some(victim),
+            (None, None) => self.last_of_window(slab),
+        }
+    }
+
+    /// The next to leave the window: whoever was used goes round once more.
+    fn last_of_window(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        loop {
+            let slot = self.window.oldest()?;
+            if !self.count_uses(slab, slot) {
+                return Some(slot);
+            }
+            self.window.rotate(slab);
+        }
+    }
+
+    /// The next to leave the main part: the oldest on probation that was not used. The others are protected now.
+    fn last_of_main(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        while let Some(slot) = self.probation.oldest() {
+            if !self.count_uses(slab, slot) {
+                return Some(slot);
+            }
+            self.transfer(slab, slot, PROTECTED);
+            if u64::from(self.protected.len()) * 5 > u64::from(self.main()) * 4
+                && let Some(demoted) = self.last_of_protected(slab)
+            {
+                self.transfer(slab, demoted, PROBATION);
+            }
+        }
+        self.last_of_protected(slab)
+    }
+
+    fn last_of_protected(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        loop {
+            let slot = self.protected.oldest()?;
+            if !self.count_uses(slab, slot) {
+                return Some(slot);
+            }
+            self.protected.rotate(slab);
+        }
+    }
+
+    fn queue(&mut self, number: NonZeroU8) -> &mut Queue {
+        match number {
+            WINDOW => &mut self.window,
+            PROBATION => &mut self.probation,
+            _ => &mut self.protected,
+        }
+    }
+
+    fn transfer(&mut self, slab: &mut impl Slab, slot: Slot, to: NonZeroU8) {
+        let from = std::mem::replace(&mut slab.node_mut(slot).queue, to);
+        self.queue(from).remove(slab, slot);
+        self.queue(to).push(slab, slot);
+    }
+
+    /// Carries an entry's uses over into the sketch, and tells whether there were any.
+    fn count_uses(&mut self, slab: &mut impl Slab, slot: Slot) -> bool {
+        let uses = std::mem::take(&mut slab.node_mut(slot).uses);
+        if uses > 0 {
+            self.sketch.add(slab.fingerprint(slot), uses);
+        }
+        uses > 0
+    }
+
+    fn wins(&mut self, slab: &impl Slab, candidate: Slot, victim: Slot) -> bool {
+        let estimate = |slot| self.sketch.estimate(slab.fingerprint(slot));
+        let (challenger, defender) = (estimate(candidate), estimate(victim));
+        if challenger <= defender && challenger >= WARM {
+            self.losers = self.losers.wrapping_add(1);
+            return is_lucky(self.losers);
+        }
+        challenger > defender
+    }
+}
+
+/// So many 1024ths of so many entries.
+#[expect(clippy::cast_possible_truncation, reason = "a few times as many as there are slots, at most")]
+fn part(entries: u32, share: u32) -> u32 {
+    ((u64::from(entries) * u64::from(share)) >> 10) as u32
+}
+
+/// One number in [`ODDS`], without a pattern that a flood could be timed by.
+fn is_lucky(number: u32) -> bool {
+    number.wrapping_mul(0x9E37_79B9).wrapping_mul(number ^ 0x85EB_CA6B) >> (u32::BITS - ODDS.ilog2()) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_one_number_in_the_odds_is_lucky() {
+        for from in [0, 1 << 20, 1 << 31] {
+            let lucky = (from..from + 128 * ODDS).filter(|number| is_lucky(*number)).count();
+            assert!((64..256).contains(&lucky), "{lucky} of 128 from {from}");
+        }
+    }
+}

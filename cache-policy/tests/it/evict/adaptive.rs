@@ -1,0 +1,246 @@
+//! ADAPTIVE in the obvious way: five naive caches, of which four say by which rule the fifth should go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::stages::{Admit, NaiveStages, Rule};
+use super::{Bench, CASES, Entry, Naive, agrees, ops};
+use cache_policy::{Advice, Policy, Slot};
+use proptest::prelude::*;
+
+struct NaiveAdaptive {
+    stages: NaiveStages,
+    judge: NaiveJudge,
+    rule: Rule,
+    made_room: bool,
+    is_full: bool,
+}
+
+const RULES: [Rule; 4] = [
+    Rule { window: 31, admit: Admit::Returning(1024) },
+    Rule { window: 10, admit: Admit::Returning(614) },
+    Rule { window: 102, admit: Admit::Returning(1024) },
+    Rule { window: 205, admit: Admit::Frequent },
+];
+const MEMORY: usize = 1536;
+
+impl Default for NaiveAdaptive {
+    fn default() -> Self {
+        let stages = NaiveStages::with_memory(MEMORY);
+        Self { stages, judge: NaiveJudge::default(), rule: RULES[0], made_room: false, is_full: false }
+    }
+}
+
+impl Naive for NaiveAdaptive {
+    fn insert(&mut self, slot: Slot, entry: Entry) {
+        self.judge.observe(entry.fingerprint);
+        self.stages.insert(slot, entry.fingerprint, self.rule);
+        if !std::mem::take(&mut self.made_room) {
+            self.stages.drain_window(self.rule);
+        }
+    }
+
+    fn touch(&mut self, slot: Slot) {
+        let fingerprint = self.stages.touch(slot).expect("it is held");
+        // Every mask lets 0 pass.
+        if self.is_full || fingerprint == 0 {
+            self.judge.observe(fingerprint);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        let fingerprint = self.stages.remove(slot).expect("it is held");
+        if !self.is_full {
+            self.judge.forget(fingerprint);
+        }
+    }
+
+    fn evict(&mut self) -> Option<Slot> {
+        (self.made_room, self.is_full) = (true, true);
+        self.judge.room = self.stages.held().max(1);
+        self.rule = RULES[self.judge.best];
+        self.stages.evict(self.rule)
+    }
+}
+
+/// So few entries that every key is in the sample. In its copies, a key's slot is its fingerprint.
+struct NaiveJudge {
+    copies: [NaiveStages; 4],
+    room: usize,
+    /// How often the first hit where the second missed.
+    wins: [[f32; 4]; 4],
+    weight: f32,
+    seen: u16,
+    best: usize,
+}
+
+impl Default for NaiveJudge {
+    fn default() -> Self {
+        let copies = RULES.map(|_| NaiveStages::with_memory(MEMORY));
+        Self { copies, room: usize::MAX, wins: [[0.0; 4]; 4], weight: 0.0, seen: 0, best: 0 }
+    }
+}
+
+impl NaiveJudge {
+    fn observe(&mut self, fingerprint: u32) {
+        let hits = [0, 1, 2, 3].map(|copy| self.request(copy, fingerprint));
+        for (one, other) in pairs().filter(|(one, other)| hits[*one] && !hits[*other]) {
+            self.wins[one][other] += 1.0;
+        }
+        self.seen += 1;
+        if usize::from(self.seen) >= (self.room / 2).max(32) {
+            self.decide();
+        }
+    }
+
+    /// Tells whether it is a hit.
+    fn request(&mut self, copy: usize, fingerprint: u32) -> bool {
+        let (copy, rule) = (&mut self.copies[copy], RULES[copy]);
+        if copy.touch(fingerprint).is_some() {
+            return true;
+        }
+        let had_room = copy.held() < self.room;
+        while copy.held() >= self.room {
+            copy.evict(rule);
+        }
+        copy.insert(fingerprint, fingerprint, rule);
+        if had_room {
+            copy.drain_window(rule);
+        }
+        false
+    }
+
+    fn forget(&mut self, fingerprint: u32) {
+        for copy in &mut self.copies {
+            copy.remove(fingerprint);
+        }
+    }
+
+    fn decide(&mut self) {
+        self.weight = self.weight * 0.93 + f32::from(std::mem::take(&mut self.seen));
+        let ahead = [0, 1, 2, 3].map(|rule| self.wins[rule][self.best] - self.wins[self.best][rule]);
+        let most = ahead.into_iter().fold(f32::MIN, f32::max);
+        if most > 0.005 * self.weight {
+            self.best = ahead.iter().rposition(|lead| *lead >= most).expect("one of them has the most");
+        }
+        self.wins.iter_mut().flatten().for_each(|wins| *wins *= 0.93);
+    }
+}
+
+fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    (0..4).flat_map(|one| (0..4).map(move |other| (one, other)))
+}
+
+/// Some requests of one kind, for keys from a number on.
+#[derive(Clone, Debug)]
+struct Phase {
+    kind: Kind,
+    from: u32,
+    keys: u32,
+    /// Which key is removed in between, if it is held.
+    removed: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Loop,
+    /// Each key three times, a little later each time.
+    Bursts,
+    Chosen(Vec<u32>),
+}
+
+const KEYS: u32 = 64;
+const PER_PHASE: u32 = 200;
+
+impl Phase {
+    fn requests(&self) -> Vec<u32> {
+        let offsets: Vec<u32> = match &self.kind {
+            Kind::Loop => (0..PER_PHASE).collect(),
+            Kind::Bursts => (0..PER_PHASE).map(|at| at / 3 + at % 3).collect(),
+            Kind::Chosen(offsets) => offsets.clone(),
+        };
+        offsets.into_iter().map(|offset| (self.from + offset % self.keys) % KEYS).collect()
+    }
+}
+
+fn phases() -> impl Strategy<Value = Vec<Phase>> {
+    let chosen = prop::collection::vec(0..KEYS, PER_PHASE as usize).prop_map(Kind::Chosen);
+    let kind = prop_oneof![Just(Kind::Loop), Just(Kind::Bursts), chosen];
+    let removed = prop::option::of(0..KEYS);
+    let phase = (kind, 0..KEYS, 16..=KEYS, removed).prop_map(|(kind, from, keys, removed)| Phase {
+        kind,
+        from,
+        keys,
+        removed,
+    });
+    prop::collection::vec(phase, 1..=10)
+}
+
+/// A cache of so many entries over the policy and over its twin, and which rules it went by.
+fn serve(capacity: u32, phases: &[Phase]) -> Result<BTreeSet<Advice>, TestCaseError> {
+    let (mut real, mut naive) = (Bench::new(Policy::Adaptive), NaiveAdaptive::default());
+    let mut slot_of = BTreeMap::new();
+    let mut rules = BTreeSet::new();
+    let mut free: Vec<Slot> = (0..capacity).collect();
+    for phase in phases {
+        if let Some(slot) = phase.removed.and_then(|key| slot_of.remove(&key)) {
+            real.remove(slot);
+            naive.remove(slot);
+            free.push(slot);
+        }
+        for key in phase.requests() {
+            if let Some(slot) = slot_of.get(&key) {
+                real.touch(*slot);
+                naive.touch(*slot);
+                continue;
+            }
+            if free.is_empty() {
+                let victim = real.evict();
+                prop_assert_eq!(victim, naive.evict());
+                prop_assert_eq!(usize::from(real.evictor.advice()), naive.judge.best);
+                rules.insert(real.evictor.advice());
+                slot_of.retain(|_, slot| Some(*slot) != victim);
+                free.extend(victim);
+            }
+            let slot = free.pop().expect("there is room now");
+            let entry = entry_of(key);
+            real.insert(slot, entry);
+            naive.insert(slot, entry);
+            slot_of.insert(key, slot);
+        }
+    }
+    Ok(rules)
+}
+
+fn entry_of(key: u32) -> Entry {
+    let fingerprint = key.wrapping_mul(0x9E37_79B9);
+    Entry { fingerprint, class: 0, weight: 1, cost: 0.0, deadline: u64::MAX }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn adaptive_agrees_with_its_twin(ops in ops()) {
+        agrees(Policy::Adaptive, NaiveAdaptive::default(), &ops)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES / 10))]
+
+    /// Long enough for many verdicts.
+    #[test]
+    fn adaptive_agrees_with_its_twin_while_rules_change(capacity in 1_u32..=24, phases in phases()) {
+        serve(capacity, &phases)?;
+    }
+}
+
+#[test]
+fn a_workload_that_changes_changes_the_rule() -> Result<(), TestCaseError> {
+    let phase = |kind, keys| Phase { kind, from: 0, keys, removed: None };
+    let looped = vec![phase(Kind::Loop, 40); 5];
+    let bursts = vec![phase(Kind::Bursts, KEYS); 5];
+    let rules = serve(24, &[looped.clone(), bursts, looped].concat())?;
+    assert!(rules.len() > 1, "{rules:?}");
+    Ok(())
+}
