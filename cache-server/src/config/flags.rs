@@ -95,8 +95,8 @@ Only in the environment or the file:
   CACHE_TTL_SHORT=5m ...     the standard time-to-live presets
 
 Only in the file:
-  [region.NAME]              max_entries, max_bytes, ttl, policy (lru, lfu, s3-fifo, sieve, ttl, size, hybrid,
-                             hybrid-hits, hybrid-bytes)
+  [region.NAME]              max_entries, max_bytes, ttl, policy (adaptive, lru, lfu, s3-fifo, sieve, ttl, size,
+                             hybrid, hybrid-hits, hybrid-bytes)
   [ttl]                      presets of your own: tick = \"5s\"
   env_prefix                 as --env-prefix
 

@@ -46,7 +46,7 @@ pub struct RegionSettings {
     pub max_bytes: NonZeroU64,
     /// How long an entry lives that does not say so itself. Default: for ever.
     pub ttl: Ttl,
-    /// Who is evicted first. Default: least recently used.
+    /// Who is evicted first. Default: whatever does best here.
     pub policy: Policy,
 }
 
@@ -54,7 +54,7 @@ impl Default for RegionSettings {
     fn default() -> Self {
         const MAX_ENTRIES: NonZeroU64 = NonZeroU64::new(1_000_000).unwrap();
         const MAX_BYTES: NonZeroU64 = NonZeroU64::new(256 << 20).unwrap();
-        Self { max_entries: MAX_ENTRIES, max_bytes: MAX_BYTES, ttl: Ttl::FOREVER, policy: Policy::Lru }
+        Self { max_entries: MAX_ENTRIES, max_bytes: MAX_BYTES, ttl: Ttl::FOREVER, policy: Policy::default() }
     }
 }
 

@@ -23,9 +23,9 @@ async fn three_regions_exist_from_the_start() {
         })
         .collect();
     let expected = [
-        json!(["default", 1_000_000, null, "lru", null]),
-        json!(["report", 1000, 3600.0, "lru", null]),
-        json!(["token", 10_000, 3600.0, "lru", null]),
+        json!(["default", 1_000_000, null, "adaptive", null]),
+        json!(["report", 1000, 3600.0, "adaptive", null]),
+        json!(["token", 10_000, 3600.0, "adaptive", null]),
     ];
     assert_eq!(figures, expected);
 }
