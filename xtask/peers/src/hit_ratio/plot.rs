@@ -39,8 +39,9 @@ fn draw(course: &Course<'_>, cells: &[Cell<'_>]) -> Result<String, fmt::Error> {
     )?;
     title(&mut svg, course)?;
     axes(&mut svg, &frame, course.by)?;
-    // Ours last, so that they lie on top.
-    for line in lines.iter().filter(|line| !line.ours).chain(lines.iter().filter(|line| line.ours)) {
+    // Ours last, so that they lie on top, and of all the first that was asked for.
+    let (ours, others): (Vec<_>, Vec<_>) = lines.iter().rev().partition(|line| line.ours);
+    for line in others.into_iter().chain(ours) {
         line.draw(&mut svg, &frame)?;
     }
     labels(&mut svg, &frame, &lines)?;
@@ -131,11 +132,7 @@ impl Frame {
 
 fn title(svg: &mut String, course: &Course<'_>) -> fmt::Result {
     let trace = course.trace;
-    let what = match course.by {
-        By::Requests => "requests that hit",
-        By::Bytes => "bytes that hit",
-        By::Cost => "cost that hits save",
-    };
+    let what = measured(course.by);
     let (requests, unique) = (grouped(trace.len() as u64), grouped(trace.unique().into()));
     writeln!(
         svg,
@@ -143,6 +140,15 @@ fn title(svg: &mut String, course: &Course<'_>) -> fmt::Result {
          <text x=\"{LEFT}\" y=\"52\" fill=\"#666\">{requests} requests, {unique} keys</text>",
         escaped(trace.name())
     )
+}
+
+/// What the upright axis shows.
+fn measured(by: By) -> &'static str {
+    match by {
+        By::Requests => "requests that hit",
+        By::Bytes => "bytes that hit",
+        By::Cost => "cost that hits save",
+    }
 }
 
 fn axes(svg: &mut String, frame: &Frame, by: By) -> fmt::Result {
@@ -178,6 +184,11 @@ fn axes(svg: &mut String, frame: &Frame, by: By) -> fmt::Result {
         }
     }
     let unit = if by == By::Requests { "entries" } else { "bytes" };
+    let (middle, what) = (f64::midpoint(TOP, BOTTOM), measured(by));
+    writeln!(
+        svg,
+        "<text transform=\"translate(18 {middle:.1}) rotate(-90)\" text-anchor=\"middle\" fill=\"#666\">{what}</text>"
+    )?;
     writeln!(
         svg,
         "<line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\" stroke=\"#888\"/>\n\
@@ -321,7 +332,13 @@ mod tests {
             cost_saved_ratio: None,
         };
         let svg = draw(&course, &[cell("lru", 1, 0.1), cell("opt", 1, 0.2), cell("lru", 10, 0.3)]).unwrap();
-        for part in ["a&lt;b: requests that hit", ">lru 30.0 %<", ">opt 20.0 %<", "3 requests, 2 keys"] {
+        for part in [
+            "a&lt;b: requests that hit",
+            ">requests that hit<",
+            ">lru 30.0 %<",
+            ">opt 20.0 %<",
+            "3 requests, 2 keys",
+        ] {
             assert!(svg.contains(part), "{part} is missing in {svg}");
         }
         assert_eq!(svg.matches("<polyline").count(), 2);
