@@ -1,11 +1,13 @@
 //! The memory tier at its edges: permits, lives, rooms, and code of the user that panics or comes back.
 
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use allocation_counter::measure;
 use cache_core::{Tags, Ttl};
 use cache_memory::{Cause, Inserted, Memory, Policy, Put};
 use cache_testkit::clock::ManualClock;
@@ -239,5 +241,21 @@ fn every_way_out_gives_the_room_back() {
         assert_eq!((memory.len(), memory.stats().evicted), (8, 0), "before {way}");
         empty(&memory, &clock);
         assert_eq!((memory.len(), memory.stats().bytes), (0, 0), "after {way}");
+    }
+}
+
+#[test]
+fn what_has_left_by_itself_is_not_remembered_for_ever() {
+    for policy in Policy::ALL {
+        let memory: Memory<u64, u64> = Memory::new().with_shards(1).with_policy(policy);
+        let pass = |keys: Range<u64>| {
+            for key in keys {
+                assert!(memory.insert(key, key).is_stored());
+                memory.remove(&key.wrapping_sub(100));
+            }
+        };
+        pass(0..10_000);
+        let kept = measure(|| pass(10_000..110_000)).bytes_current;
+        assert!(kept < 100_000, "{policy}: {kept} bytes for a hundred thousand keys that left");
     }
 }
