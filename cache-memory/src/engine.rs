@@ -240,9 +240,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
         permit: impl Fn() -> bool,
     ) -> Inserted {
         let hash = self.hash(&key);
-        if ttl.is_zero() || !self.budget.could_hold(bytes) {
-            let why = if ttl.is_zero() { Inserted::Expired } else { Inserted::TooLarge };
-            return self.turn_away(hash, &key, why, permit);
+        if ttl.is_zero() {
+            return self.turn_away(hash, &key, Inserted::Expired, permit);
         }
         let moment = self.present.moment();
         let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
@@ -253,6 +252,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
             let mut shard = self.shard(hash);
             if !permit() {
                 break Inserted::Refused;
+            }
+            // Asked under the lock, where no other limit can be set: what will never fit must not make all others leave.
+            if !self.budget.could_hold(bytes) {
+                drop(shard);
+                break self.turn_away(hash, &key, Inserted::TooLarge, &permit);
             }
             shard.preview_insert(hash.fingerprint());
             let mut freed = Room::default();

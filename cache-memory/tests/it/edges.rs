@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use allocation_counter::measure;
-use cache_core::{Tags, Ttl};
+use cache_core::{Clock, Tags, Time, Ttl};
 use cache_memory::{Cause, Inserted, Memory, Policy, Put};
 use cache_testkit::clock::ManualClock;
 
@@ -242,6 +242,37 @@ fn every_way_out_gives_the_room_back() {
         empty(&memory, &clock);
         assert_eq!((memory.len(), memory.stats().bytes), (0, 0), "after {way}");
     }
+}
+
+/// A clock that lowers the limit of a cache when it is read next: after an insert has begun, before it has the lock.
+#[derive(Debug, Default)]
+struct Lowering {
+    is_armed: AtomicBool,
+    memory: OnceLock<Memory<u64, u64>>,
+}
+
+impl Clock for Lowering {
+    fn now(&self) -> Time {
+        if self.is_armed.swap(false, SeqCst)
+            && let Some(memory) = self.memory.get()
+        {
+            memory.set_limits(None, Some(100));
+        }
+        Time::from_nanos(1)
+    }
+}
+
+#[test]
+fn an_entry_that_has_become_too_large_on_its_way_evicts_nobody() {
+    let clock = Arc::new(Lowering::default());
+    let memory = Memory::new().with_weigher(|_: &u64, bytes: &u64| *bytes).with_max_bytes(1000);
+    let memory = memory.with_shards(4).with_clock(Arc::<Lowering>::clone(&clock)).with_sweep_every(None);
+    assert!(clock.memory.set(memory.clone()).is_ok());
+    (0..100).for_each(|key| assert!(memory.insert(key, 1).is_stored()));
+    clock.is_armed.store(true, SeqCst);
+    assert_eq!(memory.insert_with(100, 500, Put::new().with_ttl(Ttl::from_secs(9))), Inserted::TooLarge);
+    assert_eq!((memory.len(), memory.stats().too_large), (100, 1));
+    books_balance(&memory.stats());
 }
 
 #[test]
