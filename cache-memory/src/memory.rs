@@ -371,6 +371,8 @@ where
     }
 
     fn sweep(&self) {
+        // The thread that announces the time runs the user's listener now, for as long as that likes.
+        self.engine.present.retract();
         self.engine.remove_expired();
     }
 }
@@ -405,5 +407,30 @@ impl<K, V, S> fmt::Debug for Memory<K, V, S> {
 impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Found<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found").field("key", self.key()).field("value", self.value()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::put::Put;
+
+    #[test]
+    fn no_horizon_is_trusted_while_the_thread_that_announces_it_runs_a_listener() {
+        let (hear, heard) = mpsc::channel();
+        let this: Arc<OnceLock<Memory<u64, u64>>> = Arc::default();
+        let seen = Arc::clone(&this);
+        let memory = Memory::new().with_sweep_every(Some(Duration::from_millis(1))).with_listener(
+            move |_: &u64, _: &u64, _| {
+                let horizon = seen.get().map(|memory| memory.engine().present.horizon());
+                let _nobody_waits_any_more = hear.send(horizon);
+            },
+        );
+        assert!(this.set(memory.clone()).is_ok());
+        memory.insert_with(1, 1, Put::new().with_ttl(Ttl::from_millis(1)));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(Some(u64::MAX)));
     }
 }

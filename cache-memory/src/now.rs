@@ -53,6 +53,11 @@ impl Present {
         }
     }
 
+    /// Takes the horizon back until it is announced again: every question goes to the clock.
+    pub(crate) fn retract(&self) {
+        self.horizon.store(UNKNOWN, Relaxed);
+    }
+
     /// The time of one operation, read when first asked for.
     pub(crate) fn moment(&self) -> Moment<'_> {
         Moment { present: self, read: OnceCell::new() }
