@@ -118,8 +118,10 @@ impl<K, V> Reporter<K, V> {
     /// Counts a panic of the user's code, which ends there: whoever comes next is treated all the same, and a sweep is
     /// not the last one.
     pub(crate) fn survive(&self, run: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             self.panics.fetch_add(1, Relaxed);
+            // It is the user's, too, and its drop may panic in turn; what that leaves behind is leaked.
+            catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(std::mem::forget);
         }
     }
 }

@@ -290,3 +290,19 @@ fn what_has_left_by_itself_is_not_remembered_for_ever() {
         assert!(kept < 100_000, "{policy}: {kept} bytes for a hundred thousand keys that left");
     }
 }
+
+/// What a panic carries, and panics itself when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("what a panic carried");
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_too_goes_no_further() {
+    let memory = Memory::new().with_listener(|_: &u64, _: &u64, _| std::panic::panic_any(Bomb));
+    (0..3).for_each(|value| assert!(memory.insert(7, value).is_stored()));
+    assert_eq!((memory.get(&7), memory.stats().listener_panics), (Some(2), 2));
+}
