@@ -309,12 +309,13 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Returns memory that its present entries do not need, if that is most of it: they move to a new slab, in the order in
-    /// which they would be evicted.
+    /// which they would be evicted. The policy stays what it is: the plan may be from before a change.
     pub(crate) fn shrink(&mut self, plan: Plan) {
         if !self.slab.cells.is_sparse() {
             return;
         }
-        let mut old = std::mem::replace(self, Self::new(Plan { leads: self.evictor.leads(), ..plan }));
+        let plan = Plan { leads: self.evictor.leads(), policy: self.evictor.policy(), ..plan };
+        let mut old = std::mem::replace(self, Self::new(plan));
         self.stats = old.stats;
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
             let about = old.about(slot);
@@ -428,5 +429,24 @@ impl<K, V> Drained<K, V> {
                 leave(pair, extras.weight(slot), cause);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_shrinks_by_a_plan_of_the_past_keeps_its_policy() {
+        let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
+        let about = || About { bytes: 1, class: 0, expires: Time::NEVER, cost: 0.0, tags: Tags::default() };
+        let mut shard = Shard::new(plan);
+        (0..2048_u32).for_each(|number| shard.link(number, (number, ()), about()));
+        for slot in 0..2000 {
+            assert!(shard.extract(slot, Cause::Removed).is_some());
+        }
+        shard.begin_change(Policy::Sieve);
+        shard.shrink(plan);
+        assert_eq!((shard.slots(), shard.evictor.policy()), (48, Policy::Sieve));
     }
 }
