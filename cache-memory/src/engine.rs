@@ -4,12 +4,14 @@
 //! or a limit is set: then locks are taken in the order of the shards, so that nobody waits in a circle. Whatever leaves
 //! is reported and dropped after unlocking. Walks over all entries are in [`walk`](crate::walk).
 
+use std::any::TypeId;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use cache_core::{Tags, Time, Ttl};
 use cache_policy::Slot;
 use equivalent::Equivalent;
+use foldhash::fast::RandomState;
 
 use crate::budget::{Budget, Room};
 use crate::listen::{Cause, Departures, Reporter};
@@ -55,6 +57,15 @@ impl<K, V> Lock<K, V> {
     }
 }
 
+/// Spreads a hash over all its bits. Many hashers leave some of them alike for all keys of a kind: `FxHash` the lowest for
+/// multiples of a power of two, one that takes numbers as they are the upper half. Here all are looked at.
+fn spread(hash: u64) -> u64 {
+    let product = u128::from(hash) * 0x9E37_79B9_7F4A_7C15;
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half, with the upper one folded onto it")]
+    let folded = (product ^ product >> 64) as u64;
+    folded
+}
+
 /// The hash of a key, and which of its bits are for whom.
 #[derive(Clone, Copy)]
 pub(crate) struct Hash64(u64);
@@ -75,7 +86,7 @@ impl Hash64 {
     }
 }
 
-impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
+impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     pub(crate) fn new(
         shards: usize,
         plan: Plan,
@@ -407,7 +418,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
 
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hash64 {
-        Hash64(self.hasher.hash_one(key))
+        let hash = self.hasher.hash_one(key);
+        // A comparison of constants: whoever takes the default pays nothing for the others.
+        Hash64(if TypeId::of::<S>() == TypeId::of::<RandomState>() { hash } else { spread(hash) })
     }
 
     #[inline]
@@ -424,5 +437,27 @@ impl<K, V, S> Engine<K, V, S> {
         }
         sum.listener_panics = self.reporter.panics.load(Relaxed);
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn hashes_that_differ_in_any_few_bits_differ_where_it_counts() {
+        for shift in 0..=52 {
+            let hashes = (0..4096_u64).map(|number| Hash64(spread(number << shift)));
+            let (mut shards, mut buckets, mut lowest) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+            for hash in hashes {
+                shards.insert(hash.shard(1024));
+                buckets.insert(hash.fingerprint() >> 22);
+                lowest.insert(hash.fingerprint() & 1023);
+            }
+            let fewest = shards.len().min(buckets.len()).min(lowest.len());
+            assert!(fewest > 512, "{shift}: {} {} {}", shards.len(), buckets.len(), lowest.len());
+        }
     }
 }

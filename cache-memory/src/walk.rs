@@ -33,7 +33,7 @@ impl Drop for Walk<'_> {
     }
 }
 
-impl<K: Hash + Eq, V, S: BuildHasher> Engine<K, V, S> {
+impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     /// Removes the entries with this tag that were here when it was called, a bounded slice at a time.
     pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
         let _walk = Walk::begin(&self.walks);
