@@ -10,6 +10,7 @@ pub(super) struct Climber {
     share: f32,
     /// Signed: the direction, too.
     step: f32,
+    /// Up to the most that they can count: a cache that never evicts never starts them anew.
     hits: u32,
     misses: u32,
     last_ratio: f32,
@@ -34,11 +35,11 @@ impl Default for Climber {
 
 impl Climber {
     pub(super) fn hit(&mut self) {
-        self.hits += 1;
+        self.hits = self.hits.saturating_add(1);
     }
 
     pub(super) fn miss(&mut self) {
-        self.misses += 1;
+        self.misses = self.misses.saturating_add(1);
     }
 
     /// The share as it is now, in 1024ths.
@@ -50,7 +51,7 @@ impl Climber {
     /// Changes the share if enough was seen of this many entries.
     #[expect(clippy::cast_precision_loss, reason = "counts of millions; a ratio need not be exact")]
     pub(super) fn climb(&mut self, entries: u32) {
-        let seen = self.hits + self.misses;
+        let seen = self.hits.saturating_add(self.misses);
         if seen < entries.saturating_mul(PERIOD_PER_ENTRY) {
             return;
         }
@@ -76,6 +77,15 @@ mod tests {
                 .for_each(|request| if f32::from(request) < hits { climber.hit() } else { climber.miss() });
             climber.climb(1000);
         }
+    }
+
+    #[test]
+    fn counts_stop_at_the_most_where_nobody_climbs() {
+        let mut climber = Climber { hits: u32::MAX, misses: u32::MAX, ..Climber::default() };
+        climber.hit();
+        climber.miss();
+        climber.climb(1000);
+        assert_eq!((climber.hits, climber.misses), (0, 0));
     }
 
     #[test]
