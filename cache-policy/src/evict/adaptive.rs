@@ -7,9 +7,9 @@
 //! - one of 10 % with a longer memory, which follows what is new: where recent use tells most;
 //! - one of 20 % before W-TinyLFU's contest: where popularity lasts.
 //!
-//! The [`Judge`] hears of one request in 32, by fingerprint, of more in a small cache, and of every one in a cache of fewer than
-//! 512 entries. All other uses set a mark, and that only if it is not set. Of a cache in several parts, one part tries
-//! the rules for all.
+//! The [`Judge`] hears of at least one request in 32, by fingerprint; of every one in a cache of fewer than 256 entries.
+//! All other uses set a mark, and that only if it is not set. Of a cache in several parts, one part tries the rules for
+//! all.
 
 use super::judge::Judge;
 use super::sketch::Sketch;

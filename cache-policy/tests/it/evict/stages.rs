@@ -111,12 +111,8 @@ impl NaiveStages {
 
     fn unused(&mut self, rule: Rule) -> Option<Held> {
         let room = rule.room(self.held());
-        let nobody_else = self.main() == 0;
-        for round in 0.. {
-            if self.window.len() < room && !(round == 0 && nobody_else) {
-                break;
-            }
-            let Some(oldest) = self.window.front().copied() else { break };
+        while self.window.len() >= room {
+            let oldest = *self.window.front().expect("room for one at least");
             if !oldest.used {
                 return Some(oldest);
             }
