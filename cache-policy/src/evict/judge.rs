@@ -337,6 +337,20 @@ mod tests {
         assert_eq!(judge.held_by.len(), 100, "records are used again");
     }
 
+    #[test]
+    fn a_verdict_is_due_after_half_as_many_requests_as_a_copy_holds_and_no_fewer_than_32() {
+        for (held, due) in [(400, 200), (64, 32), (10, 32)] {
+            let mut judge = judge();
+            judge.limit(held);
+            for key in 1..due {
+                ask(&mut judge, key);
+                assert_eq!(judge.seen, key, "{held}");
+            }
+            ask(&mut judge, due);
+            assert_eq!(judge.seen, 0, "{held}");
+        }
+    }
+
     /// A verdict on so many requests that the second rule alone hit, and so many that it alone missed.
     #[track_caller]
     fn check_verdict(wins: f32, losses: f32, best: u8) {
