@@ -25,7 +25,8 @@ pub(crate) struct Present {
 /// How often the horizon is announced anew.
 pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 
-/// How far ahead the horizon lies: a thread that is ready to run does not wait for a core that long.
+/// How far ahead the horizon lies: a thread that is ready to run does not wait for a core that long. A process that was
+/// stopped for longer may, once it goes on, take what has ended meanwhile for alive until that thread has run.
 const AHEAD: Duration = Duration::from_secs(2);
 
 const UNKNOWN: u64 = u64::MAX;

@@ -153,7 +153,7 @@ impl Staged {
     /// The first unused entry of the window if that is full, else of the main part.
     fn unused(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
         let room = self.room(rule);
-        let mut is_full = self.window.len() >= room || self.main() == 0;
+        let mut is_full = self.window.len() >= room;
         while is_full {
             let Some(slot) = self.window.oldest() else { break };
             if !self.count_uses(slab, slot) {
