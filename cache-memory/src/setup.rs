@@ -94,7 +94,7 @@ where
     ///
     /// No lock is held meanwhile, so the listener may use the cache; but one that inserts into the same full cache makes
     /// the next entry leave, is called for it, and so on without an end. If it panics, the panic is counted in
-    /// [`Stats::listener_panics`] and goes no further. What is in the cache when it is dropped is not reported.
+    /// [`Stats::listener_panics`](crate::Stats::listener_panics) and goes no further. What is in the cache when it is dropped is not reported.
     #[must_use]
     pub fn with_listener(self, listener: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
         self.rebuild(|setup| Setup { listener: Some(Arc::new(listener)), ..setup })
