@@ -32,6 +32,8 @@ fn main() {
     let [wall, own, control, act] = ["longest, wall", "longest, own", "control, wall", "all of it, own"];
     println!("{:<24} {wall:>16} {own:>16} {control:>16} {act:>16} {:>10}", "", "operations");
     let all = part.is_empty();
+    let known = ["expiry", "resize", "policies"];
+    assert!(all || known.contains(&part.as_str()), "{part:?} is no part; use one of {}", known.join(", "));
     if all || part == "expiry" {
         expiry();
     }

@@ -331,3 +331,23 @@ fn a_tag_is_removed_while_others_write_it() {
     });
     assert!((0..3000).all(|key| !memory.contains(&key)), "whatever was there before is gone");
 }
+
+/// One shard tries the rules, the others have to go by what it found out: a loop that is larger than the cache is lost to
+/// whoever stays with the rule that all begin with.
+#[test]
+fn all_shards_go_by_what_one_has_learned() {
+    const SHARDS: usize = 8;
+    const ENTRIES: u64 = 8_000;
+    let memory = Memory::new().with_shards(SHARDS).with_max_entries(ENTRIES).with_policy(Policy::Adaptive);
+    let mut hits = 0_u64;
+    for round in 0..60 {
+        for key in 0..ENTRIES * 5 / 2 {
+            let hit = memory.get(&key).is_some();
+            if !hit {
+                memory.insert(key, ());
+            }
+            hits += u64::from(hit && round >= 30);
+        }
+    }
+    assert!(hits > 30 * ENTRIES * 5 / 6, "{hits}: without advice it is some 160,000");
+}
