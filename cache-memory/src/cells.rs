@@ -71,10 +71,9 @@ impl<K, V> Cells<K, V> {
         self.links.get(slot as usize)
     }
 
+    /// The same, to be changed: of a taken cell only, because those of a vacant one lead to the next.
     #[inline]
     pub(crate) fn links_mut(&mut self, slot: Slot) -> Option<&mut Links> {
-        // The links of a vacant cell lead to the next one, so nobody else may change them.
-        self.node(slot)?;
         self.links.get_mut(slot as usize)
     }
 
@@ -118,6 +117,22 @@ impl<K, V> Cells<K, V> {
         )]
         let slot = (self.nodes.len() - 1) as Slot;
         slot
+    }
+
+    /// Exchanges the entry in a slot, and returns the fingerprint and pair of the one before it.
+    #[inline]
+    pub(crate) fn replace(
+        &mut self,
+        slot: Slot,
+        node: Node,
+        fingerprint: u32,
+        pair: (K, V),
+    ) -> Option<(u32, (K, V))> {
+        let (held, pair_held) = self.parts_mut(slot)?;
+        *held = node;
+        let left = std::mem::replace(pair_held, pair);
+        let links = std::mem::replace(self.links.get_mut(slot as usize)?, Links::new(fingerprint));
+        Some((links.fingerprint(), left))
     }
 
     /// Takes the entry out of its cell.
@@ -222,7 +237,7 @@ mod tests {
                     prop_assert_eq!(twin.remove(&slot), Some((key, value.0)));
                     prop_assert_eq!(links.fingerprint(), value.0);
                     prop_assert!(cells.pair(slot).is_none() && cells.node(slot).is_none());
-                    prop_assert!(cells.links_mut(slot).is_none() && cells.take(slot).is_none());
+                    prop_assert!(cells.take(slot).is_none());
                 }
                 prop_assert_eq!(Arc::strong_count(&counted), twin.len() + 1);
             }

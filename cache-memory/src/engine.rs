@@ -8,7 +8,7 @@ use std::any::TypeId;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
-use cache_core::{Tags, Time, Ttl};
+use cache_core::{Time, Ttl};
 use cache_policy::Slot;
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
@@ -18,7 +18,7 @@ use crate::listen::{Cause, Departures, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::{Moment, Present};
 use crate::put::{Inserted, Put};
-use crate::shard::{About, Held, Plan, Shard};
+use crate::shard::{About, Held, Place, Plan, Shard, Special};
 use crate::stats::Stats;
 
 /// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
@@ -234,29 +234,29 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         permit: impl Fn() -> bool,
     ) -> Inserted {
         let Put { priority, cost, tags, .. } = put;
-        self.insert_parts(pair, bytes, ttl, (priority as u8, cost), tags, permit)
+        if ttl.is_zero() {
+            return self.turn_away(self.hash(&pair.0), &pair.0, Inserted::Expired, permit);
+        }
+        let moment = self.present.moment();
+        let mut special = None;
+        if !ttl.is_forever() || cost != 0.0 || !tags.is_empty() {
+            let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
+            special = Some(Special { expires, cost, tags });
+        }
+        let about = About { bytes, class: priority as u8, special: &mut special };
+        self.insert_new(pair, about, &moment, permit)
     }
 
-    /// Not inlined, and given what it needs in parts: read back as a whole, a struct that was written in parts would hold up
-    /// the processor until all of it has left the store buffer.
     #[inline(never)]
-    #[expect(clippy::too_many_arguments, reason = "each fits into a register or two")]
-    fn insert_parts(
+    fn insert_new(
         &self,
         (key, value): (K, V),
-        bytes: u64,
-        ttl: Ttl,
-        (class, cost): (u8, f32),
-        tags: Tags,
+        about: About<'_>,
+        moment: &Moment<'_>,
         permit: impl Fn() -> bool,
     ) -> Inserted {
         let hash = self.hash(&key);
-        if ttl.is_zero() {
-            return self.turn_away(hash, &key, Inserted::Expired, permit);
-        }
-        let moment = self.present.moment();
-        let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
-        let about = About { bytes, class, expires, cost, tags };
+        let bytes = about.bytes;
         let mut gone = self.reporter.departures();
         let mut patience = PATIENCE;
         let outcome = loop {
@@ -279,12 +279,15 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
                 }
                 freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));
             }
-            if self.find_room(&mut shard, (Room::of_one(bytes), freed), &moment, &mut gone) {
-                shard.link(hash.fingerprint(), (key, value), about);
+            let found = self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), moment, &mut gone);
+            if let Some(place) = found {
+                shard.link(place, hash.fingerprint(), (key, value), about, &mut gone);
+                self.budget.give(freed);
                 break Inserted::Stored;
             }
+            self.budget.give(freed);
             drop(shard);
-            if !self.evict_elsewhere(hash, &moment, &mut gone) {
+            if !self.evict_elsewhere(hash, moment, &mut gone) {
                 // The room is held by inserts that are about to link or to give it back.
                 patience -= 1;
                 if patience == 0 {
@@ -313,26 +316,28 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         fits
     }
 
-    /// Takes the room that is needed, from what was freed and what is free, evicting from this shard as needed. `false` if the shard is empty
-    /// and there is still no room: then others hold it.
+    /// Takes the room that is needed, from what was freed and what is free, evicting from this shard as needed, and says where
+    /// the new entry goes; what was freed and is not needed stays there. `None` if the shard is empty and there is still no
+    /// room: then others hold it.
     #[inline]
     fn find_room(
         &self,
         shard: &mut Shard<K, V>,
-        (need, mut freed): (Room, Room),
+        (need, freed): (Room, &mut Room),
         moment: &Moment<'_>,
         gone: &mut Departures<K, V>,
-    ) -> bool {
-        let found = loop {
-            if self.budget.take(need, &mut freed) {
-                break true;
+    ) -> Option<Place> {
+        if self.budget.take(need, freed) {
+            return Some(Place::Vacant);
+        }
+        loop {
+            let (slot, cause) = shard.choose(moment, &self.advice)?;
+            freed.add(Room::of_one(shard.weight(slot)));
+            if self.budget.take(need, freed) {
+                return Some(Place::Of(slot, cause));
             }
-            let victim = shard.evict(moment, &self.advice, gone);
-            let Some(bytes) = victim else { break false };
-            freed.add(Room::of_one(bytes));
-        };
-        self.budget.give(freed);
-        found
+            shard.unlink_chosen((slot, cause), gone);
+        }
     }
 
     /// Removes what an entry that cannot be kept would have replaced: the older value is no longer true.

@@ -37,13 +37,6 @@ pub(crate) struct Index {
     expected: usize,
 }
 
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    bucket: usize,
-    lane: usize,
-}
-
 impl Index {
     /// An empty index that will not need much more room than for this many entries.
     pub(crate) fn new(expected: usize) -> Self {
@@ -100,31 +93,45 @@ impl Index {
     }
 
     /// Takes out a slot that is in it.
-    #[inline]
     pub(crate) fn remove(&mut self, fingerprint: u32, slot: Slot) {
+        if self.unplace(fingerprint, slot) {
+            self.len -= 1;
+        }
+    }
+
+    /// Lets a slot that is in it stand for another fingerprint.
+    #[inline]
+    pub(crate) fn exchange(&mut self, old: u32, new: u32, slot: Slot) {
+        if self.unplace(old, slot) {
+            self.place(new, slot);
+        }
+    }
+
+    #[inline]
+    fn unplace(&mut self, fingerprint: u32, slot: Slot) -> bool {
         let tag = tag(fingerprint);
         let home = self.home(fingerprint);
         let mut at = home;
-        let place = loop {
-            let Some(bucket) = self.buckets.get(at) else { return };
+        loop {
+            let Some(bucket) = self.buckets.get_mut(at) else { return false };
             if let Some(lane) = bucket.lane_of(tag, slot) {
-                break Place { bucket: at, lane };
+                bucket.head[lane] = 0;
+                break;
             }
             if bucket.head[SPILLED] == 0 {
                 debug_assert!(false, "slot {slot} is not in the index");
-                return;
+                return false;
             }
             at = self.after(at);
-        };
-        self.buckets[place.bucket].head[place.lane] = 0;
-        self.len -= 1;
+        }
         let mut passed = home;
-        while passed != place.bucket {
+        while passed != at {
             let spilled = &mut self.buckets[passed].head[SPILLED];
             // A count that once reached the end of its byte is no longer exact, and stays there.
             *spilled -= u8::from(*spilled != u8::MAX);
             passed = self.after(passed);
         }
+        true
     }
 
     #[cold]

@@ -48,8 +48,8 @@ pub(crate) struct Departed<K, V> {
 pub(crate) struct Departures<'a, K, V> {
     reporter: &'a Reporter<K, V>,
     is_awaited: bool,
-    first: Option<Departed<K, V>>,
-    others: Vec<Departed<K, V>>,
+    /// The first of them, and the others.
+    kept: Option<(Departed<K, V>, Vec<Departed<K, V>>)>,
 }
 
 impl<K, V> Departures<'_, K, V> {
@@ -61,15 +61,18 @@ impl<K, V> Departures<'_, K, V> {
     }
 
     fn keep(&mut self, gone: Departed<K, V>) {
-        if self.first.is_none() { self.first = Some(gone) } else { self.others.push(gone) }
+        match &mut self.kept {
+            Some((_, others)) => others.push(gone),
+            none => *none = Some((gone, Vec::new())),
+        }
     }
 }
 
 impl<K, V> Drop for Departures<'_, K, V> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(first) = self.first.take() {
-            self.reporter.dismiss_all(first, std::mem::take(&mut self.others));
+        if let Some((first, others)) = self.kept.take() {
+            self.reporter.dismiss_all(first, others);
         }
     }
 }
@@ -88,7 +91,7 @@ impl<K, V> Reporter<K, V> {
     #[inline]
     pub(crate) fn departures(&self) -> Departures<'_, K, V> {
         let is_awaited = self.listener.is_some() || std::mem::needs_drop::<(K, V)>();
-        Departures { reporter: self, is_awaited, first: None, others: Vec::new() }
+        Departures { reporter: self, is_awaited, kept: None }
     }
 
     /// Reports one entry. Must be called without any lock held: it runs the user's code.

@@ -15,13 +15,27 @@ use crate::now::Moment;
 use crate::slab::{Extras, Slab, tick};
 use crate::stats::Stats;
 
-/// What is known about an entry; of most, no more than the obvious.
-pub(crate) struct About {
+/// What is known about an entry.
+pub(crate) struct About<'a> {
     pub(crate) bytes: u64,
     pub(crate) class: u8,
+    /// What only some have; to be taken from there. Lent, because most are handed on by several hands and kept by none.
+    pub(crate) special: &'a mut Option<Special>,
+}
+
+/// What is known about an entry beyond the obvious.
+pub(crate) struct Special {
     pub(crate) expires: Time,
     pub(crate) cost: f32,
     pub(crate) tags: Tags,
+}
+
+/// Where a new entry goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Place {
+    Vacant,
+    /// The slot of one who leaves for this reason, whom policy and wheel have forgotten already.
+    Of(Slot, Cause),
 }
 
 /// How a shard is made, and made again when it is cleared.
@@ -37,7 +51,7 @@ pub(crate) struct Plan {
 }
 
 /// From so many entries on, what an insert needs is seldom in a core's own memory.
-const FAR: usize = 1 << 14;
+const FAR: usize = 1 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
@@ -166,17 +180,47 @@ impl<K, V> Shard<K, V> {
 
     /// Links a new entry whose key is not here yet.
     #[inline]
-    pub(crate) fn link(&mut self, fingerprint: u32, pair: (K, V), about: About) {
-        self.count_in(about.bytes);
-        self.settle(fingerprint, pair, about);
+    pub(crate) fn link(
+        &mut self,
+        place: Place,
+        fingerprint: u32,
+        pair: (K, V),
+        about: About<'_>,
+        gone: &mut Departures<K, V>,
+    ) {
+        self.stats.inserts += 1;
+        self.stats.entries += 1;
+        self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
+        match place {
+            Place::Of(slot, cause) => self.exchange((slot, cause), fingerprint, pair, about, gone),
+            Place::Vacant => self.settle(fingerprint, pair, about),
+        }
     }
 
+    /// Puts a new entry in the place of one who leaves: most of what an insert into a full cache does.
     #[inline]
-    fn settle(&mut self, fingerprint: u32, pair: (K, V), about: About) {
+    fn exchange(
+        &mut self,
+        (slot, cause): (Slot, Cause),
+        fingerprint: u32,
+        pair: (K, V),
+        about: About<'_>,
+        gone: &mut Departures<K, V>,
+    ) {
+        self.forget(slot, cause);
+        let Some((left, pair)) = self.slab.cells.replace(slot, Node::new(about.class), fingerprint, pair)
+        else {
+            return;
+        };
+        gone.push(pair, cause);
+        self.index.exchange(left, fingerprint, slot);
+        self.describe(slot, about);
+        self.evictor.insert(&mut self.slab, slot);
+    }
+
+    fn settle(&mut self, fingerprint: u32, pair: (K, V), about: About<'_>) {
         let slot = self.slab.cells.put(Node::new(about.class), Links::new(fingerprint), pair);
-        if !self.is_plain(&about) {
-            self.mark(slot, about);
-        }
+        self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
         let cells = &self.slab.cells;
         let others = || cells.fingerprints().filter(move |(_, held)| *held != slot);
@@ -189,7 +233,7 @@ impl<K, V> Shard<K, V> {
         &mut self,
         (slot, fingerprint): (Slot, u32),
         newer: (K, V),
-        about: About,
+        about: About<'_>,
         gone: &mut Departures<K, V>,
     ) {
         let is_plain = self.is_plain(&about);
@@ -208,16 +252,22 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Writes down what is known about the entry in this slot, in place of what was known about the one before it.
-    fn describe_anew(&mut self, slot: Slot, about: About) {
+    fn describe_anew(&mut self, slot: Slot, about: About<'_>) {
         let held = self.weight(slot);
         self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes).wrapping_sub(held);
         if self.slab.node(slot).is_marked() {
             self.unmark(slot);
         }
+        self.describe(slot, about);
+        self.evictor.update(&mut self.slab, slot);
+    }
+
+    /// Writes down what is known about the entry in this slot, of which nothing is known yet.
+    #[inline]
+    fn describe(&mut self, slot: Slot, about: About<'_>) {
         if !self.is_plain(&about) {
             self.mark(slot, about);
         }
-        self.evictor.update(&mut self.slab, slot);
     }
 
     /// What the entry in this slot weighs.
@@ -239,30 +289,55 @@ impl<K, V> Shard<K, V> {
         self.unlink(slot, cause)
     }
 
-    /// Makes room: takes out an entry whose time is over, else the policy's victim, and says what it weighed. What the
-    /// policy of one shard learns reaches the others through `advice`.
+    /// Chooses who has to make room: an entry whose time is over, else the policy's victim. It is still in its slot, but
+    /// policy and wheel have forgotten it: to be [unlinked](Self::unlink_chosen) or [replaced](Self::link). What the policy of one
+    /// shard learns reaches the others through `advice`.
     #[inline]
+    pub(crate) fn choose(&mut self, moment: &Moment<'_>, advice: &AtomicU8) -> Option<(Slot, Cause)> {
+        if self.wheel.next_tick().is_some_and(|tick| tick <= moment.horizon())
+            && let Some(slot) = self.next_expired(moment.get(), &mut 8)
+        {
+            self.evictor.remove(&mut self.slab, slot);
+            return Some((slot, Cause::Expired));
+        }
+        self.heed(advice);
+        self.evictor.evict(&mut self.slab).map(|victim| (victim, Cause::Evicted))
+    }
+
+    /// Tells what this shard has learned, if it leads, else goes by what is told.
+    #[inline]
+    fn heed(&mut self, advice: &AtomicU8) {
+        let told = advice.load(Relaxed);
+        if told == self.evictor.advice() {
+            return;
+        }
+        if self.evictor.leads() {
+            advice.store(self.evictor.advice(), Relaxed);
+        } else {
+            self.evictor.follow(told);
+        }
+    }
+
+    /// Takes out who was [chosen](Self::choose), and says what it weighed.
+    pub(crate) fn unlink_chosen(
+        &mut self,
+        (slot, cause): (Slot, Cause),
+        gone: &mut Departures<K, V>,
+    ) -> Option<u64> {
+        let (pair, bytes) = self.unlink(slot, cause)?;
+        gone.push(pair, cause);
+        Some(bytes)
+    }
+
+    /// Makes room: takes out who is [chosen](Self::choose), and says what it weighed.
     pub(crate) fn evict(
         &mut self,
         moment: &Moment<'_>,
         advice: &AtomicU8,
         gone: &mut Departures<K, V>,
     ) -> Option<u64> {
-        if self.wheel.next_tick().is_some_and(|tick| tick <= moment.horizon())
-            && let Some(bytes) = self.pop_expired(moment.get(), &mut 8, gone)
-        {
-            return Some(bytes);
-        }
-        if !self.evictor.leads() {
-            self.evictor.follow(advice.load(Relaxed));
-        }
-        let victim = self.evictor.evict(&mut self.slab)?;
-        if self.evictor.leads() && self.evictor.advice() != advice.load(Relaxed) {
-            advice.store(self.evictor.advice(), Relaxed);
-        }
-        let (pair, bytes) = self.unlink(victim, Cause::Evicted)?;
-        gone.push(pair, Cause::Evicted);
-        Some(bytes)
+        let chosen = self.choose(moment, advice)?;
+        self.unlink_chosen(chosen, gone)
     }
 
     /// Takes out one entry whose time is over, if `steps` steps of the wheel find one, and says what it weighed.
@@ -272,10 +347,16 @@ impl<K, V> Shard<K, V> {
         steps: &mut usize,
         gone: &mut Departures<K, V>,
     ) -> Option<u64> {
+        let slot = self.next_expired(now, steps)?;
+        self.remove(slot, Cause::Expired, gone)
+    }
+
+    /// An entry whose time is over and which the wheel has forgotten, if so many steps of the wheel find one.
+    fn next_expired(&mut self, now: Time, steps: &mut usize) -> Option<Slot> {
         while *steps > 0 {
             *steps -= 1;
             match self.wheel.step(&mut self.slab, tick(now)) {
-                Step::Expired(slot) => return self.remove(slot, Cause::Expired, gone),
+                Step::Expired(slot) => return Some(slot),
                 Step::Moved => {}
                 Step::Idle => return None,
             }
@@ -318,21 +399,16 @@ impl<K, V> Shard<K, V> {
         let mut old = std::mem::replace(self, Self::new(plan));
         self.stats = old.stats;
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
-            let about = old.about(slot);
-            let Some((_, links, pair)) = old.slab.cells.take(slot) else { continue };
+            let (bytes, mut special) = (old.weight(slot), Some(old.special(slot)));
+            let Some((node, links, pair)) = old.slab.cells.take(slot) else { continue };
+            let about = About { bytes, class: node.class(), special: &mut special };
             self.settle(links.fingerprint(), pair, about);
         }
     }
 
-    fn about(&self, slot: Slot) -> About {
-        let Slab { cells, extras } = &self.slab;
-        About {
-            bytes: self.weight(slot),
-            class: cells.node(slot).map_or(0, |node| node.class()),
-            expires: extras.expires(slot),
-            cost: extras.cost(slot),
-            tags: extras.tags(slot).clone(),
-        }
+    fn special(&self, slot: Slot) -> Special {
+        let extras = &self.slab.extras;
+        Special { expires: extras.expires(slot), cost: extras.cost(slot), tags: extras.tags(slot).clone() }
     }
 
     /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
@@ -351,21 +427,21 @@ impl<K, V> Shard<K, V> {
 
     /// Tells whether there is nothing to write down among the extras.
     #[inline]
-    fn is_plain(&self, about: &About) -> bool {
+    fn is_plain(&self, about: &About<'_>) -> bool {
         about.bytes == self.slab.extras.weight_of_one
-            && about.expires == Time::NEVER
-            && about.cost == 0.0
-            && about.tags.is_empty()
+            && about.special.as_ref().is_none_or(Special::says_nothing)
     }
 
     /// Writes down what is known about the entry in this slot, which has no extras yet.
     #[cold]
-    fn mark(&mut self, slot: Slot, about: About) {
+    fn mark(&mut self, slot: Slot, about: About<'_>) {
         let extras = &mut self.slab.extras;
         extras.set_weight(slot, about.bytes);
-        extras.set_cost(slot, about.cost);
-        extras.set_expires(slot, about.expires);
-        extras.tagged.insert(slot, about.tags);
+        if let Some(Special { expires, cost, tags }) = about.special.take() {
+            extras.set_cost(slot, cost);
+            extras.set_expires(slot, expires);
+            extras.tagged.insert(slot, tags);
+        }
         self.slab.node_mut(slot).set_marked(true);
         self.wheel.schedule(&mut self.slab, slot);
     }
@@ -381,26 +457,21 @@ impl<K, V> Shard<K, V> {
         self.slab.node_mut(slot).set_marked(false);
     }
 
-    #[inline]
     fn unlink(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
+        let bytes = self.forget(slot, cause);
+        let (_, links, pair) = self.slab.cells.take(slot)?;
+        self.index.remove(links.fingerprint(), slot);
+        Some((pair, bytes))
+    }
+
+    /// Strikes the entry in this slot out of the books and forgets its extras. Says what it weighed.
+    #[inline]
+    fn forget(&mut self, slot: Slot, cause: Cause) -> u64 {
         let mut bytes = self.slab.extras.weight_of_one;
         if self.slab.node(slot).is_marked() {
             bytes = self.slab.weight(slot);
             self.unmark(slot);
         }
-        let (_, links, pair) = self.slab.cells.take(slot)?;
-        self.index.remove(links.fingerprint(), slot);
-        self.count_out(bytes, cause);
-        Some((pair, bytes))
-    }
-
-    fn count_in(&mut self, bytes: u64) {
-        self.stats.inserts += 1;
-        self.stats.entries += 1;
-        self.stats.bytes = self.stats.bytes.wrapping_add(bytes);
-    }
-
-    fn count_out(&mut self, bytes: u64, cause: Cause) {
         self.stats.entries -= 1;
         self.stats.bytes = self.stats.bytes.wrapping_sub(bytes);
         *match cause {
@@ -409,6 +480,13 @@ impl<K, V> Shard<K, V> {
             Cause::Replaced => &mut self.stats.replaced,
             Cause::Removed => &mut self.stats.removed,
         } += 1;
+        bytes
+    }
+}
+
+impl Special {
+    fn says_nothing(&self) -> bool {
+        self.expires == Time::NEVER && self.cost == 0.0 && self.tags.is_empty()
     }
 }
 
@@ -439,9 +517,11 @@ mod tests {
     #[test]
     fn a_shard_that_shrinks_by_a_plan_of_the_past_keeps_its_policy() {
         let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
-        let about = || About { bytes: 1, class: 0, expires: Time::NEVER, cost: 0.0, tags: Tags::default() };
         let mut shard = Shard::new(plan);
-        (0..2048_u32).for_each(|number| shard.link(number, (number, ()), about()));
+        for number in 0..2048_u32 {
+            shard.settle(number, (number, ()), About { bytes: 1, class: 0, special: &mut None });
+            shard.stats.entries += 1;
+        }
         for slot in 0..2000 {
             assert!(shard.extract(slot, Cause::Removed).is_some());
         }

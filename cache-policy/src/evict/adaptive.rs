@@ -52,6 +52,7 @@ impl Adaptive {
         }
     }
 
+    #[inline]
     fn try_out(&mut self, fingerprint: u32) {
         if let Some(judge) = &mut self.judge
             && fingerprint & judge.watch() == 0
@@ -66,6 +67,7 @@ impl Evict for Adaptive {
         self.judge.as_ref().filter(|_| self.is_full).map_or(NO_USE, |judge| judge.watch())
     }
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.try_out(slab.fingerprint(slot));
         let rule = self.rule;
@@ -90,6 +92,7 @@ impl Evict for Adaptive {
         self.stages.remove(slab, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         (self.made_room, self.is_full) = (true, true);
         if let Some(judge) = &mut self.judge {

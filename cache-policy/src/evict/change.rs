@@ -59,6 +59,7 @@ impl Evict for Change {
         super::EVERY_USE
     }
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         let (word, bit) = place(slot);
         if self.moved.len() <= word {
@@ -80,6 +81,7 @@ impl Evict for Change {
         self.owner(slot).remove(slab, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         self.from.evict(slab).or_else(|| self.to.evict(slab))
     }

@@ -41,6 +41,7 @@ const TURNOVERS: u64 = 4;
 impl Evict for Hybrid {
     const MOST_USES: u8 = 15;
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.typical_cost.learn(slab.cost(slot));
         self.put(slab, slot, slab.node(slot).class(), 1);
@@ -62,6 +63,7 @@ impl Evict for Hybrid {
         self.classes[usize::from(class)].remove(slab, &self.standings, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         self.demote(slab);
         loop {

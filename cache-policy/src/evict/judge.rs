@@ -37,6 +37,8 @@ pub(super) struct Judge<const N: usize> {
     /// Requests since the last verdict.
     seen: u32,
     best: u8,
+    /// Verdicts since the last that changed something.
+    steady: u32,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,10 @@ struct Copied {
 
 /// The fewest entries of a copy, where the cache has as many: with fewer, chance decides.
 const LEAST_ROOM: u32 = 256;
+/// The same while nothing changes: enough to notice that something does, for a fraction of the work.
+const LEAST_STEADY_ROOM: u32 = 16;
+/// After so many verdicts that change nothing, nothing changes.
+const STEADY: u32 = 64;
 /// The smallest sample: one key in 32. More bits would leave too few requests to decide by while they matter.
 const MOST_SHIFT: u32 = 5;
 /// How much of what was seen before still counts after a verdict, of which there are two in as many requests as
@@ -54,6 +60,9 @@ const MOST_SHIFT: u32 = 5;
 const MEMORY: f32 = 0.93;
 /// By what share of the requests another rule has to be better.
 const LEAD: f32 = 0.005;
+/// And by how many standard deviations of the number of requests that one of both hit alone: where all rules are equal,
+/// chance would make one of them the best at every verdict.
+const DOUBT: f32 = 2.0;
 const LEAST_REQUESTS: u32 = 32;
 
 impl<const N: usize> Judge<N> {
@@ -73,6 +82,7 @@ impl<const N: usize> Judge<N> {
             weight: 0.0,
             seen: 0,
             best: 0,
+            steady: 0,
         }
     }
 
@@ -88,10 +98,11 @@ impl<const N: usize> Judge<N> {
 
     /// Fits the sample to a cache that holds so many entries and may yet hold more: the copies do not evict.
     pub(super) fn fit(&mut self, held: u32) {
-        if held >> self.shift >= 2 * LEAST_ROOM && self.shift < MOST_SHIFT {
+        let least = if self.steady < STEADY { LEAST_ROOM } else { LEAST_STEADY_ROOM };
+        if held >> self.shift >= 2 * least && self.shift < MOST_SHIFT {
             self.shift += 1;
             self.thin_out();
-        } else if held >> self.shift < LEAST_ROOM / 2 && self.shift > 0 {
+        } else if held >> self.shift < least / 2 && self.shift > 0 {
             self.shift -= 1;
         }
     }
@@ -127,6 +138,7 @@ impl<const N: usize> Judge<N> {
     }
 
     /// A key of the sample was asked for, be it here or not.
+    #[inline(never)]
     pub(super) fn observe(&mut self, fingerprint: u32) {
         let record = self.record(fingerprint);
         let hits = self.held_by[record as usize];
@@ -208,11 +220,14 @@ impl<const N: usize> Judge<N> {
         let now = usize::from(self.best);
         let lead = |rule: usize| self.wins[rule][now] - self.wins[now][rule];
         let best = (0..N).max_by(|one, other| lead(*one).total_cmp(&lead(*other))).unwrap_or(now);
-        if lead(best) > LEAD * self.weight {
+        let disputed = self.wins[best][now] + self.wins[now][best];
+        if lead(best) > LEAD * self.weight && lead(best) > DOUBT * disputed.sqrt() {
             #[expect(clippy::cast_possible_truncation, reason = "at most eight")]
             let best = best as u8;
             self.best = best;
+            self.steady = 0;
         }
+        self.steady = self.steady.saturating_add(1);
         self.wins.iter_mut().flatten().for_each(|wins| *wins *= MEMORY);
     }
 }

@@ -40,6 +40,7 @@ impl Evict for TinyLfu {
         if self.stages.held() < FEW { super::EVERY_USE } else { SAMPLE }
     }
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         if slab.fingerprint(slot) & self.watch() == 0 {
             self.climber.miss();
@@ -56,6 +57,7 @@ impl Evict for TinyLfu {
         self.stages.remove(slab, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         let held = self.stages.held();
         self.climber.climb(if self.watch() == SAMPLE { held / 16 } else { held });

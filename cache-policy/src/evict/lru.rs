@@ -16,6 +16,7 @@ impl Evict for Lru {
         super::EVERY_USE
     }
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.queue.push(slab, slot);
     }
@@ -29,6 +30,7 @@ impl Evict for Lru {
         self.queue.remove(slab, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         self.queue.pop(slab)
     }

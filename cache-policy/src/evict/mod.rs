@@ -178,12 +178,9 @@ impl Evictor {
     }
 
     /// Goes by what another one of the same policy has learned.
-    #[inline]
     pub fn follow(&mut self, advice: Advice) {
-        if advice != self.advice {
-            self.advice = advice;
-            with_rule!(self, rule => rule.follow(advice));
-        }
+        self.advice = advice;
+        with_rule!(self, rule => rule.follow(advice));
     }
 
     /// Which policy is at work.
@@ -245,8 +242,10 @@ impl Evictor {
     pub fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         with_rule!(self, rule => {
             let victim = rule.evict(slab);
-            self.watch = rule.watch();
-            self.advice = rule.advice();
+            if self.leads {
+                self.watch = rule.watch();
+                self.advice = rule.advice();
+            }
             victim
         })
     }

@@ -33,6 +33,7 @@ impl Returns {
     }
 
     /// Remembers a fingerprint in place of the oldest of its bucket.
+    #[inline]
     pub(super) fn insert(&mut self, fingerprint: u32) {
         let (bucket, tag) = self.find(fingerprint);
         let Some(Bucket(cells)) = self.buckets.get_mut(bucket) else { return };
@@ -45,19 +46,13 @@ impl Returns {
 
     /// Forgets a fingerprint, and tells whether it is one of the newest: of so many 1024ths of those that
     /// this was fitted to.
+    #[inline]
     pub(super) fn take(&mut self, fingerprint: u32, share: u32) -> bool {
         let (bucket, tag) = self.find(fingerprint);
-        let Some(Bucket(cells)) = self.buckets.get_mut(bucket) else { return false };
+        let Some(bucket) = self.buckets.get_mut(bucket) else { return false };
         // Nearly always there is none, and to look at all of them without a branch takes a few instructions.
-        if cells.iter().fold(0, |found, cell| found | u16::from(*cell == tag)) == 0 {
-            return false;
-        }
-        let newest = usize::from(cells[0]);
-        let back = |place: usize| (newest + TAGS - place) % TAGS;
-        let places = (1..=TAGS).filter(|place| cells[*place] == tag);
-        let Some(place) = places.min_by_key(|place| back(*place)) else { return false };
-        cells[place] = 0;
-        back(place) << 10 < TAGS * share as usize
+        let is_there = bucket.0.iter().fold(0, |found, cell| found | u16::from(*cell == tag)) != 0;
+        is_there && bucket.take(tag, share)
     }
 
     /// Looks at the bucket of a fingerprint.
@@ -72,6 +67,20 @@ impl Returns {
         let hash = (u64::from(fingerprint) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let bucket = ((hash >> 32) * self.buckets.len() as u64) >> 32;
         (bucket as usize, ((hash >> 16) as u16).max(LEAST_TAG))
+    }
+}
+
+impl Bucket {
+    /// Forgets the newest of these tags, and tells whether it is among so many 1024ths of the places.
+    #[cold]
+    fn take(&mut self, tag: u16, share: u32) -> bool {
+        let cells = &mut self.0;
+        let newest = usize::from(cells[0]);
+        let back = |place: usize| (newest + TAGS - place) % TAGS;
+        let places = (1..=TAGS).filter(|place| cells[*place] == tag);
+        let Some(place) = places.min_by_key(|place| back(*place)) else { return false };
+        cells[place] = 0;
+        back(place) << 10 < TAGS * share as usize
     }
 }
 

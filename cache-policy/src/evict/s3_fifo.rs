@@ -35,6 +35,7 @@ const USES_TO_ENTER_MAIN: u8 = 2;
 impl Evict for S3Fifo {
     const MOST_USES: u8 = 3;
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         let returns = self.ghosts.take(slab.fingerprint(slot));
         slab.node_mut(slot).queue = if returns { MAIN } else { SMALL };
@@ -47,6 +48,7 @@ impl Evict for S3Fifo {
         queue.remove(slab, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         let held = self.small.len() + self.main.len();
         // With fewer than ten entries, one is small: else the main queue would have all the room and never be full.

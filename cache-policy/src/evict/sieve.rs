@@ -20,6 +20,7 @@ impl Default for Sieve {
 }
 
 impl Evict for Sieve {
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.queue.push(slab, slot);
     }
@@ -31,6 +32,7 @@ impl Evict for Sieve {
         self.queue.remove(slab, slot);
     }
 
+    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         loop {
             let slot = if self.hand == NIL { self.queue.oldest()? } else { self.hand };

@@ -16,6 +16,7 @@ pub(super) struct LargestFirst {
 impl Evict for LargestFirst {
     const MOST_USES: u8 = 0;
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.by_weight.insert(slot, rank(slab, slot));
     }

@@ -84,6 +84,7 @@ impl Staged {
         self.probation.len() + self.protected.len()
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, slab: &mut impl Slab, slot: Slot, rule: Rule) {
         let fingerprint = slab.fingerprint(slot);
         let returns = match rule.admit {
@@ -116,20 +117,23 @@ impl Staged {
     }
 
     /// Chooses the next victim and forgets it, but for its fingerprint.
+    #[inline]
     pub(super) fn evict(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
+        // Whichever queue the victim is in, it is the oldest there.
         let victim = match rule.admit {
             Admit::Returning(_) => self.unused(slab, rule),
             Admit::Frequent => self.loser(slab, rule),
         }?;
-        if self.memory > 0 && slab.node(victim).queue == WINDOW {
+        let queue = slab.node(victim).queue;
+        if queue == WINDOW && self.memory > 0 {
             let held = self.held();
-            if held != std::mem::replace(&mut self.fitted, held) {
+            if held != self.fitted {
+                self.fitted = held;
                 self.returns.fit(part(held, self.memory) as usize);
             }
             self.returns.insert(slab.fingerprint(victim));
         }
-        self.remove(slab, victim);
-        Some(victim)
+        self.queue(queue).pop(slab)
     }
 
     /// While there is room for all, whatever the window has no room for goes to the main part without contest. At most
@@ -151,6 +155,7 @@ impl Staged {
     }
 
     /// The first unused entry of the window if that is full, else of the main part.
+    #[inline]
     fn unused(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
         let room = self.room(rule);
         let mut is_full = self.window.len() >= room;
@@ -177,6 +182,7 @@ impl Staged {
     }
 
     /// Of the last of a full window and the last of the main part, who was seen less often.
+    #[inline(never)]
     fn loser(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
         let is_full = self.window.len() >= self.room(rule);
         let candidate = if is_full { self.last_of_window(slab) } else { None };

@@ -15,6 +15,7 @@ pub(super) struct SoonestFirst {
 impl Evict for SoonestFirst {
     const MOST_USES: u8 = 0;
 
+    #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.by_deadline.insert(slot, slab.deadline(slot));
     }
