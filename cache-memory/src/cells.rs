@@ -1,24 +1,16 @@
 //! Where entries stand: cells, one per slot.
 //!
-//! Keys and values, nodes and links have tables of their own: a hit touches twenty bytes of a two-word entry and not the
-//! other twelve, and a vacant cell needs no mark beside its key.
-//!
-//! Unsafe: a pair is initialised where its node is `Some`, and nowhere else. Nothing outside of this module can make a
-//! node `Some` or `None`. `tests` holds the twin in safe code that it is compared with. In safe code, an `Option` of two
-//! words takes a third one: 8 bytes more for each of a million numbers, and as much more to fetch for a hit.
-
-use std::mem::MaybeUninit;
+//! A node stands beside its key and value, because a hit looks at all of them: they share a line of memory. Links, which
+//! only those who move entries touch, have a table of their own. The node has a niche, so that a vacant cell needs no mark
+//! of its own.
 
 use cache_policy::{Links, Node, Slot};
 
-/// Entries by slot. The three tables have the same length.
+/// Entries by slot. Both tables have the same length.
 pub(crate) struct Cells<K, V> {
-    /// `None` where the cell is vacant.
-    nodes: Vec<Option<Node>>,
+    cells: Vec<Option<Cell<K, V>>>,
     /// Of a vacant cell they note the next vacant one.
     links: Vec<Links>,
-    /// Initialised exactly where the node is `Some`.
-    pairs: Vec<MaybeUninit<(K, V)>>,
     /// The first vacant cell.
     vacant: u32,
     taken: u32,
@@ -26,43 +18,30 @@ pub(crate) struct Cells<K, V> {
     expected: usize,
 }
 
+/// An entry.
+pub(crate) struct Cell<K, V> {
+    pub(crate) node: Node,
+    pub(crate) pair: (K, V),
+}
+
 /// Behind the last vacant cell.
 const NO_CELL: u32 = u32::MAX;
 
 impl<K, V> Cells<K, V> {
     pub(crate) const fn new(expected: usize) -> Self {
-        Self { nodes: Vec::new(), links: Vec::new(), pairs: Vec::new(), vacant: NO_CELL, taken: 0, expected }
+        Self { cells: Vec::new(), links: Vec::new(), vacant: NO_CELL, taken: 0, expected }
     }
 
-    /// The key and value in a slot; `None` if it is vacant.
+    /// The entry in a slot; `None` if it is vacant.
     #[inline]
-    #[expect(unsafe_code, reason = "reads the pair of a taken cell; argued below")]
-    pub(crate) fn pair(&self, slot: Slot) -> Option<&(K, V)> {
-        if self.nodes.get(slot as usize)?.is_none() {
-            return None;
-        }
-        // SAFETY: the tables have the same length, so `slot` is inside; the node is `Some`, so the pair is initialised.
-        Some(unsafe { self.pairs.get_unchecked(slot as usize).assume_init_ref() })
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Cell<K, V>> {
+        self.cells.get(slot as usize)?.as_ref()
     }
 
+    /// The same, to be changed.
     #[inline]
-    pub(crate) fn node(&self, slot: Slot) -> Option<&Node> {
-        self.nodes.get(slot as usize)?.as_ref()
-    }
-
-    #[inline]
-    pub(crate) fn node_mut(&mut self, slot: Slot) -> Option<&mut Node> {
-        self.nodes.get_mut(slot as usize)?.as_mut()
-    }
-
-    /// Node and pair of a slot together, which costs one look.
-    #[inline]
-    #[expect(unsafe_code, reason = "reads the pair of a taken cell; argued below")]
-    pub(crate) fn parts_mut(&mut self, slot: Slot) -> Option<(&mut Node, &mut (K, V))> {
-        let node = self.nodes.get_mut(slot as usize)?.as_mut()?;
-        // SAFETY: the tables have the same length, so `slot` is inside; the node is `Some`, so the pair is initialised.
-        let pair = unsafe { self.pairs.get_unchecked_mut(slot as usize).assume_init_mut() };
-        Some((node, pair))
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Cell<K, V>> {
+        self.cells.get_mut(slot as usize)?.as_mut()
     }
 
     /// The links of a slot. Those of a vacant one mean nothing outside of this module.
@@ -79,104 +58,70 @@ impl<K, V> Cells<K, V> {
 
     /// The number behind the highest slot that was ever taken: the range of all entries.
     pub(crate) fn slots(&self) -> usize {
-        self.nodes.len()
+        self.cells.len()
     }
 
     /// Tells whether so few cells are taken that moving to a new table returns most of the memory.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.nodes.len() >= 1024 && self.nodes.len() / 4 >= self.taken as usize
+        self.cells.len() >= 1024 && self.cells.len() / 4 >= self.taken as usize
     }
 
     /// The slot and fingerprint of every entry, in the order of slots.
     pub(crate) fn fingerprints(&self) -> impl Iterator<Item = (u32, Slot)> {
-        let cells = (0..).zip(self.nodes.iter().zip(&self.links));
-        let taken = cells.filter(|(_, (node, _))| node.is_some());
-        taken.map(|(slot, (_, links))| (links.fingerprint(), slot))
+        let taken = (0..).zip(&self.cells).filter_map(|(slot, cell)| Some((cell.as_ref()?, slot)));
+        taken.map(|(cell, slot)| (cell.node.fingerprint(), slot))
     }
 
     /// Puts an entry into a vacant cell.
     #[inline]
-    pub(crate) fn put(&mut self, node: Node, links: Links, pair: (K, V)) -> Slot {
+    pub(crate) fn put(&mut self, cell: Cell<K, V>) -> Slot {
         self.taken += 1;
         let slot = self.vacant;
         if let Some(vacant) = self.links.get_mut(slot as usize) {
-            self.vacant = std::mem::replace(vacant, links).note();
-            self.pairs[slot as usize].write(pair);
-            self.nodes[slot as usize] = Some(node);
+            self.vacant = std::mem::replace(vacant, Links::UNSET).note();
+            self.cells[slot as usize] = Some(cell);
             return slot;
         }
-        if self.nodes.len() == self.nodes.capacity() {
+        if self.cells.len() == self.cells.capacity() {
             self.grow();
         }
-        self.links.push(links);
-        self.pairs.push(MaybeUninit::new(pair));
-        self.nodes.push(Some(node));
+        self.links.push(Links::UNSET);
+        self.cells.push(Some(cell));
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a shard of 2^32 entries does not fit into memory"
         )]
-        let slot = (self.nodes.len() - 1) as Slot;
+        let slot = (self.cells.len() - 1) as Slot;
         slot
     }
 
-    /// Exchanges the entry in a slot, and returns the fingerprint and pair of the one before it.
+    /// Exchanges the entry in a slot, and returns the one before it.
     #[inline]
-    pub(crate) fn replace(
-        &mut self,
-        slot: Slot,
-        node: Node,
-        fingerprint: u32,
-        pair: (K, V),
-    ) -> Option<(u32, (K, V))> {
-        let (held, pair_held) = self.parts_mut(slot)?;
-        *held = node;
-        let left = std::mem::replace(pair_held, pair);
-        let links = std::mem::replace(self.links.get_mut(slot as usize)?, Links::new(fingerprint));
-        Some((links.fingerprint(), left))
+    pub(crate) fn replace(&mut self, slot: Slot, cell: Cell<K, V>) -> Option<Cell<K, V>> {
+        self.get_mut(slot).map(|held| std::mem::replace(held, cell))
     }
 
     /// Takes the entry out of its cell.
     #[inline]
-    #[expect(unsafe_code, reason = "the pair of a taken cell is moved out; argued below")]
-    pub(crate) fn take(&mut self, slot: Slot) -> Option<(Node, Links, (K, V))> {
-        let node = self.nodes.get_mut(slot as usize)?.take()?;
-        // SAFETY: the tables have the same length, so `slot` is inside; the node was `Some`, so the pair is initialised;
-        // the node is `None` from here on, so nobody reads the pair again before `put` writes it.
-        let pair = unsafe { self.pairs.get_unchecked(slot as usize).assume_init_read() };
-        let links = std::mem::replace(&mut self.links[slot as usize], Links::vacant(self.vacant));
+    pub(crate) fn take(&mut self, slot: Slot) -> Option<Cell<K, V>> {
+        let cell = self.cells.get_mut(slot as usize)?.take()?;
+        self.links[slot as usize] = Links::vacant(self.vacant);
         self.vacant = slot;
         self.taken -= 1;
-        Some((node, links, pair))
+        Some(cell)
     }
 
     /// Makes room for twice as many, but for no more than will be there in the end.
     #[cold]
     fn grow(&mut self) {
-        let len = self.nodes.len();
+        let len = self.cells.len();
         // Shards differ a little in size, so a sixteenth more than the fair share.
         let in_the_end = self.expected + self.expected / 16 + 1;
         let wanted = (len * 2).max(16);
         let wanted = if len < in_the_end { wanted.min(in_the_end) } else { wanted.min(len + len / 8 + 16) };
         let wanted = if self.expected == 0 { len + (len / 2).max(16) } else { wanted };
-        self.nodes.reserve_exact(wanted - len);
+        self.cells.reserve_exact(wanted - len);
         self.links.reserve_exact(wanted - len);
-        self.pairs.reserve_exact(wanted - len);
-    }
-}
-
-impl<K, V> Drop for Cells<K, V> {
-    #[expect(unsafe_code, reason = "drops the pairs of taken cells; argued below")]
-    fn drop(&mut self) {
-        if !std::mem::needs_drop::<(K, V)>() {
-            return;
-        }
-        for (node, pair) in self.nodes.iter_mut().zip(&mut self.pairs) {
-            if node.take().is_some() {
-                // SAFETY: the node was `Some`, so the pair is initialised; it is `None` now, so that a drop that panics
-                // leaves the others to be leaked and none to be dropped twice.
-                unsafe { pair.assume_init_drop() };
-            }
-        }
     }
 }
 
@@ -196,7 +141,14 @@ mod tests {
     use super::*;
 
     fn put<K, V>(cells: &mut Cells<K, V>, fingerprint: u32, key: K, value: V) -> Slot {
-        cells.put(Node::new(1), Links::new(fingerprint), (key, value))
+        cells.put(Cell { node: Node::new(fingerprint, 1), pair: (key, value) })
+    }
+
+    #[test]
+    fn a_cell_takes_no_more_than_what_is_in_it() {
+        assert_eq!(size_of::<Option<Cell<u64, u64>>>(), 24);
+        assert_eq!(size_of::<Option<Cell<u32, u32>>>(), 16);
+        assert_eq!(size_of::<Option<Cell<Arc<str>, Arc<[u8]>>>>(), 40);
     }
 
     #[test]
@@ -204,7 +156,7 @@ mod tests {
         for (expected, most) in [(0, 1600), (1000, 1064), (900, 1100), (100_000, 1024)] {
             let mut cells = Cells::new(expected);
             let slots: Vec<Slot> = (0..1000_u32).map(|number| put(&mut cells, number, number, ())).collect();
-            assert!(cells.nodes.capacity() <= most, "{expected}: {}", cells.nodes.capacity());
+            assert!(cells.cells.capacity() <= most, "{expected}: {}", cells.cells.capacity());
             assert!(!cells.is_sparse());
             for slot in slots {
                 assert!(cells.take(slot).is_some());
@@ -219,7 +171,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
-        /// The twin holds the same in a map of safe code; whoever is still counted at the end has leaked.
+        /// The twin is a map; whoever is still counted at the end has leaked.
         #[test]
         fn agrees_with_a_map_and_drops_each_value_once(
             ops in prop::collection::vec((prop::bool::weighted(0.6), 0_usize..1000), 0..600),
@@ -233,16 +185,15 @@ mod tests {
                     let slot = put(&mut cells, number, number.to_string(), value);
                     prop_assert!(twin.insert(slot, (number.to_string(), number)).is_none(), "{slot} was taken");
                 } else if let Some(slot) = twin.keys().nth(pick % twin.len().max(1)).copied() {
-                    let (_, links, (key, value)) = cells.take(slot).expect("taken");
+                    let Cell { node, pair: (key, value) } = cells.take(slot).expect("taken");
                     prop_assert_eq!(twin.remove(&slot), Some((key, value.0)));
-                    prop_assert_eq!(links.fingerprint(), value.0);
-                    prop_assert!(cells.pair(slot).is_none() && cells.node(slot).is_none());
-                    prop_assert!(cells.take(slot).is_none());
+                    prop_assert_eq!(node.fingerprint(), value.0);
+                    prop_assert!(cells.get(slot).is_none() && cells.take(slot).is_none());
                 }
                 prop_assert_eq!(Arc::strong_count(&counted), twin.len() + 1);
             }
             for (slot, (key, number)) in &twin {
-                let pair = cells.pair(*slot).map(|(key, value)| (key.as_str(), value.0));
+                let pair = cells.get(*slot).map(|cell| (cell.pair.0.as_str(), cell.pair.1.0));
                 prop_assert_eq!(pair, Some((key.as_str(), *number)));
             }
             let slots: Vec<Slot> = cells.fingerprints().map(|(_, slot)| slot).collect();

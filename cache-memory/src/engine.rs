@@ -120,7 +120,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
         let found = shard.find(hash.fingerprint(), key);
-        self.read_at(&mut shard, found, hash, read)
+        self.read_at(&mut shard, found, read)
     }
 
     /// Runs `read` on the entry that was found in this slot, if one was, and enters the read into the books.
@@ -129,12 +129,11 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         &self,
         shard: &mut Shard<K, V>,
         found: Option<Slot>,
-        hash: Hash64,
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
         let is_due = |expires: Time| self.present.now() >= expires;
         let horizon = self.present.horizon();
-        let answer = found.and_then(|slot| shard.read((slot, hash.fingerprint()), horizon, is_due, read));
+        let answer = found.and_then(|slot| shard.read(slot, horizon, is_due, read));
         if answer.is_some() {
             shard.stats.hits += 1;
         } else {
@@ -200,7 +199,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         }
         answers.extend((0..keys.len()).map(|number| {
             let shard = guards[guard_of[number]].as_mut()?;
-            self.read_at(shard, slots[number], hashes[number], read)
+            self.read_at(shard, slots[number], read)
         }));
     }
 
@@ -273,8 +272,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             let mut freed = Room::default();
             if let Some(slot) = shard.find(hash.fingerprint(), &key) {
                 if self.take_growth(&shard, slot, bytes) {
-                    let place = (slot, hash.fingerprint());
-                    shard.replace(place, (key, value), about, &mut gone);
+                    shard.replace(slot, (key, value), about, &mut gone);
                     break Inserted::Stored;
                 }
                 freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));

@@ -6,9 +6,10 @@
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use cache_core::{Tags, Time};
-use cache_policy::{Evictor, Links, Node, Policy, Slab as _, Slot, Step, Wheel};
+use cache_policy::{Evictor, Node, Policy, Slab as _, Slot, Step, Wheel};
 use equivalent::Equivalent;
 
+use crate::cells::Cell;
 use crate::index::Index;
 use crate::listen::{Cause, Departures};
 use crate::now::Moment;
@@ -105,7 +106,7 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn find<Q: Equivalent<K> + ?Sized>(&self, fingerprint: u32, key: &Q) -> Option<Slot> {
         let cells = &self.slab.cells;
-        self.index.find(fingerprint, |slot| cells.pair(slot).is_some_and(|(held, _)| key.equivalent(held)))
+        self.index.find(fingerprint, |slot| cells.get(slot).is_some_and(|cell| key.equivalent(&cell.pair.0)))
     }
 
     /// Fetches what [`find`](Self::find) will look at first; see [`Index::preview`].
@@ -126,9 +127,8 @@ impl<K, V> Shard<K, V> {
 
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<Held<'_, K, V>> {
-        let is_marked = self.slab.cells.node(slot)?.is_marked();
-        let (key, value) = self.slab.cells.pair(slot)?;
-        Some(Held { key, value, is_marked, extras: &self.slab.extras, slot })
+        let Cell { node, pair: (key, value) } = self.slab.cells.get(slot)?;
+        Some(Held { key, value, is_marked: node.is_marked(), extras: &self.slab.extras, slot })
     }
 
     /// Runs `read` on the entry in this slot if it is alive, and counts that as a use. `due` tells whether its time is
@@ -136,16 +136,16 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn read<R>(
         &mut self,
-        (slot, fingerprint): (Slot, u32),
+        slot: Slot,
         horizon: u64,
         due: impl FnOnce(Time) -> bool,
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
-        let (node, pair) = self.slab.cells.parts_mut(slot)?;
+        let Cell { node, pair } = self.slab.cells.get_mut(slot)?;
         if !self.wheel.outlives(node, horizon) && due(self.slab.extras.expires(slot)) {
             return None;
         }
-        let watched = self.evictor.note_use(node, fingerprint);
+        let watched = self.evictor.note_use(node);
         let held = Held {
             key: &pair.0,
             value: &pair.1,
@@ -163,7 +163,7 @@ impl<K, V> Shard<K, V> {
     /// Tells without asking a clock that the entry in this slot lives beyond this tick; `false` if that is not certain.
     #[inline]
     pub(crate) fn outlives(&self, slot: Slot, horizon: u64) -> bool {
-        self.slab.cells.node(slot).is_some_and(|node| self.wheel.outlives(node, horizon))
+        self.slab.cells.get(slot).is_some_and(|cell| self.wheel.outlives(&cell.node, horizon))
     }
 
     pub(crate) fn touch(&mut self, slot: Slot) {
@@ -208,18 +208,16 @@ impl<K, V> Shard<K, V> {
         gone: &mut Departures<K, V>,
     ) {
         self.forget(slot, cause);
-        let Some((left, pair)) = self.slab.cells.replace(slot, Node::new(about.class), fingerprint, pair)
-        else {
-            return;
-        };
-        gone.push(pair, cause);
-        self.index.exchange(left, fingerprint, slot);
+        let newer = Cell { node: Node::new(fingerprint, about.class), pair };
+        let Some(left) = self.slab.cells.replace(slot, newer) else { return };
+        gone.push(left.pair, cause);
+        self.index.exchange(left.node.fingerprint(), fingerprint, slot);
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
     }
 
     fn settle(&mut self, fingerprint: u32, pair: (K, V), about: About<'_>) {
-        let slot = self.slab.cells.put(Node::new(about.class), Links::new(fingerprint), pair);
+        let slot = self.slab.cells.put(Cell { node: Node::new(fingerprint, about.class), pair });
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
         let cells = &self.slab.cells;
@@ -231,17 +229,17 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn replace(
         &mut self,
-        (slot, fingerprint): (Slot, u32),
+        slot: Slot,
         newer: (K, V),
         about: About<'_>,
         gone: &mut Departures<K, V>,
     ) {
         let is_plain = self.is_plain(&about);
-        let Some((node, pair)) = self.slab.cells.parts_mut(slot) else { return };
+        let Some(Cell { node, pair }) = self.slab.cells.get_mut(slot) else { return };
         gone.push(std::mem::replace(pair, newer), Cause::Replaced);
         self.stats.inserts += 1;
         self.stats.replaced += 1;
-        let watched = self.evictor.note_use(node, fingerprint);
+        let watched = self.evictor.note_use(node);
         if !is_plain || node.is_marked() || node.class() != about.class {
             node.set_class(about.class);
             self.describe_anew(slot, about);
@@ -284,7 +282,7 @@ impl<K, V> Shard<K, V> {
 
     /// Takes out the entry in this slot, and gives it to the caller with its weight.
     pub(crate) fn extract(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
-        self.slab.cells.node(slot)?;
+        self.slab.cells.get(slot)?;
         self.evictor.remove(&mut self.slab, slot);
         self.unlink(slot, cause)
     }
@@ -400,9 +398,9 @@ impl<K, V> Shard<K, V> {
         self.stats = old.stats;
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
             let (bytes, mut special) = (old.weight(slot), Some(old.special(slot)));
-            let Some((node, links, pair)) = old.slab.cells.take(slot) else { continue };
+            let Some(Cell { node, pair }) = old.slab.cells.take(slot) else { continue };
             let about = About { bytes, class: node.class(), special: &mut special };
-            self.settle(links.fingerprint(), pair, about);
+            self.settle(node.fingerprint(), pair, about);
         }
     }
 
@@ -459,8 +457,8 @@ impl<K, V> Shard<K, V> {
 
     fn unlink(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
         let bytes = self.forget(slot, cause);
-        let (_, links, pair) = self.slab.cells.take(slot)?;
-        self.index.remove(links.fingerprint(), slot);
+        let Cell { node, pair } = self.slab.cells.take(slot)?;
+        self.index.remove(node.fingerprint(), slot);
         Some((pair, bytes))
     }
 
@@ -500,12 +498,10 @@ impl<K, V> Drained<K, V> {
         for slot in 0..cells.slots() {
             #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
             let slot = slot as Slot;
-            let Some(is_marked) = cells.node(slot).map(|node| node.is_marked()) else { continue };
-            let expires = if is_marked { extras.expires(slot) } else { Time::NEVER };
+            let Some(Cell { node, pair }) = cells.take(slot) else { continue };
+            let expires = if node.is_marked() { extras.expires(slot) } else { Time::NEVER };
             let cause = if now < expires { Cause::Removed } else { Cause::Expired };
-            if let Some((_, _, pair)) = cells.take(slot) {
-                leave(pair, extras.weight(slot), cause);
-            }
+            leave(pair, extras.weight(slot), cause);
         }
     }
 }

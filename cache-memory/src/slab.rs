@@ -97,12 +97,12 @@ fn vacant(slot: Slot) -> ! {
 impl<K, V> cache_policy::Slab for Slab<K, V> {
     #[inline]
     fn node(&self, slot: Slot) -> &Node {
-        self.cells.node(slot).unwrap_or_else(|| vacant(slot))
+        self.cells.get(slot).map_or_else(|| vacant(slot), |cell| &cell.node)
     }
 
     #[inline]
     fn node_mut(&mut self, slot: Slot) -> &mut Node {
-        self.cells.node_mut(slot).unwrap_or_else(|| vacant(slot))
+        self.cells.get_mut(slot).map_or_else(|| vacant(slot), |cell| &mut cell.node)
     }
 
     #[inline]

@@ -1,7 +1,7 @@
-//! What policies and the wheel remember of each entry: sixteen bytes, in two parts.
+//! What policies and the wheel remember of each entry: sixteen bytes, in two halves.
 //!
-//! A hit reads and perhaps writes the [`Node`], of four bytes; only those who move entries touch the [`Links`], of
-//! twelve. The owner keeps them in tables of their own, so that what hits touch of a large cache is small.
+//! A hit reads and perhaps writes the [`Node`], which the owner keeps beside the key; only those who move entries touch
+//! the [`Links`], which it keeps in a table of their own, so that what hits touch of a large cache is small.
 
 use std::num::NonZeroU8;
 
@@ -29,7 +29,7 @@ pub trait Slab {
 
     /// Part of the hash of the entry's key: the same whenever the same entry returns.
     fn fingerprint(&self, slot: Slot) -> u32 {
-        self.links(slot).fingerprint
+        self.node(slot).fingerprint
     }
 
     /// What the entry takes of the owner's limit; 1 where entries are counted.
@@ -53,6 +53,7 @@ pub struct Node {
     pub(crate) uses: u8,
     /// The class in the highest two bits, the owner's mark in the next, the wheel's place in the others.
     bits: u16,
+    fingerprint: u32,
 }
 
 /// Where an entry stands in the policy's queue.
@@ -60,26 +61,16 @@ pub struct Node {
 pub struct Links {
     pub(crate) newer: Slot,
     pub(crate) older: Slot,
-    fingerprint: u32,
 }
 
 impl Links {
-    /// In no queue yet, with this fingerprint: part of the hash of the entry's key, the same whenever it returns.
-    #[inline]
-    pub fn new(fingerprint: u32) -> Self {
-        Self { newer: NIL, older: NIL, fingerprint }
-    }
-
-    /// Part of the hash of the key.
-    #[inline]
-    pub fn fingerprint(&self) -> u32 {
-        self.fingerprint
-    }
+    /// In no queue yet.
+    pub const UNSET: Self = Self { newer: NIL, older: NIL };
 
     /// Links of a slot that holds no entry, in which its owner notes a number of its own.
     #[inline]
     pub fn vacant(note: u32) -> Self {
-        Self { newer: note, older: NIL, fingerprint: 0 }
+        Self { newer: note, older: NIL }
     }
 
     /// The number that [`vacant`](Self::vacant) was given.
@@ -94,11 +85,17 @@ const MARK: u16 = 1 << 13;
 const PLACE: u16 = MARK - 1;
 
 impl Node {
-    /// Remembers nothing yet about an entry of this priority class. Of two classes, 0 to 3, the lower goes first; a higher
-    /// number counts as 3.
+    /// Remembers nothing yet about an entry with this fingerprint, part of the hash of its key and the same whenever it
+    /// returns, and this priority class. Of two classes, 0 to 3, the lower goes first; a higher number counts as 3.
     #[inline]
-    pub fn new(class: u8) -> Self {
-        Self { queue: NonZeroU8::MIN, uses: 0, bits: u16::from(class.min(3)) << CLASS_SHIFT }
+    pub fn new(fingerprint: u32, class: u8) -> Self {
+        Self { queue: NonZeroU8::MIN, uses: 0, bits: u16::from(class.min(3)) << CLASS_SHIFT, fingerprint }
+    }
+
+    /// Part of the hash of the key.
+    #[inline]
+    pub fn fingerprint(self) -> u32 {
+        self.fingerprint
     }
 
     /// The priority class, 0 to 3.
@@ -146,13 +143,13 @@ mod tests {
 
     #[test]
     fn node_and_links_take_sixteen_bytes_with_or_without_an_entry() {
-        assert_eq!((size_of::<Node>(), size_of::<Option<Node>>(), size_of::<Links>()), (4, 4, 12));
+        assert_eq!((size_of::<Node>(), size_of::<Option<Node>>(), size_of::<Links>()), (8, 8, 8));
     }
 
     #[test]
     fn class_and_place_do_not_disturb_each_other() {
         for class in 0..=5 {
-            let mut node = Node::new(class);
+            let mut node = Node::new(7, class);
             node.set_place(449);
             assert_eq!((node.class(), node.place()), (class.min(3), 449));
             node.set_marked(true);

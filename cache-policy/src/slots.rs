@@ -39,7 +39,7 @@ impl Slots {
     /// Puts an entry with this fingerprint and class into a slot: of weight 1, without a cost and a deadline.
     pub fn put(&mut self, slot: Slot, fingerprint: u32, class: u8) {
         let index = slot as usize;
-        let entry = (Node::new(class), Links::new(fingerprint));
+        let entry = (Node::new(fingerprint, class), Links::UNSET);
         if index >= self.entries.len() {
             self.entries.resize(index + 1, entry);
         }

@@ -366,6 +366,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn while_verdicts_change_nothing_fewer_keys_are_tried_out() {
+        let mut judge = judge();
+        (0..5).for_each(|_| judge.limit(5000));
+        assert_eq!(judge.shift, 4);
+        for verdict in 1..=STEADY {
+            judge.limit(5000);
+            assert_eq!(judge.shift, 4, "verdict {verdict}");
+            judge.decide();
+        }
+        (0..5).for_each(|_| judge.limit(5000));
+        assert_eq!(judge.shift, MOST_SHIFT);
+        (judge.wins[1][0], judge.seen) = (1000.0, 1000);
+        judge.decide();
+        (0..5).for_each(|_| judge.limit(700));
+        assert_eq!((judge.best, judge.shift), (1, 2));
+    }
+
     /// A verdict on so many requests that the second rule alone hit, and so many that it alone missed.
     #[track_caller]
     fn check_verdict(wins: f32, losses: f32, best: u8) {
@@ -380,8 +398,10 @@ mod tests {
         check_verdict(0.0, 0.0, 0);
         check_verdict(5.0, 0.0, 0);
         check_verdict(6.0, 0.0, 1);
-        check_verdict(506.0, 500.0, 1);
-        check_verdict(500.0, 506.0, 0);
+        check_verdict(506.0, 500.0, 0);
+        check_verdict(564.0, 500.0, 0);
+        check_verdict(566.0, 500.0, 1);
+        check_verdict(500.0, 566.0, 0);
     }
 
     #[test]

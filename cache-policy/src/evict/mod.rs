@@ -197,21 +197,20 @@ impl Evictor {
     /// The entry was used: read, or given a new value.
     #[inline]
     pub fn touch(&mut self, slab: &mut impl Slab, slot: Slot) {
-        let fingerprint = slab.fingerprint(slot);
-        if self.note_use(slab.node_mut(slot), fingerprint) {
+        if self.note_use(slab.node_mut(slot)) {
             self.observe(slab, slot);
         }
     }
 
-    /// The first half of [`touch`](Self::touch), for whoever has node and fingerprint at hand: says whether the policy wants to
+    /// The first half of [`touch`](Self::touch), for whoever has the node at hand: says whether the policy wants to
     /// [`observe`](Self::observe) this use.
     #[inline]
-    pub fn note_use(&self, node: &mut Node, fingerprint: u32) -> bool {
+    pub fn note_use(&self, node: &mut Node) -> bool {
         // A store that changes nothing is left out: it would make the line dirty, and the next lock wait for it.
         if node.uses < self.most_uses {
             node.uses += 1;
         }
-        fingerprint & self.watch == 0
+        node.fingerprint() & self.watch == 0
     }
 
     /// The second half of [`touch`](Self::touch).
