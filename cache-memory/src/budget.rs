@@ -16,10 +16,12 @@ pub(crate) struct Room {
 
 impl Room {
     /// The room of one entry of this weight.
+    #[inline]
     pub(crate) fn of_one(bytes: u64) -> Self {
         Self { entries: 1, bytes }
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, other: Self) {
         self.entries += other.entries;
         // Sums overflow only where bytes are not limited, and there nobody looks at them.
@@ -121,8 +123,11 @@ impl Bound {
 
     #[inline]
     fn take(&self, amount: u64) -> bool {
+        if amount == 0 {
+            return true;
+        }
         let max = self.max();
-        if amount == 0 || max == UNBOUNDED {
+        if max == UNBOUNDED {
             return true;
         }
         let fits = |used: u64| used.checked_add(amount).filter(|sum| *sum <= max);

@@ -246,7 +246,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         self.insert_new(pair, about, &moment, permit)
     }
 
-    #[inline(never)]
+    #[inline]
     fn insert_new(
         &self,
         (key, value): (K, V),
@@ -331,6 +331,11 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         loop {
             let (slot, cause) = shard.choose(moment, &self.advice)?;
             freed.add(Room::of_one(shard.weight(slot)));
+            // Most entries weigh the same: then there is nothing to settle.
+            if *freed == need {
+                *freed = Room::default();
+                return Some(Place::Of(slot, cause));
+            }
             if self.budget.take(need, freed) {
                 return Some(Place::Of(slot, cause));
             }

@@ -105,7 +105,12 @@ impl<K, V> Reporter<K, V> {
     #[inline]
     #[expect(clippy::unused_self, reason = "whoever made them leave says so to the one who tells of it")]
     pub(crate) fn dismiss(&self, departures: Departures<'_, K, V>) {
-        drop(departures);
+        if departures.kept.is_some() {
+            drop(departures);
+        } else {
+            // There is nothing to drop, which costs a few instructions to find out again.
+            std::mem::forget(departures);
+        }
     }
 
     fn dismiss_all(&self, first: Departed<K, V>, others: Vec<Departed<K, V>>) {

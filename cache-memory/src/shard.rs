@@ -269,6 +269,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// What the entry in this slot weighs.
+    #[inline]
     pub(crate) fn weight(&self, slot: Slot) -> u64 {
         self.get(slot).map_or(0, |held| held.bytes())
     }

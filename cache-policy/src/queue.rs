@@ -1,6 +1,8 @@
 //! Doubly linked queues of slots, from newest to oldest, linked through the slab itself.
 //!
-//! A slot is in at most one queue at a time; each operation costs O(1).
+//! A slot is in at most one queue at a time; each operation costs O(1). What the oldest says of who is older means nothing:
+//! to say that it is nobody would write to a slot that nobody has looked at for long, and whoever takes the next lock would
+//! wait until its line has come from memory.
 
 use crate::node::{NIL, Slab, Slot};
 
@@ -50,15 +52,16 @@ impl Queue {
     /// Takes a slot of this queue out of it.
     #[inline]
     pub(crate) fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
+        if slot == self.oldest {
+            self.pop(slab);
+            return;
+        }
         let links = slab.links(slot);
         let (newer, older) = (links.newer, links.older);
+        slab.links_mut(older).newer = newer;
         match newer {
             NIL => self.newest = older,
             newer => slab.links_mut(newer).older = older,
-        }
-        match older {
-            NIL => self.oldest = newer,
-            older => slab.links_mut(older).newer = newer,
         }
         self.len -= 1;
     }
@@ -68,9 +71,8 @@ impl Queue {
     pub(crate) fn pop(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         let slot = self.oldest()?;
         self.oldest = slab.links(slot).newer;
-        match self.oldest {
-            NIL => self.newest = NIL,
-            oldest => slab.links_mut(oldest).older = NIL,
+        if self.oldest == NIL {
+            self.newest = NIL;
         }
         self.len -= 1;
         Some(slot)

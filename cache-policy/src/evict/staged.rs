@@ -84,7 +84,7 @@ impl Staged {
         self.probation.len() + self.protected.len()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, slab: &mut impl Slab, slot: Slot, rule: Rule) {
         let fingerprint = slab.fingerprint(slot);
         let returns = match rule.admit {
@@ -117,21 +117,21 @@ impl Staged {
     }
 
     /// Chooses the next victim and forgets it, but for its fingerprint.
-    #[inline]
+    #[inline(always)]
     pub(super) fn evict(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
+        let held = self.held();
+        if held != self.fitted {
+            self.fitted = held;
+            self.returns.fit(part(held, self.memory) as usize);
+        }
         // Whichever queue the victim is in, it is the oldest there.
         let victim = match rule.admit {
             Admit::Returning(_) => self.unused(slab, rule),
             Admit::Frequent => self.loser(slab, rule),
         }?;
-        let queue = slab.node(victim).queue;
+        let (queue, fingerprint) = (slab.node(victim).queue, slab.fingerprint(victim));
         if queue == WINDOW && self.memory > 0 {
-            let held = self.held();
-            if held != self.fitted {
-                self.fitted = held;
-                self.returns.fit(part(held, self.memory) as usize);
-            }
-            self.returns.insert(slab.fingerprint(victim));
+            self.returns.insert(fingerprint);
         }
         self.queue(queue).pop(slab)
     }
