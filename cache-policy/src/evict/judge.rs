@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::NO_USE;
 use super::sketch::Sketch;
 use super::staged::{Rule, Staged};
 use crate::node::{Slab, Slot};
@@ -39,6 +40,10 @@ pub(super) struct Judge<const N: usize> {
     best: u8,
     /// Verdicts since the last that changed something.
     steady: u32,
+    /// How many more have to make room until it wakes.
+    rest: u32,
+    /// Requests since it woke that only bring the copies up to date.
+    settling: u32,
 }
 
 #[derive(Debug)]
@@ -49,10 +54,13 @@ struct Copied {
 
 /// The fewest entries of a copy, where the cache has as many: with fewer, chance decides.
 const LEAST_ROOM: u32 = 256;
-/// The same while nothing changes: enough to notice that something does, for a fraction of the work.
-const LEAST_STEADY_ROOM: u32 = 16;
-/// After so many verdicts that change nothing, nothing changes.
+/// After so many verdicts that change nothing, it rests.
 const STEADY: u32 = 64;
+/// How long it rests: until so many times as many entries as are held have had to make room. A change that matters makes
+/// more of them leave.
+const REST: u32 = 4;
+/// After how many verdicts it rests again, if they change nothing.
+const AWAKE: u32 = 4;
 /// The smallest sample: one key in 32. More bits would leave too few requests to decide by while they matter.
 const MOST_SHIFT: u32 = 5;
 /// How much of what was seen before still counts after a verdict, of which there are two in as many requests as
@@ -83,6 +91,8 @@ impl<const N: usize> Judge<N> {
             seen: 0,
             best: 0,
             steady: 0,
+            rest: 0,
+            settling: 0,
         }
     }
 
@@ -93,16 +103,20 @@ impl<const N: usize> Judge<N> {
 
     /// Requests for fingerprints without these bits are to be [`observed`](Self::observe).
     pub(super) fn watch(&self) -> u32 {
+        if self.rest > 0 { NO_USE } else { self.sample() }
+    }
+
+    /// No key of the sample has any of these bits.
+    fn sample(&self) -> u32 {
         (1 << self.shift) - 1
     }
 
     /// Fits the sample to a cache that holds so many entries and may yet hold more: the copies do not evict.
     pub(super) fn fit(&mut self, held: u32) {
-        let least = if self.steady < STEADY { LEAST_ROOM } else { LEAST_STEADY_ROOM };
-        if held >> self.shift >= 2 * least && self.shift < MOST_SHIFT {
+        if held >> self.shift >= 2 * LEAST_ROOM && self.shift < MOST_SHIFT {
             self.shift += 1;
             self.thin_out();
-        } else if held >> self.shift < least / 2 && self.shift > 0 {
+        } else if held >> self.shift < LEAST_ROOM / 2 && self.shift > 0 {
             self.shift -= 1;
         }
     }
@@ -111,13 +125,14 @@ impl<const N: usize> Judge<N> {
     pub(super) fn limit(&mut self, held: u32) {
         self.fit(held);
         self.room = (held >> self.shift).max(1);
+        self.rest = self.rest.saturating_sub(1);
     }
 
     /// Drops the records that are no longer of the sample. O(n), each time the cache has grown to twice as much.
     #[cold]
     fn thin_out(&mut self) {
-        let watch = self.watch();
-        let dropped = self.records.extract_if(|fingerprint, _| fingerprint & watch != 0);
+        let sample = self.sample();
+        let dropped = self.records.extract_if(|fingerprint, _| fingerprint & sample != 0);
         for record in dropped.map(|(_, record)| record).collect::<Vec<Slot>>() {
             self.release(record);
         }
@@ -148,6 +163,10 @@ impl<const N: usize> Judge<N> {
             } else {
                 self.admit(number, record, fingerprint);
             }
+        }
+        if self.settling > 0 {
+            self.settling -= 1;
+            return;
         }
         self.compare(hits);
         self.seen += 1;
@@ -228,6 +247,10 @@ impl<const N: usize> Judge<N> {
             self.steady = 0;
         }
         self.steady = self.steady.saturating_add(1);
+        if self.steady >= STEADY && self.steady.is_multiple_of(AWAKE) {
+            self.rest = (self.room << self.shift).saturating_mul(REST);
+            self.settling = self.room;
+        }
         self.wins.iter_mut().flatten().for_each(|wins| *wins *= MEMORY);
     }
 }
@@ -272,7 +295,7 @@ mod tests {
 
     /// Asks for a key if it is of the sample.
     fn ask(judge: &mut Judge<2>, key: u32) {
-        if fingerprint(key) & judge.watch() == 0 {
+        if fingerprint(key) & judge.sample() == 0 {
             judge.observe(fingerprint(key));
         }
     }
@@ -280,7 +303,7 @@ mod tests {
     /// Every record is of the sample, in the copies that it says, and free if it says none; and they are `most` at most.
     #[track_caller]
     fn check(judge: &Judge<2>, most: usize) {
-        assert!(judge.records.keys().all(|fingerprint| fingerprint & judge.watch() == 0));
+        assert!(judge.records.keys().all(|fingerprint| fingerprint & judge.sample() == 0));
         assert!(judge.records() <= most, "{} records", judge.records());
         assert_eq!(judge.records() + judge.free.len(), judge.held_by.len());
         for (number, copy) in judge.copies.iter().enumerate() {
@@ -337,7 +360,7 @@ mod tests {
         }
         judge.limit(1 << 30);
         (0..10).for_each(|_| judge.limit(1 << 30));
-        assert_eq!(judge.watch(), 31);
+        assert_eq!(judge.sample(), 31);
     }
 
     #[test]
@@ -367,21 +390,40 @@ mod tests {
     }
 
     #[test]
-    fn while_verdicts_change_nothing_fewer_keys_are_tried_out() {
+    fn while_verdicts_change_nothing_it_rests() {
         let mut judge = judge();
-        (0..5).for_each(|_| judge.limit(5000));
-        assert_eq!(judge.shift, 4);
-        for verdict in 1..=STEADY {
-            judge.limit(5000);
-            assert_eq!(judge.shift, 4, "verdict {verdict}");
+        judge.limit(100);
+        for _ in 0..STEADY {
+            assert_eq!(judge.watch(), 0);
             judge.decide();
         }
-        (0..5).for_each(|_| judge.limit(5000));
-        assert_eq!(judge.shift, MOST_SHIFT);
+        for _ in 0..REST * 100 {
+            assert_eq!(judge.watch(), NO_USE);
+            judge.limit(100);
+        }
+        assert_eq!(judge.watch(), 0);
+        (0..100).for_each(|key| judge.observe(key));
+        assert_eq!((judge.seen, judge.wins), (0, [[0.0; 2]; 2]), "the copies had to catch up first");
+        judge.observe(100);
+        assert_eq!(judge.seen, 1);
+        for verdict in 1..=AWAKE {
+            assert_eq!(judge.watch(), 0, "before verdict {verdict}");
+            judge.decide();
+        }
+        assert_eq!(judge.watch(), NO_USE);
+    }
+
+    #[test]
+    fn a_verdict_that_changes_something_keeps_it_awake() {
+        let mut judge = judge();
+        (0..STEADY - 1).for_each(|_| judge.decide());
         (judge.wins[1][0], judge.seen) = (1000.0, 1000);
         judge.decide();
-        (0..5).for_each(|_| judge.limit(700));
-        assert_eq!((judge.best, judge.shift), (1, 2));
+        assert_eq!((judge.best, judge.rest), (1, 0));
+        (0..STEADY - 2).for_each(|_| judge.decide());
+        assert_eq!(judge.rest, 0);
+        judge.decide();
+        assert_ne!(judge.rest, 0);
     }
 
     /// A verdict on so many requests that the second rule alone hit, and so many that it alone missed.

@@ -119,8 +119,10 @@ impl NaiveJudge {
         self.weight = self.weight * 0.93 + f32::from(std::mem::take(&mut self.seen));
         let ahead = [0, 1, 2, 3].map(|rule| self.wins[rule][self.best] - self.wins[self.best][rule]);
         let most = ahead.into_iter().fold(f32::MIN, f32::max);
-        if most > 0.005 * self.weight {
-            self.best = ahead.iter().rposition(|lead| *lead >= most).expect("one of them has the most");
+        let best = ahead.iter().rposition(|lead| *lead >= most).expect("one of them has the most");
+        let disputed = self.wins[best][self.best] + self.wins[self.best][best];
+        if most > 0.005 * self.weight && most > 2.0 * disputed.sqrt() {
+            self.best = best;
         }
         self.wins.iter_mut().flatten().for_each(|wins| *wins *= 0.93);
     }

@@ -87,12 +87,12 @@ impl NaiveStages {
     }
 
     pub(super) fn evict(&mut self, rule: Rule) -> Option<Slot> {
+        self.left.fit(self.held() * self.memory / 1024);
         let victim = match rule.admit {
             Admit::Returning(_) => self.unused(rule),
             Admit::Frequent => self.loser(rule),
         }?;
         if self.memory > 0 && self.window.iter().any(|held| held.slot == victim.slot) {
-            self.left.fit(self.held() * self.memory / 1024);
             self.left.insert(victim.fingerprint);
         }
         self.remove(victim.slot);
