@@ -25,6 +25,9 @@ use crate::stats::Stats;
 /// nanoseconds, so only a fault in the books, or a machine that runs nobody else, lasts so long.
 const PATIENCE: u32 = 10_000;
 
+/// Higher than the number of any shard.
+const NO_SHARD: u16 = u16::MAX;
+
 /// How many keys are read together: as many misses as a core has in flight, and no more locks at a time than that.
 const BATCH: usize = 16;
 
@@ -172,21 +175,21 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let mut hashes = [Hash64(0); BATCH];
-        let mut order = [(0, 0); BATCH];
+        let mut shards = [NO_SHARD; BATCH];
         for (number, key) in keys.iter().enumerate() {
             hashes[number] = self.hash(key);
-            order[number] = (hashes[number].shard(self.shards.len()), number);
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most 4096 shards")]
+            let shard = hashes[number].shard(self.shards.len()) as u16;
+            shards[number] = shard;
         }
-        let order = &mut order[..keys.len()];
-        order.sort_unstable();
-        let mut guards = [const { None }; BATCH];
-        let mut guard_of = [0; BATCH];
-        for (locked, group) in order.chunk_by(|one, other| one.0 == other.0).enumerate() {
-            guards[locked] = Some(self.shards[group[0].0].lock());
-            for (_, number) in group {
-                guard_of[*number] = locked;
-            }
+        // Sorts the shards without a branch: each stands behind all that are lower, those of one shard at the same place.
+        let guard_of = shards.map(|shard| shards.iter().map(|other| u16::from(*other < shard)).sum::<u16>());
+        let mut sorted = [NO_SHARD; BATCH];
+        for (place, shard) in guard_of.iter().zip(shards) {
+            sorted[usize::from(*place)] = shard;
         }
+        let guard_of = guard_of.map(usize::from);
+        let mut guards = sorted.map(|shard| self.shards.get(usize::from(shard)).map(Lock::lock));
         let previews = (0..keys.len()).filter_map(|number| {
             guards[guard_of[number]].as_ref().map(|shard| shard.preview(hashes[number].fingerprint()))
         });
