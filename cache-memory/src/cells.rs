@@ -8,7 +8,7 @@ use cache_policy::{Links, Node, Slot};
 
 /// Entries by slot. Both tables have the same length.
 pub(crate) struct Cells<K, V> {
-    cells: Vec<Option<Cell<K, V>>>,
+    table: Vec<Option<Cell<K, V>>>,
     /// Of a vacant cell they note the next vacant one.
     links: Vec<Links>,
     /// The first vacant cell.
@@ -29,19 +29,19 @@ const NO_CELL: u32 = u32::MAX;
 
 impl<K, V> Cells<K, V> {
     pub(crate) const fn new(expected: usize) -> Self {
-        Self { cells: Vec::new(), links: Vec::new(), vacant: NO_CELL, taken: 0, expected }
+        Self { table: Vec::new(), links: Vec::new(), vacant: NO_CELL, taken: 0, expected }
     }
 
     /// The entry in a slot; `None` if it is vacant.
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&Cell<K, V>> {
-        self.cells.get(slot as usize)?.as_ref()
+        self.table.get(slot as usize)?.as_ref()
     }
 
     /// The same, to be changed.
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Cell<K, V>> {
-        self.cells.get_mut(slot as usize)?.as_mut()
+        self.table.get_mut(slot as usize)?.as_mut()
     }
 
     /// The links of a slot. Those of a vacant one mean nothing outside of this module.
@@ -58,17 +58,17 @@ impl<K, V> Cells<K, V> {
 
     /// The number behind the highest slot that was ever taken: the range of all entries.
     pub(crate) fn slots(&self) -> usize {
-        self.cells.len()
+        self.table.len()
     }
 
     /// Tells whether so few cells are taken that moving to a new table returns most of the memory.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.cells.len() >= 1024 && self.cells.len() / 4 >= self.taken as usize
+        self.table.len() >= 1024 && self.table.len() / 4 >= self.taken as usize
     }
 
     /// The slot and fingerprint of every entry, in the order of slots.
     pub(crate) fn fingerprints(&self) -> impl Iterator<Item = (u32, Slot)> {
-        let taken = (0..).zip(&self.cells).filter_map(|(slot, cell)| Some((cell.as_ref()?, slot)));
+        let taken = (0..).zip(&self.table).filter_map(|(slot, cell)| Some((cell.as_ref()?, slot)));
         taken.map(|(cell, slot)| (cell.node.fingerprint(), slot))
     }
 
@@ -79,19 +79,19 @@ impl<K, V> Cells<K, V> {
         let slot = self.vacant;
         if let Some(vacant) = self.links.get_mut(slot as usize) {
             self.vacant = std::mem::replace(vacant, Links::UNSET).note();
-            self.cells[slot as usize] = Some(cell);
+            self.table[slot as usize] = Some(cell);
             return slot;
         }
-        if self.cells.len() == self.cells.capacity() {
+        if self.table.len() == self.table.capacity() {
             self.grow();
         }
         self.links.push(Links::UNSET);
-        self.cells.push(Some(cell));
+        self.table.push(Some(cell));
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a shard of 2^32 entries does not fit into memory"
         )]
-        let slot = (self.cells.len() - 1) as Slot;
+        let slot = (self.table.len() - 1) as Slot;
         slot
     }
 
@@ -104,7 +104,7 @@ impl<K, V> Cells<K, V> {
     /// Takes the entry out of its cell.
     #[inline]
     pub(crate) fn take(&mut self, slot: Slot) -> Option<Cell<K, V>> {
-        let cell = self.cells.get_mut(slot as usize)?.take()?;
+        let cell = self.table.get_mut(slot as usize)?.take()?;
         self.links[slot as usize] = Links::vacant(self.vacant);
         self.vacant = slot;
         self.taken -= 1;
@@ -114,13 +114,13 @@ impl<K, V> Cells<K, V> {
     /// Makes room for twice as many, but for no more than will be there in the end.
     #[cold]
     fn grow(&mut self) {
-        let len = self.cells.len();
+        let len = self.table.len();
         // Shards differ a little in size, so a sixteenth more than the fair share.
         let in_the_end = self.expected + self.expected / 16 + 1;
         let wanted = (len * 2).max(16);
         let wanted = if len < in_the_end { wanted.min(in_the_end) } else { wanted.min(len + len / 8 + 16) };
         let wanted = if self.expected == 0 { len + (len / 2).max(16) } else { wanted };
-        self.cells.reserve_exact(wanted - len);
+        self.table.reserve_exact(wanted - len);
         self.links.reserve_exact(wanted - len);
     }
 }
@@ -156,7 +156,7 @@ mod tests {
         for (expected, most) in [(0, 1600), (1000, 1064), (900, 1100), (100_000, 1024)] {
             let mut cells = Cells::new(expected);
             let slots: Vec<Slot> = (0..1000_u32).map(|number| put(&mut cells, number, number, ())).collect();
-            assert!(cells.cells.capacity() <= most, "{expected}: {}", cells.cells.capacity());
+            assert!(cells.table.capacity() <= most, "{expected}: {}", cells.table.capacity());
             assert!(!cells.is_sparse());
             for slot in slots {
                 assert!(cells.take(slot).is_some());

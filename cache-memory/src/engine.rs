@@ -9,11 +9,12 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use cache_core::{Time, Ttl};
-use cache_policy::Slot;
+use cache_policy::{Node, Slot};
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
 
 use crate::budget::{Budget, Room};
+use crate::cells::Cell;
 use crate::listen::{Cause, Departures, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::{Moment, Present};
@@ -282,7 +283,8 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             }
             let found = self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), moment, &mut gone);
             if let Some(place) = found {
-                shard.link(place, hash.fingerprint(), (key, value), about, &mut gone);
+                let newcomer = Cell { node: Node::new(hash.fingerprint(), about.class), pair: (key, value) };
+                shard.link(place, newcomer, about, &mut gone);
                 self.budget.give(freed);
                 break Inserted::Stored;
             }

@@ -48,8 +48,12 @@ pub(crate) struct Departed<K, V> {
 pub(crate) struct Departures<'a, K, V> {
     reporter: &'a Reporter<K, V>,
     is_awaited: bool,
-    /// The first of them, and the others.
-    kept: Option<(Departed<K, V>, Vec<Departed<K, V>>)>,
+    kept: Option<Kept<K, V>>,
+}
+
+struct Kept<K, V> {
+    first: Departed<K, V>,
+    others: Vec<Departed<K, V>>,
 }
 
 impl<K, V> Departures<'_, K, V> {
@@ -62,8 +66,8 @@ impl<K, V> Departures<'_, K, V> {
 
     fn keep(&mut self, gone: Departed<K, V>) {
         match &mut self.kept {
-            Some((_, others)) => others.push(gone),
-            none => *none = Some((gone, Vec::new())),
+            Some(kept) => kept.others.push(gone),
+            none => *none = Some(Kept { first: gone, others: Vec::new() }),
         }
     }
 }
@@ -71,7 +75,7 @@ impl<K, V> Departures<'_, K, V> {
 impl<K, V> Drop for Departures<'_, K, V> {
     #[inline]
     fn drop(&mut self) {
-        if let Some((first, others)) = self.kept.take() {
+        if let Some(Kept { first, others }) = self.kept.take() {
             self.reporter.dismiss_all(first, others);
         }
     }

@@ -183,8 +183,7 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn link(
         &mut self,
         place: Place,
-        fingerprint: u32,
-        pair: (K, V),
+        newcomer: Cell<K, V>,
         about: About<'_>,
         gone: &mut Departures<K, V>,
     ) {
@@ -192,8 +191,8 @@ impl<K, V> Shard<K, V> {
         self.stats.entries += 1;
         self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
         match place {
-            Place::Of(slot, cause) => self.exchange((slot, cause), fingerprint, pair, about, gone),
-            Place::Vacant => self.settle(fingerprint, pair, about),
+            Place::Of(slot, cause) => self.exchange((slot, cause), newcomer, about, gone),
+            Place::Vacant => self.settle(newcomer, about),
         }
     }
 
@@ -202,22 +201,22 @@ impl<K, V> Shard<K, V> {
     fn exchange(
         &mut self,
         (slot, cause): (Slot, Cause),
-        fingerprint: u32,
-        pair: (K, V),
+        newcomer: Cell<K, V>,
         about: About<'_>,
         gone: &mut Departures<K, V>,
     ) {
+        let fingerprint = newcomer.node.fingerprint();
         self.forget(slot, cause);
-        let newer = Cell { node: Node::new(fingerprint, about.class), pair };
-        let Some(left) = self.slab.cells.replace(slot, newer) else { return };
+        let Some(left) = self.slab.cells.replace(slot, newcomer) else { return };
         gone.push(left.pair, cause);
         self.index.exchange(left.node.fingerprint(), fingerprint, slot);
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
     }
 
-    fn settle(&mut self, fingerprint: u32, pair: (K, V), about: About<'_>) {
-        let slot = self.slab.cells.put(Cell { node: Node::new(fingerprint, about.class), pair });
+    fn settle(&mut self, newcomer: Cell<K, V>, about: About<'_>) {
+        let fingerprint = newcomer.node.fingerprint();
+        let slot = self.slab.cells.put(newcomer);
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
         let cells = &self.slab.cells;
@@ -262,9 +261,9 @@ impl<K, V> Shard<K, V> {
 
     /// Writes down what is known about the entry in this slot, of which nothing is known yet.
     #[inline]
-    fn describe(&mut self, slot: Slot, about: About<'_>) {
+    fn describe(&mut self, slot: Slot, mut about: About<'_>) {
         if !self.is_plain(&about) {
-            self.mark(slot, about);
+            self.mark(slot, &mut about);
         }
     }
 
@@ -401,7 +400,7 @@ impl<K, V> Shard<K, V> {
             let (bytes, mut special) = (old.weight(slot), Some(old.special(slot)));
             let Some(Cell { node, pair }) = old.slab.cells.take(slot) else { continue };
             let about = About { bytes, class: node.class(), special: &mut special };
-            self.settle(node.fingerprint(), pair, about);
+            self.settle(Cell { node: Node::new(node.fingerprint(), node.class()), pair }, about);
         }
     }
 
@@ -433,7 +432,7 @@ impl<K, V> Shard<K, V> {
 
     /// Writes down what is known about the entry in this slot, which has no extras yet.
     #[cold]
-    fn mark(&mut self, slot: Slot, about: About<'_>) {
+    fn mark(&mut self, slot: Slot, about: &mut About<'_>) {
         let extras = &mut self.slab.extras;
         extras.set_weight(slot, about.bytes);
         if let Some(Special { expires, cost, tags }) = about.special.take() {
@@ -516,7 +515,8 @@ mod tests {
         let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
         let mut shard = Shard::new(plan);
         for number in 0..2048_u32 {
-            shard.settle(number, (number, ()), About { bytes: 1, class: 0, special: &mut None });
+            let newcomer = Cell { node: Node::new(number, 0), pair: (number, ()) };
+            shard.settle(newcomer, About { bytes: 1, class: 0, special: &mut None });
             shard.stats.entries += 1;
         }
         for slot in 0..2000 {
