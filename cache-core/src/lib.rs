@@ -36,6 +36,8 @@ mod clock;
 mod counters;
 mod entry;
 mod error;
+#[cfg(feature = "frame")]
+mod frame;
 mod key;
 mod lease;
 pub mod metric;
@@ -50,6 +52,8 @@ pub use clock::{Clock, SystemClock, Time};
 pub use counters::{Charge, Counters, Quota, QuotaError, Verdict};
 pub use entry::{Entry, Meta, Priority};
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "frame")]
+pub use frame::{Content, Draft, FRAME_VERSION, Frame, FrameError, Header, Life, MAX_LABELS, TypeId, Wall};
 pub use key::{CacheKey, Key, KeyError, KeyWriter, MAX_KEY_BYTES, Namespace};
 pub use lease::{Grant, Lease};
 pub use params::{Param, Params};

@@ -2,6 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "frame")]
+#[path = "it/frame.rs"]
+mod frame;
+
 use std::collections::BTreeMap;
 
 use cache_core::{Key, KeyError, Namespace, Params, Tag, Ttl};

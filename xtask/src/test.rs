@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every test of the workspace, after fetching what they need.
 //!
 //! `--all-targets` covers unit, integration and bench targets, each once, but leaves out the examples in the docs;
-//! they are the second command. Both run what users get who choose no features. The one crate that has any is tested once
-//! more with all of them, examples in its docs included, so that neither what a feature brings nor what it replaces
+//! they are the second command. Both run what users get who choose no features. The crates that have any are tested once
+//! more with all of them, examples in their docs included, so that neither what a feature brings nor what it replaces
 //! goes untested.
 
 use std::ffi::OsString;
@@ -24,9 +24,11 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
     Ok(())
 }
 
-const SELECTIONS: [&[&str]; 4] = [
+const SELECTIONS: [&[&str]; 6] = [
     &["--workspace", "--all-targets"],
     &["--workspace", "--doc"],
+    &["--package", "cache-core", "--all-targets", "--all-features"],
+    &["--package", "cache-core", "--doc", "--all-features"],
     &["--package", "cache-memory", "--all-targets", "--all-features"],
     &["--package", "cache-memory", "--doc", "--all-features"],
 ];
