@@ -38,6 +38,8 @@
 
 mod builder;
 mod cache;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod fence;
 mod flight;
 mod hit;
@@ -55,6 +57,8 @@ pub use cache_core::{
     CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Priority, Result, SystemClock, Tag,
     TagError, Tags, Time, Ttl, TtlError,
 };
+#[cfg(feature = "codec")]
+pub use cache_core::{FrameError, Header, Life, Wall};
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy};
 pub use hit::{Hit, Source};
 pub use load::GetOrLoad;

@@ -4,6 +4,9 @@
 
 #[path = "it/allocation.rs"]
 mod allocation;
+#[cfg(all(feature = "json", feature = "lz4", feature = "msgpack", feature = "seal", feature = "zstd"))]
+#[path = "it/codec.rs"]
+mod codec;
 #[path = "it/flight.rs"]
 mod flight;
 #[path = "it/many.rs"]

@@ -24,11 +24,13 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
     Ok(())
 }
 
-const SELECTIONS: [&[&str]; 6] = [
+const SELECTIONS: [&[&str]; 8] = [
     &["--workspace", "--all-targets"],
     &["--workspace", "--doc"],
     &["--package", "cache-core", "--all-targets", "--all-features"],
     &["--package", "cache-core", "--doc", "--all-features"],
     &["--package", "cache-memory", "--all-targets", "--all-features"],
     &["--package", "cache-memory", "--doc", "--all-features"],
+    &["--package", "strata", "--all-targets", "--all-features"],
+    &["--package", "strata", "--doc", "--all-features"],
 ];

@@ -1,0 +1,448 @@
+//! Millions of damaged, forged and spliced frames: no panic, little memory, a small stack, and never a wrong value.
+//!
+//! ```text
+//! a value ─ a framer, one of many ─► its frame ─ damage ─► another ─ with half of them: checksum made right ─► read
+//! bytes ── in the name of a codec ─► a whole frame around them ────────────────────────────────────────────► read
+//! ```
+//!
+//! `STRATA_FUZZ_CASES` says how many cases, and `STRATA_FUZZ_SEED` which is the first; each failure prints both, so that
+//! it is repeated alone. The golden files are part of the corpus.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use cache_core::{Content, Frame};
+use serde::{Deserialize, Serialize};
+use strata::codec::{Codec, Compression, Framer, Json, Msgpack, Raw, Step};
+use strata::{Header, Key, Life, Priority, Tags, Ttl, Wall};
+
+use super::golden::{self, files};
+use super::{Account, Impostor, Place, forge, key, on_small_stack};
+
+/// A few seconds of an unoptimised build.
+const CASES: u64 = 20_000;
+/// What may be allocated whatever the input.
+const FREE_BYTES: u64 = 64 << 10;
+
+#[test]
+fn no_bytes_do_harm() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let cases: u64 = number("STRATA_FUZZ_CASES").unwrap_or(CASES);
+    let first: u64 = number("STRATA_FUZZ_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("STRATA_FUZZ_SEED={first} STRATA_FUZZ_CASES={cases}");
+    on_small_stack(move || {
+        let subjects = subjects();
+        let mut tally = Tally::default();
+        for seed in (0..cases).map(|at| first.wrapping_add(at)) {
+            let mut random = Random(seed);
+            let subject = &subjects[random.below(subjects.len())];
+            let run = AssertUnwindSafe(|| subject.case(&mut random, &mut tally));
+            if let Err(panic) = catch_unwind(run) {
+                println!("repeat with STRATA_FUZZ_SEED={seed} STRATA_FUZZ_CASES=1");
+                std::panic::resume_unwind(panic);
+            }
+        }
+        println!("{tally:?}");
+        // A fuzzer that reaches nothing finds nothing: every step refuses some, and some get through.
+        if cases >= CASES {
+            assert!(tally.failed[1..].iter().all(|count| *count > 0) && tally.read > 0, "{tally:?}");
+        }
+    });
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    read: u64,
+    failed: [u64; Step::ALL.len()],
+}
+
+/// `SplitMix64`, so that a seed means the same in every release of everything.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end.max(1) as u64)).expect("below a usize")
+    }
+
+    fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
+    }
+
+    /// Mostly short, seldom as long as `most`.
+    fn length(&mut self, most: usize) -> usize {
+        let most = if self.one_in(16) { most } else { most / 40 };
+        self.below(most + 1)
+    }
+
+    fn bytes(&mut self, most: usize) -> Vec<u8> {
+        let kinds = 1 + self.below(256);
+        let length = self.length(most);
+        (0..length).map(|_| u8::try_from(self.below(kinds)).unwrap_or_default()).collect()
+    }
+
+    fn text(&mut self, most: usize) -> String {
+        self.bytes(most).into_iter().map(|byte| char::from(byte % 0x60 + 0x20)).collect()
+    }
+}
+
+/// What one framer is asked.
+trait Subject {
+    fn case(&self, random: &mut Random, tally: &mut Tally);
+}
+
+struct Reader<V: 'static> {
+    framer: Framer<V>,
+    /// The same, around any bytes.
+    impostor: Framer<Bytes>,
+    level: Compression,
+    sealed: bool,
+    make: fn(&mut Random) -> V,
+    golden: Vec<Stored<V>>,
+}
+
+#[derive(Clone)]
+struct Stored<V> {
+    key: Key,
+    value: V,
+    frame: Bytes,
+}
+
+impl<V: PartialEq + Clone + Debug> Subject for Reader<V> {
+    fn case(&self, random: &mut Random, tally: &mut Tally) {
+        if random.one_in(4) {
+            self.any_payload(random, tally);
+        } else {
+            self.any_damage(random, tally);
+        }
+    }
+}
+
+impl<V: PartialEq + Clone + Debug> Reader<V> {
+    /// A stored frame, damaged, and half the time with a checksum that is right again.
+    fn any_damage(&self, random: &mut Random, tally: &mut Tally) {
+        let stored = [self.stored(random), self.stored(random)];
+        let mut frame = stored[0].frame.to_vec();
+        let asked = if random.one_in(16) { &stored[1].key } else { &stored[0].key };
+        let damages = if random.one_in(8) { 0 } else { 1 + random.below(3) };
+        for _ in 0..damages {
+            damage(random, &mut frame, &stored[1].frame);
+        }
+        let forged = random.one_in(2);
+        if forged {
+            forge(asked, &mut frame);
+        }
+        let frame = Bytes::from(frame);
+        let really = stored.iter().find(|stored| stored.key == *asked && stored.frame == frame);
+        let read = self.read(asked, &frame, really.map_or(0, |_| declared(asked, &frame)), tally);
+        match (read, really) {
+            (read, Some(stored)) => assert_eq!(read.as_ref(), Some(&stored.value), "what was stored is lost"),
+            // Who forges an open frame can say what he likes; it is some value of this type.
+            (Some(read), None) if forged && !self.sealed => self.write_again(&read, random),
+            (Some(read), None) => panic!("{read:?} was read, and not stored"),
+            (None, None) => {}
+        }
+    }
+
+    /// A whole frame around bytes that no codec has written, or that somebody has changed after the codec.
+    fn any_payload(&self, random: &mut Random, tally: &mut Tally) {
+        let mut payload = match random.below(4) {
+            0 => random.bytes(1000),
+            1 => vec![random.byte(); random.below(1000)],
+            _ => self.encoded(random),
+        };
+        let other = random.bytes(200);
+        for _ in 0..random.below(4) {
+            damage(random, &mut payload, &other);
+        }
+        self.impostor.set_compression(self.level);
+        let (own, bytes) = (key("fuzz:any"), payload.len() as u64);
+        let frame = self.impostor.encode(&own, &payload.into(), &any_header(random)).expect("small");
+        if let Some(read) = self.read(&own, &frame, bytes, tally) {
+            self.write_again(&read, random);
+        }
+    }
+
+    fn stored(&self, random: &mut Random) -> Stored<V> {
+        if random.one_in(8) && !self.golden.is_empty() {
+            return self.golden[random.below(self.golden.len())].clone();
+        }
+        let key = key(["fuzz:1", "fuzz:2"][random.below(2)]);
+        let value = (self.make)(random);
+        self.framer.set_compression(if random.one_in(2) { self.level } else { Compression::None });
+        let frame = self.framer.encode(&key, &value, &any_header(random)).expect("can be written");
+        Stored { key, value, frame }
+    }
+
+    /// What the codec makes of a value, bare.
+    fn encoded(&self, random: &mut Random) -> Vec<u8> {
+        let Stored { key, frame, .. } = self.stored(random);
+        self.impostor.decode(&key, &frame).expect("just written").value.to_vec()
+    }
+
+    /// Whatever can be read can be written or is refused, but does not panic.
+    fn write_again(&self, value: &V, random: &mut Random) {
+        drop(self.framer.encode(&key("fuzz:again"), value, &any_header(random)));
+    }
+
+    /// Reads, and looks at what that took: `proven` is how many bytes the payload really expands to.
+    fn read(&self, key: &Key, frame: &Bytes, proven: u64, tally: &mut Tally) -> Option<V> {
+        let before = self.framer.stats();
+        let mut outcome = None;
+        let memory = measure(|| outcome = Some(self.framer.decode(key, frame)));
+        let limit = 4 * (frame.len() as u64 + proven.max(expands_to(key, frame))) + FREE_BYTES;
+        assert!(memory.bytes_max <= limit, "of {} bytes, {limit} allowed: {memory:?}", frame.len());
+        let after = self.framer.stats();
+        match outcome.expect("it was read") {
+            Ok(framed) => {
+                tally.read += 1;
+                assert_eq!(after.decoded, before.decoded + 1);
+                Some(framed.value)
+            }
+            Err(error) => {
+                let step = error.step();
+                tally.failed[step as usize] += 1;
+                assert_eq!(after.failed_at(step), before.failed_at(step) + 1, "{error:?}");
+                None
+            }
+        }
+    }
+}
+
+fn content(key: &Key, frame: &Bytes) -> Option<(Content, Bytes)> {
+    let (_, content, payload) = Frame::read(key, frame).ok()?.into_parts();
+    Some((content, payload))
+}
+
+fn declared(key: &Key, frame: &Bytes) -> u64 {
+    content(key, frame).map_or(0, |(content, _)| content.raw_bytes.into())
+}
+
+/// How far an open payload can be expanded, and a block of Zstandard further, asked of the libraries themselves.
+fn expands_to(key: &Key, frame: &Bytes) -> u64 {
+    const BLOCK: u64 = 128 << 10;
+    let Some((content, payload)) = content(key, frame).filter(|(content, _)| content.sealed_by.is_none())
+    else {
+        return 0;
+    };
+    let declared = u64::from(content.raw_bytes).min(16 << 20);
+    match content.compression {
+        1 => {
+            let mut out = vec![0; usize::try_from(declared).expect("at most 16 MiB")];
+            let length = lz4_flex::block::decompress_into(&payload, &mut out);
+            length.map_or(0, |length| length as u64)
+        }
+        2 => {
+            let Ok(mut stream) = zstd::stream::read::Decoder::with_buffer(&payload[..]) else { return 0 };
+            let (mut length, mut buffer) = (0, vec![0; 16 << 10]);
+            while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+                length += bytes as u64;
+                if length >= declared {
+                    break;
+                }
+            }
+            (length + BLOCK).min(declared)
+        }
+        _ => 0,
+    }
+}
+
+fn any_header(random: &mut Random) -> Header {
+    let ttl =
+        if random.one_in(2) { Ttl::FOREVER } else { Ttl::from_millis(random.next() >> random.below(64)) };
+    let life = Life::new(Wall::from_unix_millis(random.next()), ttl).with_due_at(0.5);
+    let mut header =
+        Header::new(life.with_stale_for(Duration::from_millis(random.next() >> random.below(64))));
+    if random.one_in(4) {
+        let tags: Vec<_> = (0..random.below(65)).map(|_| format!("t{}", random.below(500))).collect();
+        let mark = random.next();
+        header = header.with_tags(Tags::new(tags).expect("at most 64"));
+        if random.one_in(2) {
+            header = header.with_marks(|_| mark);
+        }
+    }
+    if random.one_in(8) {
+        let labels = (0..random.below(65)).map(|at| (at.to_string(), random.text(40)));
+        header.labels = Arc::new(labels.collect::<BTreeMap<_, _>>());
+    }
+    header.version = random.next() >> random.below(64);
+    header.cost = Duration::from_nanos(random.next() >> random.below(64));
+    header.priority = Priority::ALL[random.below(4)];
+    header
+}
+
+/// One accident, or one deed, of the kinds that reach far.
+fn damage(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
+    let at = random.below(bytes.len() + 1);
+    let to = (at + random.length(400)).min(bytes.len());
+    match random.below(10) {
+        0 => bytes.truncate(at),
+        1 => drop(bytes.drain(at..to)),
+        2 => {
+            let more = random.bytes(100);
+            bytes.splice(at..at, more);
+        }
+        3 => {
+            let chunk = bytes[at..to.min(at + 4)].repeat(random.below(300));
+            bytes.splice(at..at, chunk);
+        }
+        4 => {
+            let from = random.below(other.len() + 1);
+            bytes.truncate(at);
+            bytes.extend_from_slice(&other[from..]);
+        }
+        5 => bytes.copy_within(at..to, 0),
+        // The lengths stand at the beginning.
+        6 => write_number(random, bytes, at % 64),
+        7 => write_number(random, bytes, at),
+        _ => {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (at % 8);
+            }
+        }
+    }
+}
+
+/// Writes a number that is an edge of something.
+fn write_number(random: &mut Random, bytes: &mut [u8], at: usize) {
+    let edges =
+        [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 16 << 20, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0001, u32::MAX];
+    let edge = edges[random.below(edges.len())];
+    let number = if random.one_in(2) { edge.to_le_bytes() } else { edge.to_be_bytes() };
+    let width = 1 << random.below(3);
+    for (byte, new) in bytes.iter_mut().skip(at).zip(&number[..width]) {
+        *byte = *new;
+    }
+}
+
+/// Recurses in every way there is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Wild {
+    doubled: Option<Option<Box<Wild>>>,
+    list: Vec<Wild>,
+    looped: Loop,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Loop(Option<Box<Loop>>);
+
+fn any_wild(random: &mut Random) -> Wild {
+    wild(random, 4)
+}
+
+fn wild(random: &mut Random, depth: usize) -> Wild {
+    let deeper = depth.saturating_sub(1);
+    let doubled = match random.below(3) {
+        0 => None,
+        _ if depth == 0 => Some(None),
+        _ => Some(Some(Box::new(wild(random, deeper)))),
+    };
+    let list = (0..random.below(depth + 1) / 2).map(|_| wild(random, deeper)).collect();
+    let looped = (0..random.below(2)).fold(Loop(None), |inner, _| Loop(Some(Box::new(inner))));
+    Wild { doubled, list, looped: if random.one_in(2) { Loop(None) } else { looped } }
+}
+
+fn any_account(random: &mut Random) -> Account {
+    Account {
+        id: random.next() >> random.below(64),
+        name: random.text(400),
+        note: [None, Some(None), Some(Some(random.text(20)))][random.below(3)].clone(),
+        seen: [None, Some(())][random.below(2)],
+        scores: (0..random.length(200)).map(|_| i32::from(random.byte()) - 100).collect(),
+        places: (0..random.below(3)).map(|_| any_place(random)).collect(),
+        by_day: (0..random.below(3)).map(|_| (u16::from(random.byte()), any_day(random))).collect(),
+        ratio: f64::from(random.byte()) / 7.0,
+        wide: (i128::from(random.next()) << random.below(64), u128::from(random.next()) << random.below(64)),
+        mark: char::from(random.byte()),
+        kept: random.one_in(4).then(|| Box::new(any_account(random))),
+    }
+}
+
+fn any_day(random: &mut Random) -> Option<Vec<u8>> {
+    random.one_in(2).then(|| vec![random.byte()])
+}
+
+fn any_place(random: &mut Random) -> Place {
+    match random.below(4) {
+        0 => Place::Nowhere,
+        1 => Place::Street(random.text(40)),
+        2 => Place::Point(f32::from(random.byte()), 0.1),
+        _ => Place::Room { floor: -3, door: random.one_in(2).then(|| random.byte()) },
+    }
+}
+
+fn any_json(random: &mut Random) -> serde_json::Value {
+    json(random, 4)
+}
+
+fn json(random: &mut Random, depth: usize) -> serde_json::Value {
+    match random.below(if depth == 0 { 4 } else { 6 }) {
+        0 => serde_json::Value::Null,
+        1 => random.next().into(),
+        2 => (f64::from(random.byte()) / 3.0).into(),
+        3 => random.text(40).into(),
+        4 => (0..random.below(4)).map(|_| json(random, depth - 1)).collect(),
+        _ => (0..random.below(4)).map(|_| (random.text(40), json(random, depth - 1))).collect(),
+    }
+}
+
+fn any_bytes(random: &mut Random) -> Bytes {
+    random.bytes(100_000).into()
+}
+
+/// Every codec by every compression, open and sealed.
+fn subjects() -> Vec<Box<dyn Subject>> {
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+    for level in Compression::ALL {
+        for sealed in [false, true] {
+            let text = Bytes::from(golden::text());
+            subjects.push(reader(("raw", Raw, any_bytes), Some(&text), *level, sealed));
+            let account = Account::example();
+            subjects.push(reader(("msgpack", Msgpack, any_account), Some(&account), *level, sealed));
+            subjects.push(reader(("json", Json, any_account), Some(&account), *level, sealed));
+            subjects.push(reader(("msgpack", Msgpack, any_wild), None, *level, sealed));
+            subjects.push(reader(("json", Json, any_wild), None, *level, sealed));
+            subjects.push(reader(("msgpack", Msgpack, any_json), None, *level, sealed));
+            subjects.push(reader(("json", Json, any_json), None, *level, sealed));
+        }
+    }
+    subjects
+}
+
+fn reader<V, C>(
+    (name, codec, make): (&str, C, fn(&mut Random) -> V),
+    in_golden: Option<&V>,
+    level: Compression,
+    sealed: bool,
+) -> Box<dyn Subject>
+where
+    V: PartialEq + Clone + Debug + 'static,
+    C: Codec<V> + Copy,
+{
+    let framer = golden::framer(codec, level, sealed).with_threshold(64);
+    let impostor = golden::framer(Impostor(codec.id()), level, sealed).with_threshold(64);
+    let files = files(name).into_iter().filter(|(_, _, file_is_sealed)| *file_is_sealed == sealed);
+    let golden = files.filter_map(|(path, ..)| {
+        let frame = Bytes::from(std::fs::read(path).expect("a golden file"));
+        in_golden.map(|value| Stored { key: key("golden:1"), value: value.clone(), frame })
+    });
+    let golden: Vec<_> = golden.collect();
+    Box::new(Reader { framer, impostor, level, sealed, make, golden })
+}
