@@ -1,7 +1,7 @@
 //! The words and seams of Strata: what a cache talks about, and the places where one part can be exchanged for another.
 //!
 //! ```text
-//! words   key · entry · age · tag · clock · metric · error      plain values, no I/O
+//! words   key · entry · frame · age · tag · clock · metric · error    plain values, no I/O
 //! seams   store      a place that keeps bytes for a while
 //!         transport  messages between processes, and "I may have missed some"
 //!         counters   may I? read, decide and charge as one step

@@ -127,10 +127,10 @@ struct Stored<V> {
 
 impl<V: PartialEq + Clone + Debug> Subject for Reader<V> {
     fn case(&self, random: &mut Random, tally: &mut Tally) {
-        if random.one_in(4) {
-            self.any_payload(random, tally);
-        } else {
-            self.any_damage(random, tally);
+        match random.below(4) {
+            0 => self.any_payload(random, tally),
+            1 if !self.sealed => self.any_block(random, tally),
+            _ => self.any_damage(random, tally),
         }
     }
 }
@@ -176,6 +176,27 @@ impl<V: PartialEq + Clone + Debug> Reader<V> {
         let (own, bytes) = (key("fuzz:any"), payload.len() as u64);
         let frame = self.impostor.encode(&own, &payload.into(), &any_header(random)).expect("small");
         if let Some(read) = self.read(&own, &frame, bytes, tally) {
+            self.write_again(&read, random);
+        }
+    }
+
+    /// A whole frame with a payload, or a length of it, that somebody has changed after it was compressed.
+    fn any_block(&self, random: &mut Random, tally: &mut Tally) {
+        let stored = [self.stored(random), self.stored(random)];
+        let (header, mut content, payload) = parts(&stored[0].key, &stored[0].frame).expect("just written");
+        let (_, _, other) = parts(&stored[1].key, &stored[1].frame).expect("just written");
+        let mut payload = payload.to_vec();
+        for _ in 0..random.below(4) {
+            damage(random, &mut payload, &other);
+        }
+        match random.below(6) {
+            0 => content.raw_bytes = content.raw_bytes.wrapping_add(u32::from(random.byte())),
+            1 => content.raw_bytes = u32::from(random.byte()) << random.below(32),
+            2 => content.compression = random.byte() % 4,
+            _ => {}
+        }
+        let frame = Frame::write(&stored[0].key, &header, content, &payload).expect("small");
+        if let Some(read) = self.read(&stored[0].key, &frame, 0, tally) {
             self.write_again(&read, random);
         }
     }
@@ -226,20 +247,19 @@ impl<V: PartialEq + Clone + Debug> Reader<V> {
     }
 }
 
-fn content(key: &Key, frame: &Bytes) -> Option<(Content, Bytes)> {
-    let (_, content, payload) = Frame::read(key, frame).ok()?.into_parts();
-    Some((content, payload))
+fn parts(key: &Key, frame: &Bytes) -> Option<(Header, Content, Bytes)> {
+    Some(Frame::read(key, frame).ok()?.into_parts())
 }
 
 fn declared(key: &Key, frame: &Bytes) -> u64 {
-    content(key, frame).map_or(0, |(content, _)| content.raw_bytes.into())
+    parts(key, frame).map_or(0, |(_, content, _)| content.raw_bytes.into())
 }
 
 /// How far an open payload can be expanded, and a block of Zstandard further, asked of the libraries themselves.
 fn expands_to(key: &Key, frame: &Bytes) -> u64 {
     const BLOCK: u64 = 128 << 10;
-    let Some((content, payload)) = content(key, frame).filter(|(content, _)| content.sealed_by.is_none())
-    else {
+    let open = |(_, content, _): &(Header, Content, Bytes)| content.sealed_by.is_none();
+    let Some((_, content, payload)) = parts(key, frame).filter(open) else {
         return 0;
     };
     let declared = u64::from(content.raw_bytes).min(16 << 20);

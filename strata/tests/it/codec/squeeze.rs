@@ -1,13 +1,15 @@
 //! Compression: what it saves, what it never does, and that it can change at any time.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
 use allocation_counter::measure;
 use bytes::Bytes;
 use cache_core::{Content, Frame, TypeId};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, proptest};
 use strata::Key;
-use strata::codec::{CodecError, CodecStats, Compression, Framer, Raw, Step};
+use strata::codec::{CodecError, CodecStats, Compression, Framer, Raw, SealKey, Step};
 
-use super::{header, key, step};
+use super::{header, key, ring, step};
 
 const LZ4: u8 = 1;
 const ZSTD: u8 = 2;
@@ -77,6 +79,42 @@ fn levels_change_while_it_runs_and_all_entries_stay_readable() {
         }
     }
     assert_eq!(framer.stats().decoded, 16);
+}
+
+#[test]
+fn settings_change_under_readers_and_writers() {
+    let keys = [ring(1), ring(2)].map(|ring| {
+        let other = |id: u8| SealKey::new(&mut [id; 32]);
+        ring.with_key_to_open(1, other(1)).with_key_to_open(2, other(2))
+    });
+    let framer = framer(Compression::None).with_keys(keys[0].clone());
+    let value = compressible(2000);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let work = || {
+            for _ in 0..500 {
+                let frame = write(&framer, &value);
+                assert_eq!(framer.decode(&key("k"), &frame).expect("readable").value, value);
+            }
+        };
+        let workers = [(); 3].map(|()| scope.spawn(work));
+        scope.spawn(|| {
+            for turn in 0.. {
+                framer.set_compression(Compression::ALL[turn % Compression::ALL.len()]);
+                framer.set_keys(keys[turn % 2].clone());
+                if done.load(SeqCst) {
+                    break;
+                }
+            }
+        });
+        let ended = workers.map(std::thread::ScopedJoinHandle::join);
+        done.store(true, SeqCst);
+        for worker in ended {
+            worker.expect("no worker fails");
+        }
+    });
+    let stats = framer.stats();
+    assert_eq!((stats.encoded, stats.decoded, stats.raw_bytes), (1500, 1500, 3_000_000));
 }
 
 #[test]
