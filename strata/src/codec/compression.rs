@@ -136,7 +136,7 @@ impl Setting {
 
 /// Undoes the compression: exactly `declared` bytes, or an error.
 ///
-/// Never allocates more than twice what the payload has been seen to expand to, beyond four times its own size.
+/// Never allocates more than what the payload's own blocks can give, whatever is declared.
 pub(super) fn expand(way: u8, payload: Bytes, declared: usize) -> Result<Bytes, CodecError> {
     let expanded: Option<Bytes> = match way {
         NONE => Some(payload),
