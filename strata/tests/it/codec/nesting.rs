@@ -134,6 +134,14 @@ fn a_length_is_a_claim_and_not_an_order() {
 }
 
 #[test]
+fn what_a_json_value_takes_is_what_the_docs_say() {
+    let maps = Bytes::from([&b"\xDC\x03\xE8"[..], &b"\x81\xA0\xC0".repeat(1000)].concat());
+    let memory = measure(|| drop(Codec::<serde_json::Value>::decode(&Msgpack, &maps).expect("a list")));
+    let times = memory.bytes_max / maps.len() as u64;
+    assert!((200..=250).contains(&times), "{times} times the input");
+}
+
+#[test]
 fn what_is_written_can_be_read_at_every_depth() {
     fn chain(length: usize) -> Chain {
         (1..length).fold(Chain { next: None }, |next, _| Chain { next: Some(Box::new(next)) })
