@@ -74,7 +74,8 @@ const DOUBT: f32 = 2.0;
 const LEAST_REQUESTS: u32 = 32;
 
 impl<const N: usize> Judge<N> {
-    /// Copies that remember `memory` 1024ths as many of those who left as they hold. The first rule is at work.
+    /// Copies that remember `memory` 1024ths as many of those who left as they hold. The first rule is at work, and again
+    /// whenever the one at work is not ahead of it.
     pub(super) fn new(rules: [Rule; N], memory: u32) -> Self {
         const { assert!(N <= 8, "a record has eight bits") };
         let copy = |_| Copied { slots: Slots::default(), stages: Staged::new(Sketch::coarse(), memory) };
@@ -245,6 +246,9 @@ impl<const N: usize> Judge<N> {
             let best = best as u8;
             self.best = best;
             self.steady = 0;
+        } else if lead(0) >= 0.0 {
+            // It is no worse, and costs less than others do.
+            self.best = 0;
         }
         self.steady = self.steady.saturating_add(1);
         if self.steady >= STEADY && self.steady.is_multiple_of(AWAKE) {
@@ -444,6 +448,16 @@ mod tests {
         check_verdict(564.0, 500.0, 0);
         check_verdict(566.0, 500.0, 1);
         check_verdict(500.0, 566.0, 0);
+    }
+
+    #[test]
+    fn the_first_rule_takes_over_from_one_that_is_not_ahead_of_it() {
+        for (wins, losses, best) in [(501.0, 500.0, 1), (500.0, 500.0, 0), (499.0, 500.0, 0)] {
+            let mut judge = judge();
+            (judge.best, judge.wins[1][0], judge.wins[0][1], judge.seen) = (1, wins, losses, 1000);
+            judge.decide();
+            assert_eq!(judge.best, best, "{wins} to {losses}");
+        }
     }
 
     #[test]

@@ -123,6 +123,8 @@ impl NaiveJudge {
         let disputed = self.wins[best][self.best] + self.wins[self.best][best];
         if most > 0.005 * self.weight && most > 2.0 * disputed.sqrt() {
             self.best = best;
+        } else if ahead[0] >= 0.0 {
+            self.best = 0;
         }
         self.wins.iter_mut().flatten().for_each(|wins| *wins *= 0.93);
     }
