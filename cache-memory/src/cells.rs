@@ -95,12 +95,6 @@ impl<K, V> Cells<K, V> {
         slot
     }
 
-    /// Exchanges the entry in a slot, and returns the one before it.
-    #[inline]
-    pub(crate) fn replace(&mut self, slot: Slot, cell: Cell<K, V>) -> Option<Cell<K, V>> {
-        self.get_mut(slot).map(|held| std::mem::replace(held, cell))
-    }
-
     /// Takes the entry out of its cell.
     #[inline]
     pub(crate) fn take(&mut self, slot: Slot) -> Option<Cell<K, V>> {

@@ -14,7 +14,6 @@ use equivalent::Equivalent;
 use foldhash::fast::RandomState;
 
 use crate::budget::{Budget, Room};
-use crate::cells::Cell;
 use crate::listen::{Cause, Departures, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::{Moment, Present};
@@ -246,19 +245,19 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
             special = Some(Special { expires, cost, tags });
         }
-        let about = About { bytes, class: priority as u8, special: &mut special };
-        self.insert_new(pair, about, &moment, permit)
+        let hash = self.hash(&pair.0);
+        let node = Node::new(hash.fingerprint(), priority as u8);
+        self.insert_new(hash, pair, About { node, bytes, special: &mut special }, (&moment, permit))
     }
 
     #[inline]
     fn insert_new(
         &self,
+        hash: Hash64,
         (key, value): (K, V),
         about: About<'_>,
-        moment: &Moment<'_>,
-        permit: impl Fn() -> bool,
+        (moment, permit): (&Moment<'_>, impl Fn() -> bool),
     ) -> Inserted {
-        let hash = self.hash(&key);
         let bytes = about.bytes;
         let mut gone = self.reporter.departures();
         let mut patience = PATIENCE;
@@ -283,8 +282,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             }
             let found = self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), moment, &mut gone);
             if let Some(place) = found {
-                let newcomer = Cell { node: Node::new(hash.fingerprint(), about.class), pair: (key, value) };
-                shard.link(place, newcomer, about, &mut gone);
+                shard.link(place, (key, value), about, &mut gone);
                 self.budget.give(freed);
                 break Inserted::Stored;
             }

@@ -18,8 +18,9 @@ use crate::stats::Stats;
 
 /// What is known about an entry.
 pub(crate) struct About<'a> {
+    /// Its fingerprint and class; of whom it replaces, only the class is taken over.
+    pub(crate) node: Node,
     pub(crate) bytes: u64,
-    pub(crate) class: u8,
     /// What only some have; to be taken from there. Lent, because most are handed on by several hands and kept by none.
     pub(crate) special: &'a mut Option<Special>,
 }
@@ -180,19 +181,13 @@ impl<K, V> Shard<K, V> {
 
     /// Links a new entry whose key is not here yet.
     #[inline]
-    pub(crate) fn link(
-        &mut self,
-        place: Place,
-        newcomer: Cell<K, V>,
-        about: About<'_>,
-        gone: &mut Departures<K, V>,
-    ) {
+    pub(crate) fn link(&mut self, place: Place, pair: (K, V), about: About<'_>, gone: &mut Departures<K, V>) {
         self.stats.inserts += 1;
         self.stats.entries += 1;
         self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
         match place {
-            Place::Of(slot, cause) => self.exchange((slot, cause), newcomer, about, gone),
-            Place::Vacant => self.settle(newcomer, about),
+            Place::Of(slot, cause) => self.exchange((slot, cause), pair, about, gone),
+            Place::Vacant => self.settle(pair, about),
         }
     }
 
@@ -201,22 +196,22 @@ impl<K, V> Shard<K, V> {
     fn exchange(
         &mut self,
         (slot, cause): (Slot, Cause),
-        newcomer: Cell<K, V>,
+        pair: (K, V),
         about: About<'_>,
         gone: &mut Departures<K, V>,
     ) {
-        let fingerprint = newcomer.node.fingerprint();
         self.forget(slot, cause);
-        let Some(left) = self.slab.cells.replace(slot, newcomer) else { return };
-        gone.push(left.pair, cause);
-        self.index.exchange(left.node.fingerprint(), fingerprint, slot);
+        let Some(held) = self.slab.cells.get_mut(slot) else { return };
+        let left = std::mem::replace(&mut held.node, about.node).fingerprint();
+        gone.push(std::mem::replace(&mut held.pair, pair), cause);
+        self.index.exchange(left, about.node.fingerprint(), slot);
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
     }
 
-    fn settle(&mut self, newcomer: Cell<K, V>, about: About<'_>) {
-        let fingerprint = newcomer.node.fingerprint();
-        let slot = self.slab.cells.put(newcomer);
+    fn settle(&mut self, pair: (K, V), about: About<'_>) {
+        let fingerprint = about.node.fingerprint();
+        let slot = self.slab.cells.put(Cell { node: about.node, pair });
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
         let cells = &self.slab.cells;
@@ -239,8 +234,8 @@ impl<K, V> Shard<K, V> {
         self.stats.inserts += 1;
         self.stats.replaced += 1;
         let watched = self.evictor.note_use(node);
-        if !is_plain || node.is_marked() || node.class() != about.class {
-            node.set_class(about.class);
+        if !is_plain || node.is_marked() || node.class() != about.node.class() {
+            node.set_class(about.node.class());
             self.describe_anew(slot, about);
         }
         if watched {
@@ -399,8 +394,8 @@ impl<K, V> Shard<K, V> {
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
             let (bytes, mut special) = (old.weight(slot), Some(old.special(slot)));
             let Some(Cell { node, pair }) = old.slab.cells.take(slot) else { continue };
-            let about = About { bytes, class: node.class(), special: &mut special };
-            self.settle(Cell { node: Node::new(node.fingerprint(), node.class()), pair }, about);
+            let node = Node::new(node.fingerprint(), node.class());
+            self.settle(pair, About { node, bytes, special: &mut special });
         }
     }
 
@@ -515,8 +510,8 @@ mod tests {
         let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
         let mut shard = Shard::new(plan);
         for number in 0..2048_u32 {
-            let newcomer = Cell { node: Node::new(number, 0), pair: (number, ()) };
-            shard.settle(newcomer, About { bytes: 1, class: 0, special: &mut None });
+            let about = About { node: Node::new(number, 0), bytes: 1, special: &mut None };
+            shard.settle((number, ()), about);
             shard.stats.entries += 1;
         }
         for slot in 0..2000 {
