@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::put::{Inserted, Put};
 use crate::setup::Setup;
 use crate::shard::Held;
+use crate::slab::tick;
 use crate::stats::Stats;
 use crate::sweep::{Sweep, Sweeper};
 
@@ -177,9 +178,18 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let ttl = ttl.into();
+        self.get_and_touch_as(key, |found| (read(found), ttl))
+    }
+
+    /// Like [`get_and_touch_with`](Self::get_and_touch_with), with a life that `read` chooses from what is there.
+    pub fn get_and_touch_as<Q, R>(&self, key: &Q, read: impl FnOnce(Found<'_, K, V>) -> (R, Ttl)) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         let mut answer = None;
         let touched = self.touch_with(key, |found| {
-            answer = Some(read(found));
+            let (read, ttl) = read(found);
+            answer = Some(read);
             ttl
         });
         self.engine().count_read(key, touched);
@@ -214,7 +224,13 @@ where
 
     /// Removes all entries with this tag and says how many. Costs their number, not the cache's.
     pub fn remove_tag(&self, tag: &str) -> u64 {
-        self.engine().remove_tag(tag)
+        self.remove_tag_if(tag, |_, _| true)
+    }
+
+    /// Removes the entries with this tag that `doomed` accepts and says how many. Costs the number of entries with the tag.
+    /// `doomed` runs under a shard's lock: be brief, and do not use this cache in it.
+    pub fn remove_tag_if(&self, tag: &str, doomed: impl Fn(&K, &V) -> bool) -> u64 {
+        self.engine().remove_tag(tag, doomed)
     }
 
     /// How many entries carry this tag, expired ones that are not yet freed included. Costs a look at each
@@ -312,6 +328,12 @@ where
     /// The eviction policy.
     pub fn policy(&self) -> Policy {
         self.engine().plan.lock().policy
+    }
+
+    /// Tells without asking the clock that this moment has not come yet; `false` if that is not certain.
+    #[inline]
+    pub fn is_surely_before(&self, moment: Time) -> bool {
+        tick(moment) > self.engine().present.horizon()
     }
 
     /// The clock that ends the entries.

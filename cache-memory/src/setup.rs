@@ -137,6 +137,35 @@ where
         Memory::build(Setup::clone(&self.setup), hasher)
     }
 
+    /// An empty cache set up like this one that holds another type: what the weigher and the listener are shown of it is
+    /// what `view` finds in it.
+    #[must_use]
+    pub fn holding<W: Send + Sync + 'static>(self, view: fn(&W) -> &V) -> Memory<K, W, S>
+    where
+        K: Send + Sync + 'static,
+    {
+        let setup = Setup::clone(&self.setup);
+        let weigher = setup
+            .weigher
+            .map(|weigher| -> Weigher<K, W> { Arc::new(move |key, held| weigher(key, view(held))) });
+        let listener = setup.listener.map(|listener| -> Listener<K, W> {
+            Arc::new(move |key, held, cause| listener(key, view(held), cause))
+        });
+        let setup = Setup {
+            weigher,
+            listener,
+            max_entries: setup.max_entries,
+            max_bytes: setup.max_bytes,
+            ttl: setup.ttl,
+            policy: setup.policy,
+            shards: setup.shards,
+            clock: setup.clock,
+            is_steady: setup.is_steady,
+            sweep_every: setup.sweep_every,
+        };
+        Memory::build(setup, self.engine.engine.hasher.clone())
+    }
+
     fn rebuild(self, change: impl FnOnce(Setup<K, V>) -> Setup<K, V>) -> Self {
         let hasher = self.engine.engine.hasher.clone();
         Self::build(change(Setup::clone(&self.setup)), hasher)

@@ -34,10 +34,12 @@ impl Drop for Walk<'_> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
-    /// Removes the entries with this tag that were here when it was called, a bounded slice at a time.
-    pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
+    /// Removes the entries with this tag that `doomed` accepts and that were here when it was called, a bounded slice at a
+    /// time.
+    pub(crate) fn remove_tag(&self, tag: &str, doomed: impl Fn(&K, &V) -> bool) -> u64 {
         let _walk = Walk::begin(&self.walks);
-        let carries = |held: &Held<'_, K, V>| held.extras.tags(held.slot).contains(tag);
+        let carries =
+            |held: &Held<'_, K, V>| held.extras.tags(held.slot).contains(tag) && doomed(held.key, held.value);
         let from_shard = |shard| -> u64 {
             let slots = Lock::lock(shard).tagged(tag);
             let slices = slots.chunks(SLICE);
