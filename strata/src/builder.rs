@@ -1,21 +1,31 @@
 //! Setting up a cache: everything is checked here, once.
 
+use std::fmt;
 use std::mem::needs_drop;
 use std::sync::Arc;
 
 use cache_core::{CacheKey, KeyError, Namespace};
 use cache_memory::Memory;
 use thiserror::Error;
-use tokio::sync::watch;
 
-use crate::cache::{Cache, Shared};
+use crate::cache::{Cache, Limits, Shared};
+use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
+use crate::kept::Kept;
 use crate::options::Options;
 use crate::stats::LoadCounts;
+use crate::sync::watch;
+use crate::write::Chance;
 
 /// The limit of a memory tier that was not set up: enough to be useful, too little to hurt.
 const DEFAULT_MAX_ENTRIES: u64 = 10_000;
+
+/// The loads that may run at the same time where nothing else is said: more than any source bears, few enough to hold.
+const DEFAULT_MAX_LOADS: u64 = 65_536;
+
+/// The loads that may go on after their hard timeout where nothing else is said.
+const DEFAULT_MAX_ABANDONED: u64 = 256;
 
 impl<K, V> Cache<K, V>
 where
@@ -24,18 +34,30 @@ where
 {
     /// Begins a cache of this name, which all its keys begin with.
     pub fn builder(name: impl Into<String>) -> Builder<K, V> {
-        Builder { name: name.into(), version: None, memory: None, options: Options::new() }
+        Builder {
+            name: name.into(),
+            version: None,
+            memory: None,
+            options: Options::new(),
+            limits: Limits { loads: DEFAULT_MAX_LOADS, abandoned: DEFAULT_MAX_ABANDONED },
+            budget: None,
+            is_negative: None,
+            seed: None,
+        }
     }
 }
 
 /// A cache in the making.
-#[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<K, V> {
     name: String,
     version: Option<u32>,
     memory: Option<Memory<K, Arc<V>>>,
     options: Options,
+    limits: Limits,
+    budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    is_negative: Option<fn(&V) -> bool>,
+    seed: Option<u64>,
 }
 
 impl<K, V> Builder<K, V>
@@ -49,9 +71,10 @@ where
         self
     }
 
-    /// The memory tier. Default: 10,000 entries, least recently used first.
+    /// How the memory tier is set up. Default: 10,000 entries, by [`Policy::Adaptive`](crate::Policy::Adaptive). What it
+    /// holds already is not taken over.
     ///
-    /// A weigher or listener sees each value as the cache holds it, in an `Arc`.
+    /// A weigher or listener sees each value in the `Arc` that hits share.
     pub fn memory(mut self, memory: Memory<K, Arc<V>>) -> Self {
         self.memory = Some(memory);
         self
@@ -63,30 +86,99 @@ where
         self
     }
 
+    /// Tells which values say that there is nothing: they live for
+    /// [`Options::with_negative_ttl`](crate::Options::with_negative_ttl). Default: none.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use strata::{Cache, Options, Ttl};
+    /// let users: Cache<u64, Option<String>> = Cache::builder("users")
+    ///     .options(Options::new().with_ttl(Ttl::from_secs(3600)).with_negative_ttl(Ttl::from_secs(10)))
+    ///     .negative_if(Option::is_none)
+    ///     .build()?;
+    /// let absent = users.get_or_load(&7, || async { Ok::<_, std::io::Error>(None) }).await?;
+    /// assert!(absent.is_none());
+    /// assert!(users.ttl(&7).await?.expect("cached") <= Ttl::from_secs(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn negative_if(mut self, is_negative: fn(&V) -> bool) -> Self {
+        self.is_negative = Some(is_negative);
+        self
+    }
+
+    /// Asks this before each load; `false` means that the source may not be asked now. Then a stale value stands in, if it
+    /// may, or the call fails with [`LoadError::OverBudget`](crate::LoadError::OverBudget). Default: always admitted.
+    pub fn budget(mut self, admits: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.budget = Some(Arc::new(admits));
+        self
+    }
+
+    /// How many loads may run at the same time; one too many is treated as over the budget. Default: 65,536.
+    pub fn max_loads(mut self, most: u64) -> Self {
+        self.limits.loads = most;
+        self
+    }
+
+    /// How many loads may go on after their hard timeout, so that they can still be stored; one too many is given up then.
+    /// Default: 256.
+    pub fn max_abandoned(mut self, most: u64) -> Self {
+        self.limits.abandoned = most;
+        self
+    }
+
+    /// Where chance begins, which spreads ends and refreshes, so that a test can replay it. Default: random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Checks everything and makes the cache.
     ///
     /// # Errors
-    /// A name that cannot begin a key, or a limit in bytes for values whose bytes nobody counts.
+    /// A name that cannot begin a key, an option that can never work, or a limit in bytes for values whose bytes nobody
+    /// counts.
     pub fn build(self) -> Result<Cache<K, V>, BuildError> {
         let mut namespace = Namespace::new(&self.name)?;
         if let Some(version) = self.version {
             namespace = namespace.with_version(version);
+        }
+        if let Some((option, given, right)) = self.options.fault() {
+            return Err(BuildError::Option { option, given, right });
         }
         let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
         let counts_bytes = memory.has_weigher() || !(needs_drop::<K>() || needs_drop::<V>());
         if memory.max_bytes().is_some() && !counts_bytes {
             return Err(BuildError::NoWeigher);
         }
+        let memory = memory.holding(Kept::value);
         let shared = Shared {
             namespace,
-            memory,
             options: self.options,
             fence: Fence::new(),
             flights: Flights::new(),
+            failures: Failures::new(Arc::clone(memory.clock())),
+            memory,
             loads: Arc::new(LoadCounts::default()),
+            limits: self.limits,
+            budget: self.budget,
+            is_negative: self.is_negative,
+            chance: Chance::new(self.seed),
             alive: watch::Sender::new(()),
         };
         Ok(Cache { shared: Arc::new(shared) })
+    }
+}
+
+impl<K, V> fmt::Debug for Builder<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,4 +194,14 @@ pub enum BuildError {
         "the memory tier has a limit in bytes and no weigher; say what an entry takes with Memory::with_weigher"
     )]
     NoWeigher,
+    /// An option that can never work.
+    #[error("the option {option} is {given}; it has to be {right}")]
+    Option {
+        /// Which option, as in `Options::with_…`.
+        option: &'static str,
+        /// What was given.
+        given: String,
+        /// What would be right.
+        right: &'static str,
+    },
 }

@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
 use cache_memory::{Inserted, Memory};
-use tokio::sync::watch;
 
+use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
 use crate::hit::{Hit, Source};
-use crate::loaded::Loaded;
+use crate::kept::Kept;
+use crate::loaded::About;
 use crate::options::Options;
 use crate::stats::{LoadCounts, Stats};
+use crate::sync::watch;
+use crate::write::Chance;
 
 /// A typed cache: cheap to clone, safe to share, gone with its last handle.
 ///
@@ -46,13 +49,27 @@ pub struct Cache<K, V> {
 /// What all handles of a cache share, and its running loads look up again when they land.
 pub(crate) struct Shared<K, V> {
     pub(crate) namespace: Namespace,
-    pub(crate) memory: Memory<K, Arc<V>>,
+    pub(crate) memory: Memory<K, Kept<V>>,
     pub(crate) options: Options,
     pub(crate) fence: Fence,
     pub(crate) flights: Arc<Flights<K, V>>,
+    pub(crate) failures: Failures<K>,
     pub(crate) loads: Arc<LoadCounts>,
+    pub(crate) limits: Limits,
+    /// Whether the source may be asked now.
+    pub(crate) budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    /// Which values say that there is nothing.
+    pub(crate) is_negative: Option<fn(&V) -> bool>,
+    pub(crate) chance: Chance,
     /// Closes when the cache is dropped, which ends its loads.
     pub(crate) alive: watch::Sender<()>,
+}
+
+/// How much may go on at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) loads: u64,
+    pub(crate) abandoned: u64,
 }
 
 impl<K, V> Cache<K, V>
@@ -60,13 +77,29 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value.
+    /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value. A stale one is none, as
+    /// for every verb without a loader.
     pub fn get_local<Q>(&self, key: &Q) -> Option<Hit<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.find(key)
+        self.shared.find_fresh(key)
+    }
+
+    /// Looks at a value in memory, which counts neither as a read nor as a use of it.
+    pub fn peek<Q>(&self, key: &Q) -> Option<Hit<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let shared = &self.shared;
+        shared.memory.peek_with(key, |found| {
+            let kept = found.value();
+            let ends = kept.ages.as_ref().map_or_else(|| found.expires(), |ages| ages.stale());
+            let is_fresh = kept.is_fresh(|| shared.memory.clock().now());
+            is_fresh.then(|| Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
+        })?
     }
 
     /// Reads a value.
@@ -93,16 +126,16 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        Ok(self.shared.memory.contains(key))
+        Ok(self.peek(key).is_some())
     }
 
-    /// How much longer a value lives; `None` if there is none.
+    /// How much longer a value is fresh; `None` if there is none.
     pub async fn ttl<Q>(&self, key: &Q) -> Result<Option<Ttl>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        Ok(self.shared.memory.ttl(key))
+        Ok(self.peek(key).map(|hit| hit.remaining(self.shared.memory.clock().now())))
     }
 
     /// Stores a value with the cache's options, replacing what was there. A load in flight will not overwrite it.
@@ -126,7 +159,9 @@ where
             shared.fence.seal_key(&sealed);
             true
         };
-        Ok(shared.store(key, Loaded::new(value), &options, seal).1)
+        let inserted = shared.store(key.clone(), (Arc::new(value), About::default()), &options, seal).1;
+        shared.failures.forget(&key);
+        Ok(inserted)
     }
 
     /// Stores many values with these options over the cache's, and says how many are now in the cache.
@@ -151,7 +186,14 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        Ok(self.shared.memory.touch(key, ttl))
+        let (shared, ttl) = (&self.shared, ttl.into());
+        let now = shared.memory.clock().now();
+        let mut is_fresh = false;
+        shared.memory.touch_with(key, |found| {
+            is_fresh = found.value().is_fresh(|| now);
+            if is_fresh { found.value().renew(now, ttl) } else { Ttl::between(now, found.expires()) }
+        });
+        Ok(is_fresh)
     }
 
     /// Reads a value and gives it a new life from now.
@@ -160,91 +202,20 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (memory, ttl) = (&self.shared.memory, ttl.into());
-        let expires = ttl.finite().map_or(Time::NEVER, |ttl| memory.clock().now().after(ttl));
-        let value = memory.get_and_touch_with(key, ttl, |found| Arc::clone(found.value()));
-        Ok(value.map(|value| Hit::new(value, Source::Memory, expires)))
-    }
-
-    /// Removes a value and says whether it was there. A load in flight will not bring it back, and a load that begins
-    /// after this has returned does not join one that began before.
-    ///
-    /// # Cancel safety
-    /// Done or not begun, as every removal here: a call that was polled once has removed what it names.
-    pub async fn remove<Q>(&self, key: &Q) -> Result<bool>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shared.fence.seal_key(key);
-        let removed = self.shared.memory.remove(key).is_some();
-        self.shared.fence.seal_key(key);
-        Ok(removed)
-    }
-
-    /// Removes many values and says how many were there.
-    pub async fn remove_many<Q>(&self, keys: &[Q]) -> Result<u64>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq,
-    {
-        let mut removed = 0;
-        for key in keys {
-            removed += u64::from(self.remove(key).await?);
+        let (shared, ttl) = (&self.shared, ttl.into());
+        let now = shared.memory.clock().now();
+        let ends = Ttl::finite(ttl).map_or(Time::NEVER, |ttl| now.after(ttl));
+        let found = shared.memory.get_and_touch_as(key, |found| {
+            let kept = found.value();
+            if !kept.is_fresh(|| now) {
+                return (None, Ttl::between(now, found.expires()));
+            }
+            (Some(Hit::new(Arc::clone(kept.value()), Source::Memory, ends)), kept.renew(now, ttl))
+        });
+        if let Some(None) = found {
+            LoadCounts::count(&shared.loads.found_stale);
         }
-        Ok(removed)
-    }
-
-    /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored.
-    pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        self.shared.fence.seal_tag(tag);
-        let removed = self.shared.memory.remove_tag(tag);
-        self.shared.fence.seal_tag(tag);
-        Ok(removed)
-    }
-
-    /// Removes all values whose rendered key begins like this one, and says how many. No load in flight is stored. Costs a
-    /// walk over the cache.
-    ///
-    /// A prefix is text: `"BTC"` begins `BTC` and `BTCUSD`. An empty last part ends it where a part ends.
-    ///
-    /// ```
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    /// # runtime.block_on(async {
-    /// use strata::Cache;
-    /// let users: Cache<String, u32> = Cache::builder("users").build()?;
-    /// users.insert("team:7:ada".into(), 1).await?;
-    /// assert_eq!(users.remove_prefix("team:").await?, 1);
-    ///
-    /// let candles: Cache<(String, u32), f64> = Cache::builder("ohlcv").build()?;
-    /// candles.insert(("BTC".into(), 5), 1.0).await?;
-    /// candles.insert(("BTC".into(), 60), 2.0).await?;
-    /// candles.insert(("BTCUSD".into(), 5), 3.0).await?;
-    /// assert_eq!(candles.remove_prefix(&("BTC", "")).await?, 2);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
-        let mut within = self.shared.namespace.key();
-        prefix.write(&mut within);
-        let begins = |key: &K, _: &Arc<V>| {
-            let mut rendered = self.shared.namespace.key();
-            key.write(&mut rendered);
-            rendered.as_str().starts_with(within.as_str())
-        };
-        self.shared.fence.seal_all();
-        let removed = self.shared.memory.remove_if(begins);
-        self.shared.fence.seal_all();
-        Ok(removed)
-    }
-
-    /// Removes everything and says how many values that were. No load in flight is stored.
-    pub async fn clear(&self) -> Result<u64> {
-        self.shared.fence.seal_all();
-        let removed = self.shared.memory.clear();
-        self.shared.fence.seal_all();
-        Ok(removed)
+        Ok(found.flatten())
     }
 
     /// The keys of all values with this tag, in no particular order. Costs a walk over the cache.
@@ -265,8 +236,8 @@ impl<K, V> Cache<K, V> {
         self.shared.namespace.name()
     }
 
-    /// The memory tier.
-    pub fn memory(&self) -> &Memory<K, Arc<V>> {
+    /// The memory tier. It holds stale values as well, until they are gone.
+    pub fn memory(&self) -> &Memory<K, Kept<V>> {
         &self.shared.memory
     }
 
@@ -284,41 +255,6 @@ where
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         self.shared.loads.stats(self.shared.memory.stats(), self.shared.flights.len())
-    }
-}
-
-impl<K, V> Shared<K, V>
-where
-    K: CacheKey + Clone,
-    V: Send + Sync + 'static,
-{
-    /// A living value in memory.
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Hit<V>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.memory
-            .get_with(key, |found| Hit::new(Arc::clone(found.value()), Source::Memory, found.expires()))
-    }
-
-    /// Puts a value into memory, if `permit` agrees when it becomes visible, and returns it as it would be served.
-    pub(crate) fn store(
-        &self,
-        key: K,
-        loaded: Loaded<V>,
-        options: &Options,
-        permit: impl Fn() -> bool,
-    ) -> (Hit<V>, Inserted) {
-        let ttl = loaded.ttl.or(options.ttl()).unwrap_or(self.memory.default_ttl());
-        let mut put = options.put(ttl);
-        if let Some(tags) = loaded.tags {
-            put = put.with_tags(tags);
-        }
-        let value = Arc::new(loaded.value);
-        let expires = ttl.finite().map_or(Time::NEVER, |ttl| self.memory.clock().now().after(ttl));
-        let inserted = self.memory.insert_if(key, Arc::clone(&value), put, permit);
-        (Hit::new(value, Source::Loader, expires), inserted)
     }
 }
 

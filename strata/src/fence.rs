@@ -6,12 +6,15 @@
 //! most one load more. Nothing is recorded per load, and a hit never comes here.
 
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use cache_core::Tags;
 
-const KEY_STRIPES: usize = 1024;
-const TAG_STRIPES: usize = 256;
+use crate::sync::AtomicU64;
+
+/// Few under a model, which pays for each of them in each schedule.
+const KEY_STRIPES: usize = if cfg!(strata_shuttle) { 8 } else { 1024 };
+const TAG_STRIPES: usize = if cfg!(strata_shuttle) { 8 } else { 256 };
 
 /// When a load began, in terms of the invalidations before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

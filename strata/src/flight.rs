@@ -8,15 +8,15 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use cache_core::Tags;
-use tokio::sync::watch;
 
 use crate::fence::Ticket;
 use crate::hit::Hit;
+use crate::sync::{Mutex, MutexGuard, watch};
 
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(strata_shuttle) { 2 } else { 64 };
 
 /// The loads in flight, by key.
 pub(crate) struct Flights<K, V> {
@@ -35,6 +35,11 @@ impl<V> Flight<V> {
     fn follow(&self) -> Follower<V> {
         Follower { ticket: self.ticket, landed: self.landed.subscribe() }
     }
+
+    /// Tells whether its waiters have been answered. In the table stands such a flight only if it was abandoned.
+    fn has_landed(&self) -> bool {
+        self.landed.borrow().is_some()
+    }
 }
 
 /// How a flight ended.
@@ -43,6 +48,14 @@ pub(crate) enum Landing<V> {
     Value(Hit<V>, Tags),
     /// A load of many keys did not bring this one.
     Absent,
+    /// Without a load: the source is left alone, because it has just failed.
+    Resting,
+    /// Without a load: the source may not be asked now.
+    OverBudget,
+    /// The load took too long; it may still go on.
+    TimedOut,
+    /// The loader said "not modified" of nothing.
+    NothingToKeep,
     /// The loader failed.
     Failed(Arc<Failure>),
     /// The loader panicked.
@@ -73,27 +86,33 @@ impl<K: Hash + Eq + Clone, V> Flights<K, V> {
     }
 
     /// Joins the flight of this key if `may_join` accepts when it began; otherwise begins a new one, which later
-    /// callers will join instead.
+    /// callers will join instead. `begin` says when that begins, told whether a load of the key was abandoned and still
+    /// runs.
     pub(crate) fn board(
         self: &Arc<Self>,
         key: &K,
-        ticket: Ticket,
         may_join: impl FnOnce(Ticket) -> bool,
+        begin: impl FnOnce(bool) -> Ticket,
     ) -> Seat<K, V> {
         let mut table = self.table(key);
-        if let Some(running) = table.get(key).filter(|running| may_join(running.ticket)) {
-            return Seat::Follow(running.follow());
+        let mut follows_abandoned = false;
+        if let Some(running) = table.get(key) {
+            follows_abandoned = running.has_landed();
+            if !follows_abandoned && may_join(running.ticket) {
+                return Seat::Follow(running.follow());
+            }
         }
-        let flight = Arc::new(Flight { ticket, landed: watch::Sender::new(None) });
+        let flight = Arc::new(Flight { ticket: begin(follows_abandoned), landed: watch::Sender::new(None) });
         let overtaken = table.insert(key.clone(), Arc::clone(&flight));
         drop(table);
         drop(overtaken);
-        Seat::Lead(Leader { flights: Arc::clone(self), key: key.clone(), flight })
+        Seat::Lead(Leader { flights: Arc::clone(self), key: key.clone(), flight, has_left: false })
     }
 
     /// How many loads are in flight.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        let in_flight = |table: &Table<K, V>| table.values().filter(|flight| !flight.has_landed()).count();
+        self.shards.iter().map(|shard| in_flight(&lock(shard))).sum()
     }
 }
 
@@ -115,6 +134,7 @@ pub(crate) struct Leader<K: Hash + Eq, V> {
     flights: Arc<Flights<K, V>>,
     key: K,
     flight: Arc<Flight<V>>,
+    has_left: bool,
 }
 
 impl<K: Hash + Eq, V> Leader<K, V> {
@@ -133,13 +153,20 @@ impl<K: Hash + Eq, V> Leader<K, V> {
     }
 
     /// Ends the flight: it leaves the table, and whoever waits gets this.
-    pub(crate) fn land(self, landing: Landing<V>) {
+    pub(crate) fn land(mut self, landing: Landing<V>) {
         // Leave first: a waiter that asks again at once must not board the flight that has just ended.
         self.leave();
         self.flight.landed.send_replace(Some(landing));
     }
 
-    fn leave(&self) {
+    /// Answers whoever waits, and frees the key for another load, while this one goes on. The flight keeps its place in the
+    /// table, where the next load of the key sees that it has to overtake this one.
+    pub(crate) fn abandon(&self) {
+        self.flight.landed.send_replace(Some(Landing::TimedOut));
+    }
+
+    fn leave(&mut self) {
+        self.has_left = true;
         let mut table = self.flights.table(&self.key);
         // Another flight may have taken the place of one that was overtaken by an invalidation.
         if table.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
@@ -150,12 +177,14 @@ impl<K: Hash + Eq, V> Leader<K, V> {
 
 impl<K: Hash + Eq, V> Drop for Leader<K, V> {
     fn drop(&mut self) {
-        if self.flight.landed.borrow().is_some() {
+        if self.has_left {
             return;
         }
         self.leave();
-        let landing = if std::thread::panicking() { Landing::Panicked } else { Landing::Aborted };
-        self.flight.landed.send_replace(Some(landing));
+        if !self.flight.has_landed() {
+            let landing = if std::thread::panicking() { Landing::Panicked } else { Landing::Aborted };
+            self.flight.landed.send_replace(Some(landing));
+        }
     }
 }
 
@@ -185,6 +214,10 @@ impl<V> Clone for Landing<V> {
         match self {
             Self::Value(hit, tags) => Self::Value(hit.clone(), tags.clone()),
             Self::Absent => Self::Absent,
+            Self::Resting => Self::Resting,
+            Self::OverBudget => Self::OverBudget,
+            Self::TimedOut => Self::TimedOut,
+            Self::NothingToKeep => Self::NothingToKeep,
             Self::Failed(failure) => Self::Failed(Arc::clone(failure)),
             Self::Panicked => Self::Panicked,
             Self::Aborted => Self::Aborted,

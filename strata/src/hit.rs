@@ -23,6 +23,8 @@ use cache_core::{Time, Ttl};
 pub struct Hit<V> {
     value: Arc<V>,
     source: Source,
+    stale: Option<Stale>,
+    /// When it ceases to be fresh.
     expires: Time,
 }
 
@@ -38,9 +40,46 @@ pub enum Source {
     Joined,
 }
 
+/// Why an answer is stale: no longer fresh, and served all the same because the options allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Stale {
+    /// It is being refreshed behind this answer: [`Options::with_stale_for`](crate::Options::with_stale_for).
+    Refreshing,
+    /// The load of this call failed.
+    Failed,
+    /// The load of this call took too long, and may still go on.
+    TimedOut,
+    /// A load failed or took too long a little while ago, so the source is left alone.
+    Throttled,
+    /// The source may not be asked now, because the budget is used up.
+    OverBudget,
+}
+
+impl Stale {
+    /// All reasons, in their order.
+    pub const ALL: [Self; 5] =
+        [Self::Refreshing, Self::Failed, Self::TimedOut, Self::Throttled, Self::OverBudget];
+
+    /// The name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refreshing => "refreshing",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Throttled => "throttled",
+            Self::OverBudget => "over_budget",
+        }
+    }
+}
+
 impl<V> Hit<V> {
     pub(crate) fn new(value: Arc<V>, source: Source, expires: Time) -> Self {
-        Self { value, source, expires }
+        Self { value, source, stale: None, expires }
+    }
+
+    pub(crate) fn with_stale(self, why: Stale) -> Self {
+        Self { stale: Some(why), ..self }
     }
 
     pub(crate) fn with_source(self, source: Source) -> Self {
@@ -57,7 +96,36 @@ impl<V> Hit<V> {
         self.source == Source::Loader
     }
 
-    /// How much longer it lives, at this moment of the cache's clock.
+    /// Why it is stale; `None` if it is fresh.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use std::time::Duration;
+    /// use strata::{Cache, Options, Stale};
+    /// let hour = Duration::from_secs(3600);
+    /// let rates: Cache<String, f64> = Cache::builder("rates")
+    ///     .options(Options::new().with_ttl(hour).with_fail_safe_for(24 * hour))
+    ///     .build()?;
+    /// rates.insert("EUR".into(), 1.1).await?;
+    /// rates.expire("EUR").await?;
+    /// let down = || async { Err::<f64, _>(std::io::Error::other("the source is down")) };
+    /// let rate = rates.get_or_load("EUR", down).await?;
+    /// assert_eq!((*rate, rate.stale()), (1.1, Some(Stale::Failed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stale(&self) -> Option<Stale> {
+        self.stale
+    }
+
+    /// Tells whether it is no longer fresh.
+    pub fn is_stale(&self) -> bool {
+        self.stale.is_some()
+    }
+
+    /// How much longer it is fresh, at this moment of the cache's clock; zero once it is stale.
     pub fn remaining(&self, now: Time) -> Ttl {
         Ttl::between(now, self.expires)
     }
@@ -87,6 +155,7 @@ impl<V: fmt::Debug> fmt::Debug for Hit<V> {
         f.debug_struct("Hit")
             .field("value", &self.value)
             .field("source", &self.source)
+            .field("stale", &self.stale)
             .finish_non_exhaustive()
     }
 }

@@ -40,9 +40,13 @@ mod builder;
 mod cache;
 #[cfg(feature = "codec")]
 pub mod codec;
+mod expire;
+mod failures;
 mod fence;
 mod flight;
+mod fresh;
 mod hit;
+mod kept;
 mod load;
 mod load_many;
 mod loaded;
@@ -50,6 +54,9 @@ mod options;
 mod preset;
 mod region;
 mod stats;
+mod sync;
+mod task;
+mod write;
 
 pub use builder::{BuildError, Builder};
 pub use cache::Cache;
@@ -60,7 +67,8 @@ pub use cache_core::{
 #[cfg(feature = "codec")]
 pub use cache_core::{FrameError, Header, Life, Wall};
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy};
-pub use hit::{Hit, Source};
+pub use hit::{Hit, Source, Stale};
+pub use kept::{Kept, Last};
 pub use load::GetOrLoad;
 pub use load_many::GetOrLoadMany;
 pub use loaded::{LoadError, Loaded};

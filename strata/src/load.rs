@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! memory ── hit ──► ready: no box, no spawn, no waker
+//!    │         └─ due, or stale in its window: refresh behind it
 //!    │ miss
-//! ticket ► board ── someone loads already ──► wait for the landing
+//! ticket ► board ── someone loads already ──► wait for the landing, at most for the timeouts
 //!             │ lead
 //!          memory again (the last flight may just have landed) ► spawn the loader ► store if the ticket is valid ► land
+//!                                                                       │ fails, too slow, over budget
+//!                                                                  what is kept stands in, if it may
 //! ```
 
 use std::borrow::Borrow;
@@ -15,17 +18,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cache_core::{CacheKey, Tags};
-use cache_memory::{Found, Inserted};
-use tokio::runtime::Handle;
+use cache_core::CacheKey;
 
 use crate::cache::{Cache, Shared};
 use crate::fence::Ticket;
-use crate::flight::{Failure, Follower, Landing, Leader, Seat};
-use crate::hit::{Hit, Source};
+use crate::flight::{Follower, Landing, Seat};
+use crate::fresh::{Look, Verdict};
+use crate::hit::{Hit, Source, Stale};
+use crate::kept::Last;
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
 use crate::stats::LoadCounts;
+use crate::sync::{Handle, timeout};
 
 impl<K, V> Cache<K, V>
 where
@@ -35,11 +39,13 @@ where
     /// Answers from the cache, or runs the loader once for all who ask, stores what it brings and answers with that.
     ///
     /// The loader runs as a task of its own, on the current tokio runtime. Its error is shared by all who waited and
-    /// never cached. A load that an invalidation has overtaken still answers those who waited for it, but is not
-    /// stored, and later callers do not join it.
+    /// not cached unless asked. A load that an invalidation has overtaken still answers those who waited for it, but is not
+    /// stored, and later callers do not join it. What may be answered when there is nothing fresh, and how long to wait,
+    /// is up to [`Options`]; [`Hit::stale`] tells what came of it.
     ///
     /// # Errors
-    /// [`LoadError::Failed`] with the loader's error; the other kinds if the load was lost.
+    /// [`LoadError::Failed`] with the loader's error; the other kinds if the load was lost, too slow or not admitted. None of
+    /// them if a stale value may stand in.
     ///
     /// # Cancel safety
     /// Safe: dropping the future neither cancels the load nor restarts it.
@@ -56,7 +62,11 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get_or_load<'a, Q, F, Fut, L, E>(&'a self, key: &'a Q, loader: F) -> GetOrLoad<'a, K, V, Q, F, E>
+    pub fn get_or_load<'a, Q, F, Fut, L, E>(
+        &'a self,
+        key: &'a Q,
+        loader: F,
+    ) -> GetOrLoad<'a, K, V, Q, impl FnOnce(Option<Last<V>>) -> Fut + Send + use<Q, F, Fut, L, E, K, V>, E>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
@@ -65,11 +75,58 @@ where
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
+        self.get_or_refresh(key, move |_| loader())
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), with a loader that is shown what the cache still has, most often a stale value
+    /// with its validator, and may answer that it was [not modified](Loaded::not_modified).
+    ///
+    /// # Errors
+    /// As [`get_or_load`](Self::get_or_load).
+    ///
+    /// # Cancel safety
+    /// As [`get_or_load`](Self::get_or_load).
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use std::time::Duration;
+    /// use strata::{Cache, Last, Loaded, Options};
+    /// let pages: Cache<String, String> = Cache::builder("pages")
+    ///     .options(Options::new().with_fail_safe_for(Duration::from_secs(3600)))
+    ///     .build()?;
+    /// let fetch = |last: Option<Last<String>>| async move {
+    ///     Ok::<_, std::io::Error>(match last.as_ref().and_then(Last::validator) {
+    ///         Some("v1") => Loaded::not_modified(),
+    ///         _ => Loaded::new("hello".to_owned()).with_validator("v1"),
+    ///     })
+    /// };
+    /// pages.get_or_refresh("/", fetch).await?;
+    /// pages.expire("/").await?;
+    /// assert_eq!(&**pages.get_or_refresh("/", fetch).await?, "hello");
+    /// assert_eq!(pages.stats().not_modified, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_or_refresh<'a, Q, F, Fut, L, E>(
+        &'a self,
+        key: &'a Q,
+        loader: F,
+    ) -> GetOrLoad<'a, K, V, Q, F, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+        F: FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
         GetOrLoad { cache: self, key, loader: Some(loader), options: Options::new(), flying: None }
     }
 }
 
-/// The future of [`Cache::get_or_load`].
+/// The future of [`Cache::get_or_load`] and [`Cache::get_or_refresh`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct GetOrLoad<'a, K, V, Q: ?Sized, F, E> {
     cache: &'a Cache<K, V>,
@@ -97,13 +154,14 @@ where
     K: CacheKey + Clone + Borrow<Q>,
     V: Send + Sync + 'static,
     Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
-    F: FnOnce() -> Fut + Send + 'static,
+    F: FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<L, E>> + Send + 'static,
     L: Into<Loaded<V>>,
     E: fmt::Display + Send + Sync + 'static,
 {
     type Output = Result<Hit<V>, LoadError<E>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(flying) = &mut this.flying {
@@ -111,17 +169,63 @@ where
         }
         let shared = &this.cache.shared;
         let forced = this.options.force_refresh().or(shared.options.force_refresh()).unwrap_or(false);
-        if !forced && let Some(hit) = shared.find(this.key) {
-            return Poll::Ready(Ok(hit));
+        if !forced {
+            match shared.find(this.key) {
+                Some(Look::Fresh(hit)) => return Poll::Ready(Ok(hit)),
+                Some(Look::Aged(aged)) => {
+                    let throttle = this.options.fail_safe_throttle();
+                    match shared.judge(&aged, throttle.unwrap_or(shared.options.throttle())) {
+                        Verdict::Answer(hit) => return Poll::Ready(Ok(hit)),
+                        Verdict::AnswerAndRefresh(hit) => {
+                            this.refresh_behind();
+                            return Poll::Ready(Ok(hit));
+                        }
+                        Verdict::Load => {}
+                    }
+                }
+                None => {}
+            }
         }
-        let Some(loader) = this.loader.take() else {
-            return Poll::Ready(Err(LoadError::Aborted));
-        };
-        let options = std::mem::take(&mut this.options).over(&shared.options);
-        let load = async move { loader().await.map(Into::into) };
-        let flying = this.flying.insert(Box::pin(Arc::clone(shared).fly(this.key.to_owned(), options, load)));
-        flying.as_mut().poll(context)
+        this.fly(context)
     }
+}
+
+impl<K, V, Q, F, Fut, L, E> GetOrLoad<'_, K, V, Q, F, E>
+where
+    K: CacheKey + Clone + Borrow<Q>,
+    V: Send + Sync + 'static,
+    Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+    F: FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<L, E>> + Send + 'static,
+    L: Into<Loaded<V>>,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    #[cold]
+    fn fly(&mut self, context: &mut Context<'_>) -> Poll<Result<Hit<V>, LoadError<E>>> {
+        let Some(loader) = self.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
+        let shared = &self.cache.shared;
+        let options = std::mem::take(&mut self.options).over(&shared.options);
+        let load = |last| async move { loader(last).await.map(Into::into) };
+        let flying = Arc::clone(shared).fly(self.key.to_owned(), options, load);
+        self.flying.insert(Box::pin(flying)).as_mut().poll(context)
+    }
+
+    #[cold]
+    fn refresh_behind(&mut self) {
+        let Some(loader) = self.loader.take() else { return };
+        let shared = &self.cache.shared;
+        let options = std::mem::take(&mut self.options).over(&shared.options);
+        let load = |last| async move { loader(last).await.map(Into::into) };
+        shared.refresh_behind(&self.key.to_owned(), options, load);
+    }
+}
+
+/// A caller that waits for a landing, and what it may fall back on.
+pub(crate) struct Wait<'a, K, V> {
+    pub(crate) key: &'a K,
+    pub(crate) options: &'a Options,
+    pub(crate) last: Option<&'a Last<V>>,
+    pub(crate) source: Source,
 }
 
 impl<K, V> Shared<K, V>
@@ -129,41 +233,97 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    async fn fly<E>(
+    async fn fly<E, Fut>(
         self: Arc<Self>,
         key: K,
         options: Options,
-        load: impl Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
     ) -> Result<Hit<V>, LoadError<E>>
     where
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
         let leader = loop {
-            let own_tags_allow = |begun| options.tags().is_none_or(|tags| self.fence.may_share(begun, tags));
-            let may_join = |begun| self.fence.may_join(begun, &key) && own_tags_allow(begun);
-            match self.board(&key, &options, may_join) {
+            if let Some(answer) = self.remembered(&key, &options) {
+                return answer;
+            }
+            match self.board(&key, &options, |begun| self.may_join(begun, &key, &options)) {
                 Seat::Lead(leader) => break leader,
                 Seat::Follow(follower) => {
-                    if let Some(answer) = self.joined(follower).await {
+                    let last = self.last(&key, follower.ticket());
+                    let wait =
+                        Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Joined };
+                    if let Some(answer) = self.joined(follower, &wait).await {
                         return answer;
                     }
                 }
             }
         };
-        if let Some((hit, tags)) = self.landed_before(&leader, &options) {
-            leader.land(Landing::Value(hit.clone(), tags));
+        let last = self.last(&key, leader.ticket());
+        if let Some(last) = last.as_ref().filter(|last| self.is_served(last, &options)) {
+            leader.land(Landing::Value(last.hit(), last.tags.clone()));
+            return Ok(last.hit());
+        }
+        let wait = Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Loader };
+        if last.as_ref().is_some_and(|last| self.is_resting(last))
+            && options.force_refresh() != Some(true)
+            && let Some(hit) = self.rescue(&wait, Stale::Throttled)
+        {
+            leader.land(Landing::Resting);
             return Ok(hit);
         }
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
         let own = leader.follow();
-        self.spawn_load(&runtime, load, move |shared, loaded| {
-            let landing = match loaded {
-                Ok(loaded) => shared.store_loaded(&leader, loaded, &options),
-                Err(error) => Landing::Failed(Arc::new(Failure::new(error))),
-            };
-            leader.land(landing);
-        });
-        own.landing().await.into_answer(Source::Loader).unwrap_or(Err(LoadError::Aborted))
+        let shown = last.clone();
+        let running = async move { load(shown).await };
+        self.load(&runtime, leader, (options.clone(), last.clone()), running);
+        self.landed(own, &wait).await.unwrap_or(Err(LoadError::Aborted))
+    }
+
+    /// Begins a load that nobody waits for, if none of the key is running.
+    fn refresh_behind<E, Fut>(
+        self: &Arc<Self>,
+        key: &K,
+        options: Options,
+        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
+    ) where
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let begin = |abandoned| self.begin(key, abandoned);
+        let Seat::Lead(leader) = self.flights.board(key, |begun| self.may_join(begun, key, &options), begin)
+        else {
+            return;
+        };
+        LoadCounts::count(&self.loads.refreshes);
+        let last = self.last(key, leader.ticket());
+        let shown = last.clone();
+        let running = async move { load(shown).await };
+        self.load(&runtime, leader, (options, last), running);
+    }
+
+    fn may_join(&self, begun: Ticket, key: &K, options: &Options) -> bool {
+        let own_tags_allow = || options.tags().is_none_or(|tags| self.fence.may_share(begun, tags));
+        self.fence.may_join(begun, key) && own_tags_allow()
+    }
+
+    /// The answer to a call for a key whose last error is remembered.
+    fn remembered<E: Send + Sync + 'static>(
+        &self,
+        key: &K,
+        options: &Options,
+    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+        if options.force_refresh() == Some(true) {
+            return None;
+        }
+        let failure = self.failures.get(key)?;
+        let wait = Wait { key, options, last: None, source: Source::Joined };
+        if let Some(hit) = self.rescue(&wait, Stale::Throttled) {
+            return Some(Ok(hit));
+        }
+        LoadCounts::count(&self.loads.error_hits);
+        Some(Err(failure.as_load_error()))
     }
 
     /// Waits for another call's load; `None` if it has no answer for this one: a load of many keys did not bring this
@@ -171,15 +331,19 @@ where
     async fn joined<E: Send + Sync + 'static>(
         &self,
         follower: Follower<V>,
+        wait: &Wait<'_, K, V>,
     ) -> Option<Result<Hit<V>, LoadError<E>>> {
         let begun = follower.ticket();
-        let landing = follower.landing().await;
+        let landing = match self.in_time(follower, wait).await {
+            Ok(landing) => landing,
+            Err(answer) => return Some(answer),
+        };
         if let Landing::Value(_, tags) = &landing
             && !self.fence.may_share(begun, tags)
         {
             return None;
         }
-        landing.into_answer(Source::Joined)
+        self.answer(landing, wait)
     }
 }
 
@@ -201,81 +365,86 @@ where
             // What this call brings is newer than whatever is on its way.
             self.fence.seal_key(key);
         }
-        // The ticket comes before every read of this load, the second look at memory included.
-        let ticket = self.fence.ticket(key);
-        let seat = self.flights.board(key, ticket, |begun| !forced && may_join(begun));
+        let begin = |abandoned| self.begin(key, abandoned);
+        let seat = self.flights.board(key, |begun| !forced && may_join(begun), begin);
         if let Seat::Follow(_) = seat {
             LoadCounts::count(&self.loads.coalesced);
         }
         seat
     }
 
-    /// What a flight has stored that landed after this call had asked memory and before it boarded.
-    pub(crate) fn landed_before(&self, leader: &Leader<K, V>, options: &Options) -> Option<(Hit<V>, Tags)> {
-        let wanted = !options.force_refresh().unwrap_or(false);
-        let found = |found: Found<'_, K, Arc<V>>| {
-            (Hit::new(Arc::clone(found.value()), Source::Memory, found.expires()), found.tags().clone())
-        };
-        if wanted { self.memory.peek_with(leader.key(), found) } else { None }
-    }
-
-    /// Stores what a load has brought, unless an invalidation has overtaken it, and lands with it.
-    pub(crate) fn store_loaded(
-        &self,
-        leader: &Leader<K, V>,
-        loaded: Loaded<V>,
-        options: &Options,
-    ) -> Landing<V> {
-        let key = leader.key();
-        let tags = loaded.tags.as_ref().or(options.tags()).cloned().unwrap_or_default();
-        let permit = || self.fence.may_store(leader.ticket(), key, &tags);
-        let (hit, inserted) = self.store(key.clone(), loaded, options, permit);
-        if inserted == Inserted::Refused && options.force_refresh() == Some(true) {
-            // Whatever is there is older than what was just loaded, and the caller has asked to be rid of it.
-            self.memory.remove(key);
+    /// The ticket of a load that begins now. It comes before every read of this load, the second look at memory included.
+    pub(crate) fn begin(&self, key: &K, follows_abandoned: bool) -> Ticket {
+        if follows_abandoned {
+            // The load that was given up reads something older than this one will.
+            self.fence.seal_key(key);
         }
-        Landing::Value(hit, tags)
+        self.fence.ticket(key)
     }
 
-    /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`.
-    pub(crate) fn spawn_load<T, E>(
-        self: &Arc<Self>,
-        runtime: &Handle,
-        load: impl Future<Output = Result<T, E>> + Send + 'static,
-        land: impl FnOnce(&Self, Result<T, E>) + Send + 'static,
-    ) where
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let cache = Arc::downgrade(self);
-        let run = LoadCounts::begin(&self.loads);
-        let mut alive = self.alive.subscribe();
-        runtime.spawn(async move {
-            let outcome = tokio::select! {
-                outcome = load => outcome,
-                _dropped = alive.changed() => return,
-            };
-            run.end(outcome.is_ok());
-            if let Some(shared) = cache.upgrade() {
-                land(&shared, outcome);
-            }
-        });
-    }
-}
-
-impl<V> Landing<V> {
-    /// The answer to a caller who waited; `None` if the load did not bring its key.
-    pub(crate) fn into_answer<E: Send + Sync + 'static>(
-        self,
-        source: Source,
+    /// Waits for a landing, and says what it is to this caller; `None` if the load did not bring its key.
+    pub(crate) async fn landed<E: Send + Sync + 'static>(
+        &self,
+        follower: Follower<V>,
+        wait: &Wait<'_, K, V>,
     ) -> Option<Result<Hit<V>, LoadError<E>>> {
-        Some(match self {
-            Self::Value(hit, _) => Ok(hit.with_source(source)),
-            Self::Absent => return None,
-            Self::Failed(failure) => Err(failure.as_load_error()),
-            Self::Panicked => Err(LoadError::Panicked),
-            Self::Aborted => Err(LoadError::Aborted),
-        })
+        match self.in_time(follower, wait).await {
+            Ok(landing) => self.answer(landing, wait),
+            Err(answer) => Some(answer),
+        }
+    }
+
+    /// The landing or, if it does not come in time, the answer without it.
+    async fn in_time<E>(
+        &self,
+        follower: Follower<V>,
+        wait: &Wait<'_, K, V>,
+    ) -> Result<Landing<V>, Result<Hit<V>, LoadError<E>>> {
+        let landing = follower.landing();
+        let (soft, hard) = (wait.options.soft_timeout(), wait.options.hard_timeout());
+        let may_answer = |last: &&Last<V>| last.stands_in(self.memory.clock().now());
+        let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
+        let soft = soft.filter(|_| wait.last.as_ref().is_some_and(may_answer));
+        let Some(first) = soft.or(hard) else { return Ok(landing.await) };
+        let mut landing = std::pin::pin!(landing);
+        if let Ok(landing) = timeout(first, &mut landing).await {
+            return Ok(landing);
+        }
+        if soft.is_some() {
+            LoadCounts::count(&self.loads.soft_timeouts);
+            if let Some(hit) = self.rescue(wait, Stale::TimedOut) {
+                return Err(Ok(hit));
+            }
+            let Some(hard) = hard else { return Ok(landing.await) };
+            if let Ok(landing) = timeout(hard.saturating_sub(first), &mut landing).await {
+                return Ok(landing);
+            }
+        }
+        LoadCounts::count(&self.loads.hard_timeouts);
+        Err(self.rescue(wait, Stale::TimedOut).ok_or(LoadError::TimedOut))
+    }
+
+    /// What a landing is to a caller who waited; `None` if the load did not bring its key.
+    fn answer<E: Send + Sync + 'static>(
+        &self,
+        landing: Landing<V>,
+        wait: &Wait<'_, K, V>,
+    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+        let (why, error) = match landing {
+            Landing::Value(hit, _) => return Some(Ok(hit.with_source(wait.source))),
+            Landing::Absent => return None,
+            Landing::Resting => return self.rescue(wait, Stale::Throttled).map(Ok),
+            Landing::OverBudget => (Stale::OverBudget, LoadError::OverBudget),
+            Landing::TimedOut => {
+                LoadCounts::count(&self.loads.hard_timeouts);
+                (Stale::TimedOut, LoadError::TimedOut)
+            }
+            Landing::Failed(failure) => (Stale::Failed, failure.as_load_error()),
+            Landing::NothingToKeep => (Stale::Failed, LoadError::NothingToKeep),
+            Landing::Panicked => (Stale::Failed, LoadError::Panicked),
+            Landing::Aborted => (Stale::Failed, LoadError::Aborted),
+        };
+        Some(self.rescue(wait, why).ok_or(error))
     }
 }
 
@@ -297,7 +466,7 @@ mod tests {
         let cache: Cache<u8, u8> = Cache::builder("late").build().expect("legal");
         // As after a flight that landed between this call's look at memory and its boarding.
         cache.insert(1, 7).await.expect("memory");
-        let load = async { Err::<Loaded<u8>, _>("must not run") };
+        let load = |_| async { Err::<Loaded<u8>, _>("must not run") };
         let hit = Arc::clone(&cache.shared).fly(1, Options::new(), load).await.expect("there");
         assert_eq!((*hit, cache.stats().loads_failed, cache.stats().in_flight), (7, 0, 0));
     }

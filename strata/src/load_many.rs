@@ -8,14 +8,19 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cache_core::CacheKey;
-use tokio::runtime::Handle;
+use cache_core::{CacheKey, Time};
 
 use crate::cache::{Cache, Shared};
 use crate::flight::{Failure, Follower, Landing, Leader, Seat};
-use crate::hit::{Hit, Source};
+use crate::fresh::{Look, Verdict};
+use crate::hit::{Hit, Source, Stale};
+use crate::kept::Last;
+use crate::load::Wait;
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
+use crate::stats::LoadCounts;
+use crate::sync::Handle;
+use crate::write::Origin;
 
 impl<K, V> Cache<K, V>
 where
@@ -109,15 +114,16 @@ where
         let options = options.over(&shared.options);
         let Boarded { mut answers, leaders, waiting } = shared.board_many(keys, &options);
         if !leaders.is_empty() {
-            let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
-            let wanted = leaders.iter().map(|leader| leader.key().clone()).collect();
-            let load = async move { loader(wanted).await };
-            shared.spawn_load(&runtime, load, move |shared, brought| {
-                shared.land_all(leaders, brought, &options);
-            });
+            match Handle::try_current() {
+                Ok(runtime) => shared.load_many(&runtime, leaders, &options, loader),
+                // What is answered already does not need it.
+                Err(_) if waiting.is_empty() => {}
+                Err(_) => return Err(LoadError::NoRuntime),
+            }
         }
-        for Waiting { follower, source, positions } in waiting.into_values() {
-            let answer = follower.landing().await.into_answer(source).transpose()?;
+        for (key, Waiting { follower, source, last, positions }) in waiting {
+            let wait = Wait { key: &key, options: &options, last: last.as_ref(), source };
+            let answer = shared.landed(follower, &wait).await.transpose()?;
             for position in positions {
                 answers[position].clone_from(&answer);
             }
@@ -138,14 +144,25 @@ impl<K, V, F> fmt::Debug for GetOrLoadMany<'_, K, V, F> {
 /// What asking for many keys has come to, before anything is loaded.
 struct Boarded<K: CacheKey, V> {
     answers: Vec<Option<Hit<V>>>,
-    leaders: Vec<Leader<K, V>>,
+    /// Keys to be loaded by this call: missing ones, and due ones that were answered.
+    leaders: Vec<Leading<K, V>>,
     waiting: HashMap<K, Waiting<V>>,
 }
+
+/// A key that this call loads, and what is still there of it.
+struct Leading<K: CacheKey, V> {
+    leader: Leader<K, V>,
+    last: Option<Last<V>>,
+}
+
+/// What is still there of the keys that are being loaded, in their order.
+type Lasts<V> = Vec<Option<Last<V>>>;
 
 /// A key that is being loaded, and where in the answers it stands.
 struct Waiting<V> {
     follower: Follower<V>,
     source: Source,
+    last: Option<Last<V>>,
     positions: Vec<usize>,
 }
 
@@ -164,11 +181,35 @@ where
                     None
                 }
                 None if forced => self.board_one(position, key, options, &mut boarded),
-                None => self.find(key).or_else(|| self.board_one(position, key, options, &mut boarded)),
+                None => self
+                    .find_or_refresh(key, options, &mut boarded)
+                    .or_else(|| self.board_one(position, key, options, &mut boarded)),
             };
             boarded.answers.push(answer);
         }
         boarded
+    }
+
+    /// What memory answers. A key that is to be refreshed behind its answer is loaded with the missing ones.
+    fn find_or_refresh(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
+        let aged = match self.find(key)? {
+            Look::Fresh(hit) => return Some(hit),
+            Look::Aged(aged) => aged,
+        };
+        match self.judge(&aged, options.throttle()) {
+            Verdict::Answer(hit) => Some(hit),
+            Verdict::AnswerAndRefresh(hit) => {
+                let begin = |abandoned| self.begin(key, abandoned);
+                let may_join = |begun| self.fence.may_join(begun, key);
+                if let Seat::Lead(leader) = self.flights.board(key, may_join, begin) {
+                    LoadCounts::count(&self.loads.refreshes);
+                    let last = self.last(key, leader.ticket());
+                    boarded.leaders.push(Leading { leader, last });
+                }
+                Some(hit)
+            }
+            Verdict::Load => None,
+        }
     }
 
     fn board_one(
@@ -181,24 +222,65 @@ where
         // The one loader call of this question may be spent by the time a joined load tells its tags, so a load is joined
         // only if none of them can have been removed.
         let may_join = |begun| self.fence.may_join(begun, key) && self.fence.no_tag_since(begun);
-        let (follower, source) = match self.board(key, options, may_join) {
-            Seat::Follow(follower) => (follower, Source::Joined),
+        let (follower, source, last) = match self.board(key, options, may_join) {
+            Seat::Follow(follower) => {
+                let last = self.last(key, follower.ticket());
+                (follower, Source::Joined, last)
+            }
             Seat::Lead(leader) => {
-                if let Some((hit, tags)) = self.landed_before(&leader, options) {
-                    leader.land(Landing::Value(hit.clone(), tags));
+                let last = self.last(key, leader.ticket());
+                if let Some(last) = last.as_ref().filter(|last| self.is_served(last, options)) {
+                    leader.land(Landing::Value(last.hit(), last.tags.clone()));
+                    return Some(last.hit());
+                }
+                let wait = Wait { key, options, last: last.as_ref(), source: Source::Loader };
+                if last.as_ref().is_some_and(|last| self.is_resting(last))
+                    && options.force_refresh() != Some(true)
+                    && let Some(hit) = self.rescue(&wait, Stale::Throttled)
+                {
+                    leader.land(Landing::Resting);
                     return Some(hit);
                 }
                 let follower = leader.follow();
-                boarded.leaders.push(leader);
-                (follower, Source::Loader)
+                boarded.leaders.push(Leading { leader, last: last.clone() });
+                (follower, Source::Loader, last)
             }
         };
-        boarded.waiting.insert(key.clone(), Waiting { follower, source, positions: vec![position] });
+        boarded.waiting.insert(key.clone(), Waiting { follower, source, last, positions: vec![position] });
         None
     }
 
-    fn land_all<I, L, E>(&self, leaders: Vec<Leader<K, V>>, brought: Result<I, E>, options: &Options)
-    where
+    fn load_many<F, Fut, I, L, E>(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        leading: Vec<Leading<K, V>>,
+        options: &Options,
+        loader: F,
+    ) where
+        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, L)> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let began = self.memory.clock().now();
+        let wanted = leading.iter().map(|leading| leading.leader.key().clone()).collect();
+        let (leaders, lasts): (Vec<_>, Lasts<V>) =
+            leading.into_iter().map(|leading| (leading.leader, leading.last)).unzip();
+        let load = async move { loader(wanted).await };
+        let terms = options.clone();
+        self.spawn_load(runtime, (leaders, options), load, move |shared, leaders, brought| {
+            shared.land_all((leaders, lasts), brought, &terms, began);
+        });
+    }
+
+    fn land_all<I, L, E>(
+        &self,
+        (leaders, lasts): (Vec<Leader<K, V>>, Lasts<V>),
+        brought: Result<I, E>,
+        options: &Options,
+        began: Time,
+    ) where
         I: IntoIterator<Item = (K, L)>,
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
@@ -206,9 +288,12 @@ where
         match brought {
             Ok(entries) => {
                 let mut brought: HashMap<K, L> = entries.into_iter().collect();
-                for leader in leaders {
+                for (leader, last) in leaders.into_iter().zip(lasts) {
                     let landing = match brought.remove(leader.key()) {
-                        Some(loaded) => self.store_loaded(&leader, loaded.into(), options),
+                        Some(loaded) => {
+                            let origin = Origin { last: last.as_ref(), began };
+                            self.store_loaded(&leader, loaded.into(), options, &origin)
+                        }
                         None => Landing::Absent,
                     };
                     leader.land(landing);
@@ -217,7 +302,8 @@ where
             Err(error) => {
                 let failure = Arc::new(Failure::new(error));
                 for leader in leaders {
-                    leader.land(Landing::Failed(Arc::clone(&failure)));
+                    let landing = self.fail(&leader, &failure, options);
+                    leader.land(landing);
                 }
             }
         }

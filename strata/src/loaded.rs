@@ -3,46 +3,98 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cache_core::{Tags, Ttl};
+use cache_core::{Priority, Tags, Ttl};
 use thiserror::Error;
 
 use crate::flight::Failure;
 
-/// A loaded value with what its loader knows better than the caller: its life and its tags.
+/// A loaded value with what its loader knows better than the caller: its life, its tags, what it is worth.
 ///
 /// A loader that has nothing to add returns the plain value.
 ///
 /// ```
 /// use strata::{Loaded, Ttl};
-/// let quote = Loaded::new(101.5).with_ttl(Ttl::from_secs(5));
+/// let quote = Loaded::new(101.5).with_ttl(Ttl::from_secs(5)).with_validator("W/\"7\"");
 /// let unsure = Loaded::new(0.0).do_not_store();
-/// # let _ = (quote, unsure);
+/// let same = Loaded::<f64>::not_modified();
+/// # let _ = (quote, unsure, same);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded<V> {
-    pub(crate) value: V,
+    /// `None`: what is there is still right.
+    pub(crate) value: Option<V>,
+    pub(crate) about: About,
+}
+
+/// What a loader says of its value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct About {
     pub(crate) ttl: Option<Ttl>,
     pub(crate) tags: Option<Tags>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) cost: Option<Duration>,
+    pub(crate) validator: Option<Arc<str>>,
+    pub(crate) is_negative: bool,
+    /// How long before its end it is to be refreshed, because of the time it took to load.
+    pub(crate) lead: Duration,
 }
 
 impl<V> Loaded<V> {
     /// A value to be stored as the caller asked.
     pub fn new(value: V) -> Self {
-        Self { value, ttl: None, tags: None }
+        Self { value: Some(value), about: About::default() }
+    }
+
+    /// What the cache still has is right, and gets a new life. Keeps its tags and its validator unless others are given.
+    ///
+    /// A loader that [`get_or_refresh`](crate::Cache::get_or_refresh) has shown nothing may not say so:
+    /// [`LoadError::NothingToKeep`].
+    pub fn not_modified() -> Self {
+        Self { value: None, about: About::default() }
     }
 
     /// Overrides the caller's time-to-live.
     #[must_use]
     pub fn with_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
-        self.ttl = Some(ttl.into());
+        self.about.ttl = Some(ttl.into());
         self
     }
 
     /// Overrides the caller's tags.
     #[must_use]
     pub fn with_tags(mut self, tags: Tags) -> Self {
-        self.tags = Some(tags);
+        self.about.tags = Some(tags);
+        self
+    }
+
+    /// Overrides the caller's priority.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.about.priority = Some(priority);
+        self
+    }
+
+    /// Overrides what the caller says it takes to make the value again.
+    #[must_use]
+    pub fn with_cost(mut self, cost: Duration) -> Self {
+        self.about.cost = Some(cost);
+        self
+    }
+
+    /// What the source calls this state of the value, such as an entity tag; the next loader is shown it.
+    #[must_use]
+    pub fn with_validator(mut self, validator: impl Into<Arc<str>>) -> Self {
+        self.about.validator = Some(validator.into());
+        self
+    }
+
+    /// Says that the value means that there is nothing: it lives for
+    /// [`Options::with_negative_ttl`](crate::Options::with_negative_ttl).
+    #[must_use]
+    pub fn as_negative(mut self) -> Self {
+        self.about.is_negative = true;
         self
     }
 
@@ -59,7 +111,8 @@ impl<V> From<V> for Loaded<V> {
     }
 }
 
-/// Why a value could not be loaded. Shared by all who waited for the same load; nothing is cached.
+/// Why a value could not be loaded, and none stood in. Shared by all who waited for the same load; cached only if
+/// [`Options::with_cache_errors_for`](crate::Options::with_cache_errors_for) says so.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
@@ -69,6 +122,15 @@ pub enum LoadError<E> {
     /// The loader of another caller, with an error of another type, failed. This is its text.
     #[error("the loader of another caller failed: {0}")]
     FailedElsewhere(String),
+    /// The load took longer than the hard timeout. It may still go on; the key is free for another one.
+    #[error("the load took longer than its hard timeout")]
+    TimedOut,
+    /// The source may not be asked now: the budget is used up, or too many loads are running.
+    #[error("the source may not be asked now, and nothing stands in")]
+    OverBudget,
+    /// The loader said "not modified", but there was nothing to keep.
+    #[error("the loader answered that nothing was modified, but had been shown no value")]
+    NothingToKeep,
     /// The loader panicked. The next call runs it again.
     #[error("the loader panicked")]
     Panicked,
@@ -95,6 +157,9 @@ impl<E> Clone for LoadError<E> {
         match self {
             Self::Failed(error) => Self::Failed(Arc::clone(error)),
             Self::FailedElsewhere(message) => Self::FailedElsewhere(message.clone()),
+            Self::TimedOut => Self::TimedOut,
+            Self::OverBudget => Self::OverBudget,
+            Self::NothingToKeep => Self::NothingToKeep,
             Self::Panicked => Self::Panicked,
             Self::Aborted => Self::Aborted,
             Self::NoRuntime => Self::NoRuntime,

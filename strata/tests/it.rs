@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "it/ages.rs"]
+mod ages;
 #[path = "it/allocation.rs"]
 mod allocation;
 #[cfg(all(feature = "json", feature = "lz4", feature = "msgpack", feature = "seal", feature = "zstd"))]

@@ -46,10 +46,9 @@ pub(super) async fn get(
 
 /// As [`get`] without the bytes. Counts neither as a read nor as a use.
 pub(super) async fn head(InRegion(cache): InRegion, EntryKey(key): EntryKey) -> Result<Response, Problem> {
-    let found = cache.memory().peek_with(&key, |found| (Arc::clone(found.value()), found.expires()));
-    let (blob, expires) = found.ok_or_else(miss)?;
-    let mut headers = describe(&blob, Ttl::between(cache.memory().clock().now(), expires));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(blob.bytes.len()));
+    let hit = cache.peek(&key).ok_or_else(miss)?;
+    let mut headers = describe(&hit, hit.remaining(cache.memory().clock().now()));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(hit.bytes.len()));
     Ok(headers.into_response())
 }
 

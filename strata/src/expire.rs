@@ -1,0 +1,208 @@
+//! The two ways to invalidate: `expire_…` leaves a copy that may stand in when nothing can be loaded, `remove_…` leaves
+//! nothing.
+//!
+//! Both seal the fence before and after, so that no load in flight brings back what was invalidated, as a copy or
+//! otherwise. A value without a fail-safe window has no copy, so to expire it is to remove it.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+use cache_core::{CacheKey, Result, Ttl};
+
+use crate::cache::{Cache, Shared};
+use crate::kept::Kept;
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Ends the fresh life of a value and says whether it was there. It may still stand in for one that cannot be loaded,
+    /// for as long as [`Options::with_fail_safe_for`](crate::Options::with_fail_safe_for) says from now; without that it is
+    /// removed.
+    ///
+    /// # Cancel safety
+    /// Done or not begun, as every invalidation here: a call that was polled once has invalidated what it names.
+    pub async fn expire<Q>(&self, key: &Q) -> Result<bool>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shared.fence.seal_key(key);
+        let expired = self.shared.expire(key);
+        self.shared.failures.forget(key);
+        self.shared.fence.seal_key(key);
+        Ok(expired)
+    }
+
+    /// Ends the fresh life of all values with this tag, as [`expire`](Self::expire) does, and says how many were there.
+    pub async fn expire_tag(&self, tag: &str) -> Result<u64> {
+        let shared = &self.shared;
+        shared.fence.seal_tag(tag);
+        let expired = shared.expire_those(|doomed| shared.memory.remove_tag_if(tag, doomed));
+        shared.failures.forget_tag(tag);
+        shared.fence.seal_tag(tag);
+        Ok(expired)
+    }
+
+    /// Ends the fresh life of all values whose rendered key begins like this one, as [`expire`](Self::expire) does, and says
+    /// how many were there. Costs a walk over the cache.
+    pub async fn expire_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
+        let begins = self.shared.begins(prefix);
+        Ok(self.shared.expire_if(&begins))
+    }
+
+    /// Ends the fresh life of everything, as [`expire`](Self::expire) does, and says how many values were there. Costs a
+    /// walk over the cache.
+    pub async fn expire_all(&self) -> Result<u64> {
+        Ok(self.shared.expire_if(&|_| true))
+    }
+
+    /// Removes a value, stale or not, and says whether it was there. A load in flight will not bring it back, and a load that begins
+    /// after this has returned does not join one that began before.
+    ///
+    /// # Cancel safety
+    /// Done or not begun, as every removal here: a call that was polled once has removed what it names.
+    pub async fn remove<Q>(&self, key: &Q) -> Result<bool>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shared.fence.seal_key(key);
+        let removed = self.shared.memory.remove(key).is_some();
+        self.shared.failures.forget(key);
+        self.shared.fence.seal_key(key);
+        Ok(removed)
+    }
+
+    /// Removes many values and says how many were there.
+    pub async fn remove_many<Q>(&self, keys: &[Q]) -> Result<u64>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq,
+    {
+        let mut removed = 0;
+        for key in keys {
+            removed += u64::from(self.remove(key).await?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored.
+    pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
+        let shared = &self.shared;
+        shared.fence.seal_tag(tag);
+        let removed = shared.memory.remove_tag(tag);
+        shared.failures.forget_tag(tag);
+        shared.fence.seal_tag(tag);
+        Ok(removed)
+    }
+
+    /// Removes all values whose rendered key begins like this one, and says how many. No load in flight is stored. Costs a
+    /// walk over the cache.
+    ///
+    /// A prefix is text: `"BTC"` begins `BTC` and `BTCUSD`. An empty last part ends it where a part ends.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use strata::Cache;
+    /// let users: Cache<String, u32> = Cache::builder("users").build()?;
+    /// users.insert("team:7:ada".into(), 1).await?;
+    /// assert_eq!(users.remove_prefix("team:").await?, 1);
+    ///
+    /// let candles: Cache<(String, u32), f64> = Cache::builder("ohlcv").build()?;
+    /// candles.insert(("BTC".into(), 5), 1.0).await?;
+    /// candles.insert(("BTC".into(), 60), 2.0).await?;
+    /// candles.insert(("BTCUSD".into(), 5), 3.0).await?;
+    /// assert_eq!(candles.remove_prefix(&("BTC", "")).await?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
+        let begins = self.shared.begins(prefix);
+        self.shared.fence.seal_all();
+        let removed = self.shared.memory.remove_if(|key, _| begins(key));
+        self.shared.failures.forget_if(begins);
+        self.shared.fence.seal_all();
+        Ok(removed)
+    }
+
+    /// Removes everything and says how many values that were. No load in flight is stored.
+    pub async fn clear(&self) -> Result<u64> {
+        self.shared.fence.seal_all();
+        let removed = self.shared.memory.clear();
+        self.shared.failures.forget_if(|_| true);
+        self.shared.fence.seal_all();
+        Ok(removed)
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Ends the fresh life of what is in memory under this key, and says whether there was anything.
+    fn expire<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.memory.clock().now();
+        self.memory.touch_with(key, |found| {
+            let kept = found.value();
+            if kept.expire(now) { self.left(kept) } else { Ttl::ZERO }
+        })
+    }
+
+    fn expire_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
+        self.fence.seal_all();
+        let expired =
+            self.expire_those(|expire| self.memory.remove_if(|key, kept| doomed(key) && expire(key, kept)));
+        self.failures.forget_if(doomed);
+        self.fence.seal_all();
+        expired
+    }
+
+    /// Ends the fresh life of those values that `walk` visits. The walk removes what it is told to; what stays, as a copy, is
+    /// then given its earlier end in the memory tier as well.
+    fn expire_those(&self, walk: impl FnOnce(&dyn Fn(&K, &Kept<V>) -> bool) -> u64) -> u64 {
+        let now = self.memory.clock().now();
+        let copies = Mutex::new(Vec::new());
+        let removed = walk(&|key, kept| {
+            let stays = kept.expire(now);
+            if stays {
+                copies.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+            }
+            !stays
+        });
+        let copies = copies.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for key in &copies {
+            self.memory.touch_with(key, |found| match found.value().life() {
+                Some(_) => self.left(found.value()),
+                None => Ttl::between(now, found.expires()),
+            });
+        }
+        removed + copies.len() as u64
+    }
+
+    /// How much longer the memory tier has to hold this value.
+    fn left(&self, kept: &Kept<V>) -> Ttl {
+        let now = self.memory.clock().now();
+        kept.life().map_or(Ttl::FOREVER, |life| Ttl::between(now, life.gone()))
+    }
+
+    /// Tells whether a key begins, rendered, like this one.
+    fn begins<P: CacheKey + ?Sized>(&self, prefix: &P) -> impl Fn(&K) -> bool {
+        let mut within = self.namespace.key();
+        prefix.write(&mut within);
+        move |key: &K| {
+            let mut rendered = self.namespace.key();
+            key.write(&mut rendered);
+            rendered.as_str().starts_with(within.as_str())
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Reading by age: what may be answered at once, what has to be loaded, and what stands in when that fails.
+//!
+//! ```text
+//! fresh      answer
+//! due        answer, and refresh behind it, once
+//! stale      in the window to refresh in: answer as stale, and refresh behind it, once
+//!            a load has just failed:      answer as stale, and leave the source alone
+//!            otherwise:                   load; if that fails or takes too long, answer as stale
+//! gone       load
+//! ```
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{CacheKey, Lifetime, Time};
+use cache_memory::Found;
+
+use crate::cache::Shared;
+use crate::fence::Ticket;
+use crate::hit::{Hit, Source, Stale};
+use crate::kept::{Kept, Last};
+use crate::load::Wait;
+use crate::options::Options;
+use crate::stats::LoadCounts;
+
+/// What a look at memory has found.
+pub(crate) enum Look<V> {
+    /// A fresh value of which nothing else has to be known.
+    Fresh(Hit<V>),
+    /// A value whose age matters.
+    Aged(Aged<V>),
+}
+
+/// A value and its age.
+pub(crate) struct Aged<V> {
+    kept: Kept<V>,
+    life: Lifetime,
+    now: Time,
+}
+
+/// What is to be done for a read that has found an aged value.
+pub(crate) enum Verdict<V> {
+    Answer(Hit<V>),
+    AnswerAndRefresh(Hit<V>),
+    Load,
+}
+
+impl<V> Aged<V> {
+    fn hit(&self) -> Hit<V> {
+        Hit::new(Arc::clone(self.kept.value()), Source::Memory, self.life.stale())
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Looks into memory, which counts as a read and as a use.
+    #[inline]
+    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Look<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.memory.get_with(key, |found| self.look(&found))
+    }
+
+    /// A fresh value in memory.
+    #[inline]
+    pub(crate) fn find_fresh<Q>(&self, key: &Q) -> Option<Hit<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        match self.find(key)? {
+            Look::Fresh(hit) => Some(hit),
+            Look::Aged(aged) => self.fresh_only(&aged),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn look(&self, found: &Found<'_, K, Kept<V>>) -> Look<V> {
+        let kept = found.value();
+        let ends = match &kept.ages {
+            None => found.expires(),
+            Some(ages) if ages.notice() == Time::NEVER || self.memory.is_surely_before(ages.notice()) => {
+                ages.stale()
+            }
+            Some(ages) => return self.look_closer(kept, ages.life()),
+        };
+        Look::Fresh(Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
+    }
+
+    #[cold]
+    fn look_closer(&self, kept: &Kept<V>, life: Lifetime) -> Look<V> {
+        Look::Aged(Aged { kept: kept.clone(), life, now: self.memory.clock().now() })
+    }
+
+    /// The answer to a read that has no loader. The memory tier has counted it as a hit.
+    #[cold]
+    pub(crate) fn fresh_only(&self, aged: &Aged<V>) -> Option<Hit<V>> {
+        if aged.now < aged.life.stale() {
+            self.note_negative(aged);
+            return Some(aged.hit());
+        }
+        LoadCounts::count(&self.loads.found_stale);
+        None
+    }
+
+    /// What is to be done for a read that has a loader.
+    #[cold]
+    pub(crate) fn judge(&self, aged: &Aged<V>, throttle: Duration) -> Verdict<V> {
+        let Aged { kept, life, now } = aged;
+        let Some(record) = &kept.ages else { return Verdict::Answer(aged.hit()) };
+        if *now < life.stale() || life.answers(*now) {
+            let refresh = *now >= life.due() && record.claim(*now, now.after(throttle));
+            self.note_negative(aged);
+            let hit =
+                if *now < life.stale() { aged.hit() } else { self.stale(aged.hit(), Stale::Refreshing) };
+            return if refresh { Verdict::AnswerAndRefresh(hit) } else { Verdict::Answer(hit) };
+        }
+        if record.is_quiet(*now) && life.stands_in(*now) {
+            return Verdict::Answer(self.stale(aged.hit(), Stale::Throttled));
+        }
+        LoadCounts::count(&self.loads.found_stale);
+        Verdict::Load
+    }
+
+    /// Tells whether a load that was begun for want of a fresh value has one now.
+    pub(crate) fn is_served(&self, last: &Last<V>, options: &Options) -> bool {
+        let forced = options.force_refresh() == Some(true);
+        !forced && last.kept.is_fresh(|| self.memory.clock().now())
+    }
+
+    /// Tells whether the source of this value is left alone now, because it has just failed.
+    pub(crate) fn is_resting(&self, last: &Last<V>) -> bool {
+        let now = self.memory.clock().now();
+        last.stands_in(now) && last.kept.ages.as_ref().is_some_and(|ages| ages.is_quiet(now))
+    }
+
+    /// What is in memory, of any age, for a load that began with this ticket.
+    pub(crate) fn last(&self, key: &K, ticket: Ticket) -> Option<Last<V>> {
+        let last = |found: Found<'_, K, Kept<V>>| {
+            let kept = found.value().clone();
+            let ends = kept.ages.as_ref().map_or_else(|| found.expires(), |ages| ages.stale());
+            Last { kept, tags: found.tags().clone(), ends, ticket }
+        };
+        self.memory.peek_with(key, last)
+    }
+
+    /// The answer in place of one that could not be loaded: what is in memory now or, if that has been evicted since, what
+    /// was there when the load began. Nothing that was removed meanwhile.
+    pub(crate) fn rescue(&self, wait: &Wait<'_, K, V>, why: Stale) -> Option<Hit<V>> {
+        let Wait { key, options, last, .. } = *wait;
+        let began = last.map_or_else(|| self.fence.ticket(key), |last| last.ticket);
+        let current = self.last(key, began);
+        if let Some(current) = current.as_ref().filter(|current| self.is_served(current, options)) {
+            // Someone else has stored it since.
+            return Some(current.hit());
+        }
+        let still_valid = |last: &&Last<V>| self.fence.may_store(last.ticket, key, &last.tags);
+        let last = current.as_ref().or_else(|| last.filter(still_valid))?;
+        let now = self.memory.clock().now();
+        if !last.stands_in(now) {
+            return None;
+        }
+        if let Some(ages) = &last.kept.ages
+            && matches!(why, Stale::Failed | Stale::TimedOut)
+        {
+            ages.rest(now.after(options.throttle()));
+        }
+        Some(self.stale(last.hit(), why))
+    }
+
+    /// Leaves the source alone for a while, for all who read what is in memory now.
+    pub(crate) fn rest(&self, key: &K, options: &Options) {
+        let until = self.memory.clock().now().after(options.throttle());
+        self.memory.peek_with(key, |found| {
+            if let Some(ages) = &found.value().ages {
+                ages.rest(until);
+            }
+        });
+    }
+
+    fn stale(&self, hit: Hit<V>, why: Stale) -> Hit<V> {
+        self.loads.count_stale(why);
+        hit.with_stale(why)
+    }
+
+    fn note_negative(&self, aged: &Aged<V>) {
+        if aged.kept.ages.as_ref().is_some_and(|ages| ages.is_negative) {
+            LoadCounts::count(&self.loads.negative_hits);
+        }
+    }
+}

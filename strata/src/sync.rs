@@ -1,0 +1,16 @@
+//! What threads and tasks are made of, in one place, so that a model can put its own under the real code.
+//!
+//! Built with `--cfg strata_shuttle`, everything here yields to shuttle's scheduler, which tries other orders; a normal
+//! build compiles none of that. What is never held across such a step, as a lock around one field, is not listed.
+
+#[cfg(not(strata_shuttle))]
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU64};
+
+#[cfg(not(strata_shuttle))]
+pub(crate) use tokio::{runtime::Handle, select, sync::watch, time::timeout};
+
+#[cfg(strata_shuttle)]
+pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic::AtomicU64};
+
+#[cfg(strata_shuttle)]
+pub(crate) use shuttle_tokio::{runtime::Handle, select, sync::watch, time::timeout};

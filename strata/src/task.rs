@@ -1,0 +1,131 @@
+//! Loads as tasks: each is its own, belongs to the cache and not to who waits, and has its deadlines.
+//!
+//! ```text
+//! admitted? ── no ─► nobody loads: over budget
+//!    │
+//! the loader ── in time ─► land
+//!    │ hard timeout
+//! waiters are answered, the key is free ── too many go on already ─► given up
+//!    │
+//! the loader goes on ─► land: stored only if nothing has happened to the key since
+//! ```
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use cache_core::CacheKey;
+
+use crate::cache::Shared;
+use crate::flight::{Failure, Landing, Leader};
+use crate::kept::Last;
+use crate::loaded::Loaded;
+use crate::options::Options;
+use crate::stats::LoadCounts;
+use crate::sync::{Handle, select, timeout};
+use crate::write::Origin;
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Runs the load of one key, which stores and lands by itself.
+    pub(crate) fn load<E>(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        leader: Leader<K, V>,
+        (options, last): (Options, Option<Last<V>>),
+        load: impl Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+    ) where
+        E: std::fmt::Display + Send + Sync + 'static,
+    {
+        let began = self.memory.clock().now();
+        let terms = options.clone();
+        self.spawn_load(runtime, (vec![leader], &options), load, move |shared, mut leaders, loaded| {
+            let Some(leader) = leaders.pop() else { return };
+            let landing = match loaded {
+                Ok(loaded) => {
+                    let origin = Origin { last: last.as_ref(), began };
+                    shared.store_loaded(&leader, loaded, &terms, &origin)
+                }
+                Err(error) => shared.fail(&leader, &Arc::new(Failure::new(error)), &terms),
+            };
+            leader.land(landing);
+        });
+    }
+
+    /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`.
+    pub(crate) fn spawn_load<T, E>(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        (leaders, options): (Vec<Leader<K, V>>, &Options),
+        load: impl Future<Output = Result<T, E>> + Send + 'static,
+        land: impl FnOnce(&Self, Vec<Leader<K, V>>, Result<T, E>) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let admitted = self.budget.as_ref().is_none_or(|admits| admits());
+        let run = if admitted { LoadCounts::begin(&self.loads, self.limits.loads) } else { None };
+        let Some(run) = run else {
+            LoadCounts::count(&self.loads.refused);
+            for leader in leaders {
+                leader.land(Landing::OverBudget);
+            }
+            return;
+        };
+        let (cache, counts) = (Arc::downgrade(self), Arc::clone(&self.loads));
+        let (hard, most_abandoned) = (options.hard_timeout(), self.limits.abandoned);
+        let mut alive = self.alive.subscribe();
+        runtime.spawn(async move {
+            let mut load = pin!(load);
+            let in_time = async {
+                match hard {
+                    Some(hard) => timeout(hard, &mut load).await.ok(),
+                    None => Some((&mut load).await),
+                }
+            };
+            let in_time = select! {
+                outcome = in_time => outcome,
+                _dropped = alive.changed() => return,
+            };
+            let (outcome, _abandoned) = if let Some(outcome) = in_time {
+                (outcome, None)
+            } else {
+                let abandoned = LoadCounts::abandon(&counts, most_abandoned);
+                leaders.iter().for_each(Leader::abandon);
+                if abandoned.is_none() {
+                    return;
+                }
+                let outcome = select! {
+                    outcome = load => outcome,
+                    _dropped = alive.changed() => return,
+                };
+                (outcome, abandoned)
+            };
+            run.end(outcome.is_ok());
+            if let Some(shared) = cache.upgrade() {
+                land(&shared, leaders, outcome);
+            }
+        });
+    }
+
+    /// Notes that a load has failed, where that is of use to later calls, and says how it has ended.
+    pub(crate) fn fail(
+        &self,
+        leader: &Leader<K, V>,
+        failure: &Arc<Failure>,
+        options: &Options,
+    ) -> Landing<V> {
+        let key = leader.key();
+        let permit = || self.fence.may_join(leader.ticket(), key);
+        if permit() {
+            self.rest(key, options);
+        }
+        if let Some(window) = options.cache_errors_for() {
+            let tags = options.tags().cloned().unwrap_or_default();
+            self.failures.remember(key, (failure, tags), window, permit);
+        }
+        Landing::Failed(Arc::clone(failure))
+    }
+}

@@ -1,0 +1,179 @@
+//! Storing: what options and loader say becomes a value with its ages in the memory tier.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use cache_core::{CacheKey, Lifetime, Tags, Time, Ttl};
+use cache_memory::Inserted;
+
+use crate::cache::Shared;
+use crate::flight::{Landing, Leader};
+use crate::hit::{Hit, Source};
+use crate::kept::{Ages, Kept, Last};
+use crate::loaded::{About, Loaded};
+use crate::options::Options;
+use crate::stats::LoadCounts;
+
+/// Where a loaded value comes from.
+pub(crate) struct Origin<'a, V> {
+    /// What its loader was shown.
+    pub(crate) last: Option<&'a Last<V>>,
+    /// When its load began.
+    pub(crate) began: Time,
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Puts a value into memory, if `permit` agrees when it becomes visible, and returns it as it would be served.
+    pub(crate) fn store(
+        &self,
+        key: K,
+        (value, mut about): (Arc<V>, About),
+        options: &Options,
+        permit: impl Fn() -> bool,
+    ) -> (Hit<V>, Inserted) {
+        about.is_negative |= self.is_negative.is_some_and(|is_negative| is_negative(&value));
+        let negative_ttl = options.negative_ttl().filter(|_| about.is_negative);
+        let wanted = about.ttl.or(negative_ttl).or(options.ttl()).unwrap_or(self.memory.default_ttl());
+        let ttl = options.jitter().map_or(wanted, |share| self.chance.shorten(wanted, share));
+        let now = if ttl.is_forever() { Time::ZERO } else { self.memory.clock().now() };
+        let plain = Lifetime::new(now, ttl);
+        let life = options.lifetime(now, ttl).with_due_before(about.lead);
+        let has_ages = life != plain || about.validator.is_some() || about.is_negative;
+        let kept_for = if ttl.is_zero() { ttl } else { Ttl::between(now, life.gone()) };
+        let mut put = options.put(kept_for);
+        if let Some(tags) = about.tags {
+            put = put.with_tags(tags);
+        }
+        if let Some(priority) = about.priority {
+            put = put.with_priority(priority);
+        }
+        if let Some(cost) = about.cost {
+            put = put.with_cost(cost);
+        }
+        let ages = has_ages.then(|| Ages::new(life, about.validator, about.is_negative));
+        let kept = Kept::new(Arc::clone(&value), ages);
+        let inserted = self.memory.insert_if(key, kept, put, permit);
+        (Hit::new(value, Source::Loader, life.stale()), inserted)
+    }
+
+    /// Stores what a load has brought, unless an invalidation has overtaken it, and says how the load has ended.
+    pub(crate) fn store_loaded(
+        &self,
+        leader: &Leader<K, V>,
+        loaded: Loaded<V>,
+        options: &Options,
+        origin: &Origin<'_, V>,
+    ) -> Landing<V> {
+        let key = leader.key();
+        let Loaded { value, mut about } = loaded;
+        let value = match (value, origin.last) {
+            (Some(value), _) => Arc::new(value),
+            (None, Some(last)) => {
+                LoadCounts::count(&self.loads.not_modified);
+                about.validator = about.validator.or_else(|| last.kept.ages.as_ref()?.validator.clone());
+                about.tags = about.tags.or_else(|| options.tags().is_none().then(|| last.tags.clone()));
+                Arc::clone(last.value())
+            }
+            (None, None) => return Landing::NothingToKeep,
+        };
+        let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
+        let permit = || self.fence.may_store(leader.ticket(), key, &tags);
+        if let Some(beta) = options.early_beta() {
+            let took = self.memory.clock().now().since(origin.began);
+            about.lead = self.chance.lead(took, beta);
+        }
+        let (hit, inserted) = self.store(key.clone(), (value, about), options, permit);
+        if inserted == Inserted::Refused {
+            LoadCounts::count(&self.loads.fenced);
+            if options.force_refresh() == Some(true) {
+                // Whatever is there is older than what was just loaded, and the caller has asked to be rid of it.
+                self.memory.remove(key);
+            }
+        }
+        Landing::Value(hit, tags)
+    }
+}
+
+/// Chance, from a seed: cheap, shared by all threads, and good enough to spread moments with.
+#[derive(Debug)]
+pub(crate) struct Chance(AtomicU64);
+
+impl Chance {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        Self(AtomicU64::new(seed.unwrap_or_else(|| RandomState::new().hash_one(0))))
+    }
+
+    /// A number from [0, 1), by `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014).
+    fn draw(&self) -> f64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut bits = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+        let number = ((bits ^ (bits >> 31)) >> 11) as f64;
+        number * f64::EPSILON / 2.0
+    }
+
+    /// This life, or one that is shorter by a random share of it below `share`.
+    fn shorten(&self, ttl: Ttl, share: f64) -> Ttl {
+        let shorten = |whole: Duration| Ttl::from(whole.saturating_sub(whole.mul_f64(self.draw() * share)));
+        ttl.finite().map_or(ttl, shorten)
+    }
+
+    /// How long before its end a value that took so long to load is due: `beta` times that, times a number from the
+    /// exponential distribution of mean one.
+    fn lead(&self, took: Duration, beta: f64) -> Duration {
+        let lead = took.as_secs_f64() * beta * -(1.0 - self.draw()).ln();
+        Duration::try_from_secs_f64(lead).unwrap_or(Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_never_lengthens_and_stays_within_its_share() {
+        let chance = Chance::new(Some(7));
+        let whole = Ttl::from_secs(100);
+        let lives: Vec<Ttl> = (0..10_000).map(|_| chance.shorten(whole, 0.2)).collect();
+        assert!(lives.iter().all(|life| *life <= whole && *life >= Ttl::from_secs(80)));
+        let below_ninety = lives.iter().filter(|life| **life < Ttl::from_secs(90)).count();
+        assert!((4_800..5_200).contains(&below_ninety), "{below_ninety} of 10,000 in the lower half");
+        assert_eq!(chance.shorten(Ttl::FOREVER, 0.2), Ttl::FOREVER);
+        assert_eq!(chance.shorten(Ttl::ZERO, 0.2), Ttl::ZERO);
+        let longest = Ttl::from(Duration::MAX.saturating_sub(Duration::from_nanos(1)));
+        assert!(chance.shorten(longest, 0.999) <= longest);
+    }
+
+    #[test]
+    fn the_lead_is_on_average_what_it_took_to_load() {
+        let chance = Chance::new(Some(7));
+        let took = Duration::from_secs(1);
+        let leads: Vec<Duration> = (0..10_000).map(|_| chance.lead(took, 2.0)).collect();
+        let mean = leads.iter().sum::<Duration>() / 10_000;
+        assert!((1.9..2.1).contains(&mean.as_secs_f64()), "{mean:?}");
+        assert_eq!(chance.lead(Duration::ZERO, 2.0), Duration::ZERO);
+        assert_eq!(Chance(AtomicU64::new(0)).lead(Duration::MAX, 1e300), Duration::MAX);
+    }
+
+    #[test]
+    fn a_seed_replays() {
+        let draws = |seed| {
+            (0..3)
+                .map({
+                    let chance = Chance::new(Some(seed));
+                    move |_| chance.draw()
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(draws(1), draws(1));
+        assert_ne!(draws(1), draws(2));
+    }
+}
