@@ -61,8 +61,18 @@ mod brief {
     }
 }
 
+/// What the flag is made of, under the model that the tier above runs its own code in.
+#[cfg(all(strata_shuttle, not(feature = "parking")))]
+mod sync {
+    pub(super) use shuttle::sync::atomic::{AtomicBool, Ordering};
+
+    pub(super) fn pause(_round: u32) {
+        shuttle::thread::yield_now();
+    }
+}
+
 /// What the flag is made of; a model puts its own in place of these.
-#[cfg(not(feature = "parking"))]
+#[cfg(not(any(strata_shuttle, feature = "parking")))]
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;

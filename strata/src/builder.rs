@@ -166,7 +166,7 @@ where
             budget: self.budget,
             is_negative: self.is_negative,
             chance: Chance::new(self.seed),
-            alive: watch::Sender::new(()),
+            alive: watch::channel(()).0,
         };
         Ok(Cache { shared: Arc::new(shared) })
     }

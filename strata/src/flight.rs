@@ -102,7 +102,7 @@ impl<K: Hash + Eq + Clone, V> Flights<K, V> {
                 return Seat::Follow(running.follow());
             }
         }
-        let flight = Arc::new(Flight { ticket: begin(follows_abandoned), landed: watch::Sender::new(None) });
+        let flight = Arc::new(Flight { ticket: begin(follows_abandoned), landed: watch::channel(None).0 });
         let overtaken = table.insert(key.clone(), Arc::clone(&flight));
         drop(table);
         drop(overtaken);

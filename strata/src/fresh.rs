@@ -20,22 +20,15 @@ use cache_memory::Found;
 use crate::cache::Shared;
 use crate::fence::Ticket;
 use crate::hit::{Hit, Source, Stale};
-use crate::kept::{Kept, Last};
+use crate::kept::{Ages, Kept, Last};
 use crate::load::Wait;
 use crate::options::Options;
 use crate::stats::LoadCounts;
 
-/// What a look at memory has found.
-pub(crate) enum Look<V> {
-    /// A fresh value of which nothing else has to be known.
-    Fresh(Hit<V>),
-    /// A value whose age matters.
-    Aged(Aged<V>),
-}
-
 /// A value and its age.
-pub(crate) struct Aged<V> {
-    kept: Kept<V>,
+struct Aged<V> {
+    value: Arc<V>,
+    record: Arc<Ages>,
     life: Lifetime,
     now: Time,
 }
@@ -49,7 +42,7 @@ pub(crate) enum Verdict<V> {
 
 impl<V> Aged<V> {
     fn hit(&self) -> Hit<V> {
-        Hit::new(Arc::clone(self.kept.value()), Source::Memory, self.life.stale())
+        Hit::new(Arc::clone(&self.value), Source::Memory, self.life.stale())
     }
 }
 
@@ -58,9 +51,11 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Looks into memory, which counts as a read and as a use.
+    /// Looks into memory, which counts as a read and as a use. A value whose age matters is `Some(None)`: it is looked up
+    /// again, so that a hit carries nothing but itself.
     #[inline]
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Look<V>>
+    #[expect(clippy::option_option, reason = "a miss, a value to look at closer, or a hit")]
+    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Option<Hit<V>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -75,35 +70,36 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        match self.find(key)? {
-            Look::Fresh(hit) => Some(hit),
-            Look::Aged(aged) => self.fresh_only(&aged),
-        }
+        let hit = self.find(key)?;
+        if hit.is_some() { hit } else { self.fresh_only(key) }
     }
 
     #[inline]
-    pub(crate) fn look(&self, found: &Found<'_, K, Kept<V>>) -> Look<V> {
+    fn look(&self, found: &Found<'_, K, Kept<V>>) -> Option<Hit<V>> {
         let kept = found.value();
         let ends = match &kept.ages {
             None => found.expires(),
             Some(ages) if ages.notice() == Time::NEVER || self.memory.is_surely_before(ages.notice()) => {
                 ages.stale()
             }
-            Some(ages) => return self.look_closer(kept, ages.life()),
+            Some(_) => return None,
         };
-        Look::Fresh(Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
-    }
-
-    #[cold]
-    fn look_closer(&self, kept: &Kept<V>, life: Lifetime) -> Look<V> {
-        Look::Aged(Aged { kept: kept.clone(), life, now: self.memory.clock().now() })
+        Some(Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
     }
 
     /// The answer to a read that has no loader. The memory tier has counted it as a hit.
     #[cold]
-    pub(crate) fn fresh_only(&self, aged: &Aged<V>) -> Option<Hit<V>> {
+    fn fresh_only<Q>(&self, key: &Q) -> Option<Hit<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let aged = match self.aged(key) {
+            Ok(aged) => aged,
+            Err(plain) => return plain,
+        };
         if aged.now < aged.life.stale() {
-            self.note_negative(aged);
+            self.note_negative(&aged);
             return Some(aged.hit());
         }
         LoadCounts::count(&self.loads.found_stale);
@@ -112,12 +108,19 @@ where
 
     /// What is to be done for a read that has a loader.
     #[cold]
-    pub(crate) fn judge(&self, aged: &Aged<V>, throttle: Duration) -> Verdict<V> {
-        let Aged { kept, life, now } = aged;
-        let Some(record) = &kept.ages else { return Verdict::Answer(aged.hit()) };
+    pub(crate) fn judge<Q>(&self, key: &Q, throttle: Duration) -> Verdict<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let aged = match self.aged(key) {
+            Ok(aged) => aged,
+            Err(plain) => return plain.map_or(Verdict::Load, Verdict::Answer),
+        };
+        let Aged { record, life, now, .. } = &aged;
         if *now < life.stale() || life.answers(*now) {
             let refresh = *now >= life.due() && record.claim(*now, now.after(throttle));
-            self.note_negative(aged);
+            self.note_negative(&aged);
             let hit =
                 if *now < life.stale() { aged.hit() } else { self.stale(aged.hit(), Stale::Refreshing) };
             return if refresh { Verdict::AnswerAndRefresh(hit) } else { Verdict::Answer(hit) };
@@ -185,13 +188,31 @@ where
         });
     }
 
+    /// The aged value that a look has found, or what is there in its place by now.
+    fn aged<Q>(&self, key: &Q) -> Result<Aged<V>, Option<Hit<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let found = self.memory.peek_with(key, |found| (found.value().clone(), found.expires()));
+        let Some((kept, expires)) = found else {
+            LoadCounts::count(&self.loads.found_stale);
+            return Err(None);
+        };
+        let (value, record) = match kept.into_parts() {
+            (value, Some(record)) => (value, record),
+            (value, None) => return Err(Some(Hit::new(value, Source::Memory, expires))),
+        };
+        Ok(Aged { life: record.life(), value, record, now: self.memory.clock().now() })
+    }
+
     fn stale(&self, hit: Hit<V>, why: Stale) -> Hit<V> {
         self.loads.count_stale(why);
         hit.with_stale(why)
     }
 
     fn note_negative(&self, aged: &Aged<V>) {
-        if aged.kept.ages.as_ref().is_some_and(|ages| ages.is_negative) {
+        if aged.record.is_negative {
             LoadCounts::count(&self.loads.negative_hits);
         }
     }

@@ -46,6 +46,11 @@ impl<V> Kept<V> {
         &self.value
     }
 
+    /// The value and the record of its ages, if it has one.
+    pub(crate) fn into_parts(self) -> (Arc<V>, Option<Arc<Ages>>) {
+        (self.value, self.ages)
+    }
+
     /// The lifetime; `None` if it is fresh until the memory tier ends it.
     pub(crate) fn life(&self) -> Option<Lifetime> {
         self.ages.as_ref().map(|ages| ages.life())

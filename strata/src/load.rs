@@ -23,7 +23,7 @@ use cache_core::CacheKey;
 use crate::cache::{Cache, Shared};
 use crate::fence::Ticket;
 use crate::flight::{Follower, Landing, Seat};
-use crate::fresh::{Look, Verdict};
+use crate::fresh::Verdict;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
 use crate::loaded::{LoadError, Loaded};
@@ -171,16 +171,10 @@ where
         let forced = this.options.force_refresh().or(shared.options.force_refresh()).unwrap_or(false);
         if !forced {
             match shared.find(this.key) {
-                Some(Look::Fresh(hit)) => return Poll::Ready(Ok(hit)),
-                Some(Look::Aged(aged)) => {
-                    let throttle = this.options.fail_safe_throttle();
-                    match shared.judge(&aged, throttle.unwrap_or(shared.options.throttle())) {
-                        Verdict::Answer(hit) => return Poll::Ready(Ok(hit)),
-                        Verdict::AnswerAndRefresh(hit) => {
-                            this.refresh_behind();
-                            return Poll::Ready(Ok(hit));
-                        }
-                        Verdict::Load => {}
+                Some(Some(hit)) => return Poll::Ready(Ok(hit)),
+                Some(None) => {
+                    if let Some(hit) = this.answer_aged() {
+                        return Poll::Ready(Ok(hit));
                     }
                 }
                 None => {}
@@ -210,7 +204,21 @@ where
         self.flying.insert(Box::pin(flying)).as_mut().poll(context)
     }
 
+    /// The answer from an aged value, if it may be one.
     #[cold]
+    fn answer_aged(&mut self) -> Option<Hit<V>> {
+        let shared = &self.cache.shared;
+        let throttle = self.options.fail_safe_throttle().unwrap_or(shared.options.throttle());
+        match shared.judge(self.key, throttle) {
+            Verdict::Answer(hit) => Some(hit),
+            Verdict::AnswerAndRefresh(hit) => {
+                self.refresh_behind();
+                Some(hit)
+            }
+            Verdict::Load => None,
+        }
+    }
+
     fn refresh_behind(&mut self) {
         let Some(loader) = self.loader.take() else { return };
         let shared = &self.cache.shared;

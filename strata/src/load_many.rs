@@ -12,7 +12,7 @@ use cache_core::{CacheKey, Time};
 
 use crate::cache::{Cache, Shared};
 use crate::flight::{Failure, Follower, Landing, Leader, Seat};
-use crate::fresh::{Look, Verdict};
+use crate::fresh::Verdict;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
 use crate::load::Wait;
@@ -192,11 +192,11 @@ where
 
     /// What memory answers. A key that is to be refreshed behind its answer is loaded with the missing ones.
     fn find_or_refresh(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
-        let aged = match self.find(key)? {
-            Look::Fresh(hit) => return Some(hit),
-            Look::Aged(aged) => aged,
-        };
-        match self.judge(&aged, options.throttle()) {
+        let hit = self.find(key)?;
+        if hit.is_some() {
+            return hit;
+        }
+        match self.judge(key, options.throttle()) {
             Verdict::Answer(hit) => Some(hit),
             Verdict::AnswerAndRefresh(hit) => {
                 let begin = |abandoned| self.begin(key, abandoned);

@@ -89,7 +89,7 @@ where
                 outcome = in_time => outcome,
                 _dropped = alive.changed() => return,
             };
-            let (outcome, _abandoned) = if let Some(outcome) = in_time {
+            let (outcome, abandoned) = if let Some(outcome) = in_time {
                 (outcome, None)
             } else {
                 let abandoned = LoadCounts::abandon(&counts, most_abandoned);
@@ -103,6 +103,7 @@ where
                 };
                 (outcome, abandoned)
             };
+            drop(abandoned);
             run.end(outcome.is_ok());
             if let Some(shared) = cache.upgrade() {
                 land(&shared, leaders, outcome);

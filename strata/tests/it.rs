@@ -2,23 +2,34 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[cfg(not(strata_shuttle))]
 #[path = "it/ages.rs"]
 mod ages;
+#[cfg(not(strata_shuttle))]
 #[path = "it/allocation.rs"]
 mod allocation;
 #[cfg(all(feature = "json", feature = "lz4", feature = "msgpack", feature = "seal", feature = "zstd"))]
 #[path = "it/codec.rs"]
 mod codec;
+#[cfg(not(strata_shuttle))]
 #[path = "it/flight.rs"]
 mod flight;
+#[cfg(not(strata_shuttle))]
 #[path = "it/many.rs"]
 mod many;
+#[cfg(not(strata_shuttle))]
 #[path = "it/model.rs"]
 mod model;
+#[cfg(not(strata_shuttle))]
 #[path = "it/region.rs"]
 mod region;
+#[cfg(not(strata_shuttle))]
 #[path = "it/schedule.rs"]
 mod schedule;
+#[cfg(strata_shuttle)]
+#[path = "it/shuttle.rs"]
+mod shuttle;
+#[cfg(not(strata_shuttle))]
 #[path = "it/stress.rs"]
 mod stress;
 
@@ -34,6 +45,7 @@ impl fmt::Display for Down {
     }
 }
 
+#[cfg(not(strata_shuttle))]
 /// Lets every task run until nothing moves: enough turns for any chain of wake-ups in these tests.
 pub(crate) async fn settle() {
     for _ in 0..32 {

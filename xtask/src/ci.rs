@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what CI runs. Cheap steps come first, and the summary at the end names every step.
 //!
 //! A failed step does not stop the others: one run tells all that is wrong. Lints, docs and feature combinations share
-//! what they compile; for that they all check in the development profile, and none sets `RUSTFLAGS`. Only the README
+//! what they compile; for that they all check in the development profile, and none of them sets `RUSTFLAGS`. Only the README
 //! builds in release mode, because its reader does.
 
 use std::collections::BTreeSet;
@@ -16,13 +16,14 @@ struct Step {
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "fmt", run: fmt },
     Step { name: "tidy", run: law },
     Step { name: "clippy", run: clippy },
     Step { name: "docs", run: docs },
     Step { name: "features", run: features },
     Step { name: "test", run: || test::run(&[]) },
+    Step { name: "shuttle", run: shuttle },
     Step { name: "readme", run: || readme::run(&run::root(), readme::README) },
 ];
 
@@ -102,6 +103,16 @@ fn features() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Runs the model of strata: its real code, in other orders of its threads and tasks.
+///
+/// The one step that sets `RUSTFLAGS`, so it builds below a folder of its own and leaves what the others share alone.
+fn shuttle() -> Outcome {
+    let mut command = run::cargo();
+    command.env("RUSTFLAGS", "--cfg strata_shuttle");
+    command.args(["test", "--package", "strata", "--test", "it", "--locked"]);
+    run::run(command.args(["--target-dir", "target/shuttle"]))
 }
 
 fn workspace() -> Result<Metadata, Failure> {
