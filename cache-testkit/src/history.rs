@@ -8,7 +8,7 @@
 //! possible    an answer was loaded or inserted for its key, before the read ended
 //! coherent    it was not known to be outdated when the read began: no invalidation, and no insert, of its key lies wholly
 //!             between the begin of its load and the begin of the read; a stale answer may be what was only expired
-//! one load    two loads of a key overlap only if something was invalidated, forced or given up since the first began
+//! one load    two loads of a key overlap only if something was invalidated, forced or given up since they were asked for
 //! in time     fresh answers are fresh, stale ones are marked and within their window
 //! ```
 
@@ -34,6 +34,7 @@ enum Event {
     /// A load of a key began; later, what it read.
     Load {
         key: u64,
+        asked: Moment,
         value: Option<u64>,
         life: Option<Lifetime>,
         end: Option<Moment>,
@@ -46,8 +47,13 @@ enum Event {
         life: Option<Lifetime>,
         end: Option<Moment>,
     },
-    /// Something after which a second load of a key may begin beside the first: a forced load, one that was given up.
-    Release,
+    /// Something that lets a second load of a key run beside the first: a forced load, one that was given up.
+    Release {
+        key: u64,
+        end: Option<Moment>,
+    },
+    /// Something ended.
+    End,
     Read {
         key: u64,
         now: Time,
@@ -71,7 +77,8 @@ pub struct Answer {
 /// use cache_core::Time;
 /// use cache_testkit::history::{Answer, History, Leaves};
 /// let history = History::new();
-/// let load = history.load_begins(1);
+/// let asked = history.read_begins(1, Time::ZERO);
+/// let load = history.load_begins(1, asked);
 /// history.load_brings(load, 10, None);
 /// let removal = history.change_begins(vec![1], Leaves::Nothing);
 /// history.change_ends(removal);
@@ -90,9 +97,9 @@ impl History {
         Self::default()
     }
 
-    /// A loader begins to run for this key. To be noted before it reads anything.
-    pub fn load_begins(&self, key: u64) -> Moment {
-        self.note(Event::Load { key, value: None, life: None, end: None })
+    /// A loader begins to run for this key, on behalf of this read. To be noted before it reads anything.
+    pub fn load_begins(&self, key: u64, asked: Moment) -> Moment {
+        self.note(Event::Load { key, asked, value: None, life: None, end: None })
     }
 
     /// The loader brings this value; of `life`, what is checked is whether it was kept to.
@@ -100,6 +107,15 @@ impl History {
         self.end(load, |event, now| {
             if let Event::Load { value: held, life: of, end, .. } = event {
                 (*held, *of, *end) = (Some(value), life, Some(now));
+            }
+        });
+    }
+
+    /// The loader ends without a value.
+    pub fn load_fails(&self, load: Moment) {
+        self.end(load, |event, now| {
+            if let Event::Load { end, .. } = event {
+                *end = Some(now);
             }
         });
     }
@@ -115,18 +131,19 @@ impl History {
         self.note(Event::Change { keys, leaves: Leaves::Nothing, value, life, end: None })
     }
 
-    /// An invalidation or insert has returned.
+    /// An invalidation, an insert or a release has returned.
     pub fn change_ends(&self, change: Moment) {
         self.end(change, |event, now| {
-            if let Event::Change { end, .. } = event {
+            if let Event::Change { end, .. } | Event::Release { end, .. } = event {
                 *end = Some(now);
             }
         });
     }
 
-    /// From here on a second load of a key may run beside the first: a load is forced, or one was given up.
-    pub fn releases(&self) {
-        let _moment = self.note(Event::Release);
+    /// Something is called that lets a second load of this key run beside the first: one that is forced, or has a timeout
+    /// after which it is given up.
+    pub fn release_begins(&self, key: u64) -> Moment {
+        self.note(Event::Release { key, end: None })
     }
 
     /// A read of this key is called, at this moment of the cache's clock.
@@ -171,11 +188,8 @@ impl History {
 
     fn end(&self, begun: Moment, change: impl FnOnce(&mut Event, Moment)) {
         // The end is a moment of its own, so that nothing ends and begins at the same one.
-        let now = self.note(Event::Release);
+        let now = self.note(Event::End);
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only a forced load or one that was given up releases a key.
-        events[now.0] =
-            Event::Change { keys: Vec::new(), leaves: Leaves::Copy, value: None, life: None, end: Some(now) };
         change(&mut events[begun.0], now);
     }
 }
@@ -243,19 +257,24 @@ impl Book<'_> {
         })
     }
 
-    /// A load that began while another of its key was running, without anything between that allows it.
+    /// A load that began while another of its key was running, without anything that allows it since the earlier of the two
+    /// was asked for.
     fn second_load(&self, of: u64, first: usize, end: Option<Moment>) -> Option<String> {
         let end = end.map_or(self.0.len(), |end| end.0);
-        let second =
-            (first + 1..end).find(|at| matches!(&self.0[*at], Event::Load { key, .. } if *key == of))?;
-        let allows = |(at, event): (usize, &Event)| match event {
-            Event::Release => at > first && at < second,
-            Event::Change { keys, end, .. } => {
-                !keys.is_empty() && at < second && end.is_none_or(|end| end.0 > first)
-            }
+        let asked = |at: usize| match &self.0[at] {
+            Event::Load { key, asked, .. } if *key == of => Some(asked.0),
+            _ => None,
+        };
+        let (second, since) = (first + 1..end).find_map(|at| Some((at, asked(at)?)))?;
+        let since = since.min(asked(first)?);
+        let still_ran = |end: &Option<Moment>| end.is_none_or(|end| end.0 > since);
+        let allows = |event: &Event| match event {
+            Event::Release { key, end } => *key == of && still_ran(end),
+            // Of whatever keys: a cache may take one for another here, and load once more than it has to.
+            Event::Change { end, .. } => still_ran(end),
             _ => false,
         };
-        let allowed = self.0.iter().enumerate().any(allows);
+        let allowed = self.0[..second].iter().any(allows);
         (!allowed).then(|| format!("key {of}: a second load began while one was running"))
     }
 }
@@ -314,7 +333,7 @@ mod tests {
     }
 
     fn load(history: &History, value: u64, life: Option<Lifetime>) {
-        let load = history.load_begins(1);
+        let load = history.load_begins(1, history.read_begins(1, Time::ZERO));
         history.load_brings(load, value, life);
     }
 
@@ -351,7 +370,7 @@ mod tests {
     #[test]
     fn what_was_overtaken_is_wrong_for_later_reads_only() {
         let history = History::new();
-        let slow = history.load_begins(1);
+        let slow = history.load_begins(1, history.read_begins(1, Time::ZERO));
         let early = history.read_begins(1, Time::ZERO);
         change(&history, Leaves::Nothing);
         history.load_brings(slow, 5, None);
@@ -404,10 +423,10 @@ mod tests {
     fn a_second_load_needs_a_reason() {
         for (reason, wrong) in [(0, "a second load"), (1, ""), (2, "")] {
             let history = History::new();
-            let first = history.load_begins(1);
+            let first = history.load_begins(1, history.read_begins(1, Time::ZERO));
             match reason {
                 1 => change(&history, Leaves::Nothing),
-                2 => history.releases(),
+                2 => history.change_ends(history.release_begins(1)),
                 _ => {}
             }
             load(&history, 6, None);

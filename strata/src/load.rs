@@ -17,6 +17,7 @@ use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use cache_core::CacheKey;
 
@@ -29,7 +30,7 @@ use crate::kept::Last;
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
 use crate::stats::LoadCounts;
-use crate::sync::{Handle, timeout};
+use crate::sync::{Handle, Instant, timeout};
 
 impl<K, V> Cache<K, V>
 where
@@ -234,6 +235,16 @@ pub(crate) struct Wait<'a, K, V> {
     pub(crate) options: &'a Options,
     pub(crate) last: Option<&'a Last<V>>,
     pub(crate) source: Source,
+    /// When the call began to wait, if it does not do so for ever.
+    pub(crate) since: Option<Instant>,
+}
+
+impl<K, V> Wait<'_, K, V> {
+    /// How much longer the call waits at most; `None` if without an end.
+    fn left(&self) -> Option<Duration> {
+        let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.options.hard_timeout().map(|hard| hard.saturating_sub(waited))
+    }
 }
 
 impl<K, V> Shared<K, V>
@@ -251,6 +262,7 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
+        let since = options.hard_timeout().map(|_| Instant::now());
         let leader = loop {
             if let Some(answer) = self.remembered(&key, &options) {
                 return answer;
@@ -259,8 +271,13 @@ where
                 Seat::Lead(leader) => break leader,
                 Seat::Follow(follower) => {
                     let last = self.last(&key, follower.ticket());
-                    let wait =
-                        Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Joined };
+                    let wait = Wait {
+                        key: &key,
+                        options: &options,
+                        last: last.as_ref(),
+                        source: Source::Joined,
+                        since,
+                    };
                     if let Some(answer) = self.joined(follower, &wait).await {
                         return answer;
                     }
@@ -272,7 +289,7 @@ where
             leader.land(Landing::Value(last.hit(), last.tags.clone()));
             return Ok(last.hit());
         }
-        let wait = Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Loader };
+        let wait = Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Loader, since };
         if last.as_ref().is_some_and(|last| self.is_resting(last))
             && options.force_refresh() != Some(true)
             && let Some(hit) = self.rescue(&wait, Stale::Throttled)
@@ -326,7 +343,7 @@ where
             return None;
         }
         let failure = self.failures.get(key)?;
-        let wait = Wait { key, options, last: None, source: Source::Joined };
+        let wait = Wait { key, options, last: None, source: Source::Joined, since: None };
         if let Some(hit) = self.rescue(&wait, Stale::Throttled) {
             return Some(Ok(hit));
         }
@@ -335,7 +352,7 @@ where
     }
 
     /// Waits for another call's load; `None` if it has no answer for this one: a load of many keys did not bring this
-    /// one, or a tag of what it brought was removed since it began.
+    /// one, a tag of what it brought was removed since it began, or it was given up before this call's time is over.
     async fn joined<E: Send + Sync + 'static>(
         &self,
         follower: Follower<V>,
@@ -350,6 +367,10 @@ where
             && !self.fence.may_share(begun, tags)
         {
             return None;
+        }
+        if matches!(landing, Landing::TimedOut) && wait.left().is_none_or(|left| !left.is_zero()) {
+            // Whoever has come late is entitled to a load of his own for the rest of his time.
+            return self.rescue(wait, Stale::TimedOut).map(Ok);
         }
         self.answer(landing, wait)
     }
@@ -409,7 +430,7 @@ where
         wait: &Wait<'_, K, V>,
     ) -> Result<Landing<V>, Result<Hit<V>, LoadError<E>>> {
         let landing = follower.landing();
-        let (soft, hard) = (wait.options.soft_timeout(), wait.options.hard_timeout());
+        let (soft, hard) = (wait.options.soft_timeout(), wait.left());
         let may_answer = |last: &&Last<V>| last.stands_in(self.memory.clock().now());
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
         let soft = soft.filter(|_| wait.last.as_ref().is_some_and(may_answer));

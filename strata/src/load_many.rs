@@ -19,7 +19,7 @@ use crate::load::Wait;
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
 use crate::stats::LoadCounts;
-use crate::sync::Handle;
+use crate::sync::{Handle, Instant};
 use crate::write::Origin;
 
 impl<K, V> Cache<K, V>
@@ -112,6 +112,7 @@ where
         let Self { cache, keys, loader, options } = self;
         let shared = &cache.shared;
         let options = options.over(&shared.options);
+        let since = options.hard_timeout().map(|_| Instant::now());
         let Boarded { mut answers, leaders, waiting } = shared.board_many(keys, &options);
         if !leaders.is_empty() {
             match Handle::try_current() {
@@ -122,7 +123,7 @@ where
             }
         }
         for (key, Waiting { follower, source, last, positions }) in waiting {
-            let wait = Wait { key: &key, options: &options, last: last.as_ref(), source };
+            let wait = Wait { key: &key, options: &options, last: last.as_ref(), source, since };
             let answer = shared.landed(follower, &wait).await.transpose()?;
             for position in positions {
                 answers[position].clone_from(&answer);
@@ -233,7 +234,7 @@ where
                     leader.land(Landing::Value(last.hit(), last.tags.clone()));
                     return Some(last.hit());
                 }
-                let wait = Wait { key, options, last: last.as_ref(), source: Source::Loader };
+                let wait = Wait { key, options, last: last.as_ref(), source: Source::Loader, since: None };
                 if last.as_ref().is_some_and(|last| self.is_resting(last))
                     && options.force_refresh() != Some(true)
                     && let Some(hit) = self.rescue(&wait, Stale::Throttled)

@@ -7,10 +7,20 @@
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU64};
 
 #[cfg(not(strata_shuttle))]
-pub(crate) use tokio::{runtime::Handle, select, sync::watch, time::timeout};
+pub(crate) use tokio::{
+    runtime::Handle,
+    select,
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 #[cfg(strata_shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic::AtomicU64};
 
 #[cfg(strata_shuttle)]
-pub(crate) use shuttle_tokio::{runtime::Handle, select, sync::watch, time::timeout};
+pub(crate) use shuttle_tokio::{
+    runtime::Handle,
+    select,
+    sync::watch,
+    time::{Instant, timeout},
+};

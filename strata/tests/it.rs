@@ -15,6 +15,9 @@ mod codec;
 #[path = "it/flight.rs"]
 mod flight;
 #[cfg(not(strata_shuttle))]
+#[path = "it/history.rs"]
+mod history;
+#[cfg(not(strata_shuttle))]
 #[path = "it/many.rs"]
 mod many;
 #[cfg(not(strata_shuttle))]

@@ -105,3 +105,23 @@ async fn many_keys_have_timeouts_too() {
     assert!(matches!(ask(&[2]).await.expect("no panic"), Err(LoadError::TimedOut)));
     assert_eq!(world.cache.stats().in_flight, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_late_caller_is_not_given_up_with_the_load_it_has_joined() {
+    // C34
+    let world = World::new(Options::new().with_hard_timeout(secs(10)));
+    world.hangs();
+    let first = world.call().await;
+    tokio::time::advance(secs(9)).await;
+    let late = world.call().await;
+    tokio::time::advance(secs(1)).await;
+    assert!(matches!(first.await.expect("no panic"), Err(LoadError::TimedOut)));
+    settle().await;
+    assert!(!late.is_finished());
+    assert_eq!(world.asked(), 2, "a load of its own");
+    tokio::time::advance(secs(9)).await;
+    assert!(
+        matches!(late.await.expect("no panic"), Err(LoadError::TimedOut)),
+        "ten seconds after it was asked"
+    );
+}
