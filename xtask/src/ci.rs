@@ -11,6 +11,9 @@ use cargo_metadata::{Metadata, MetadataCommand, Package, Target};
 use crate::run::{self, Failure, Outcome};
 use crate::{readme, test, tidy, tools};
 
+/// The variable that tells how many schedules the model of strata tries.
+const SCHEDULES: &str = "STRATA_SHUTTLE_SCHEDULES";
+
 struct Step {
     name: &'static str,
     run: fn() -> Outcome,
@@ -107,10 +110,14 @@ fn features() -> Outcome {
 
 /// Runs the model of strata: its real code, in other orders of its threads and tasks.
 ///
-/// The one step that sets `RUSTFLAGS`, so it builds below a folder of its own and leaves what the others share alone.
+/// Ten thousand schedules of each property, unless the environment says how many: a tenth of what the model runs by itself,
+/// so that CI ends in time. The one step that sets `RUSTFLAGS`, so it builds below a folder of its own and leaves what the others share alone.
 fn shuttle() -> Outcome {
     let mut command = run::cargo();
     command.env("RUSTFLAGS", "--cfg strata_shuttle");
+    if std::env::var_os(SCHEDULES).is_none() {
+        command.env(SCHEDULES, "10000");
+    }
     command.args(["test", "--package", "strata", "--test", "it", "--locked"]);
     run::run(command.args(["--target-dir", "target/shuttle"]))
 }
