@@ -29,7 +29,8 @@ pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 /// stopped for longer may, once it goes on, take what has ended meanwhile for alive until that thread has run.
 const AHEAD: Duration = Duration::from_secs(2);
 
-const UNKNOWN: u64 = u64::MAX;
+/// No moment but never lies beyond it.
+const UNKNOWN: u64 = tick(Time::NEVER) - 1;
 
 impl Present {
     pub(crate) fn new(clock: Arc<dyn Clock>, is_steady: bool) -> Self {

@@ -83,7 +83,8 @@ impl<K, V> Slab<K, V> {
 }
 
 /// The tick that this moment is in.
-pub(crate) fn tick(now: Time) -> u64 {
+#[inline]
+pub(crate) const fn tick(now: Time) -> u64 {
     now.as_nanos() / NANOS_PER_TICK
 }
 

@@ -25,6 +25,16 @@ use crate::load::Wait;
 use crate::options::Options;
 use crate::stats::LoadCounts;
 
+/// What a look into memory has found. Two words, so that it is handed on in registers.
+pub(crate) struct Seen<V> {
+    value: Arc<V>,
+    /// When it ceases to be fresh, or [`UNCERTAIN`].
+    ends: Time,
+}
+
+/// No value ends when its clock begins.
+const UNCERTAIN: Time = Time::ZERO;
+
 /// A value and its age.
 struct Aged<V> {
     value: Arc<V>,
@@ -40,6 +50,19 @@ pub(crate) enum Verdict<V> {
     Load,
 }
 
+impl<V> Seen<V> {
+    /// Tells whether it is fresh for certain, and nobody has to know of the read.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.ends != UNCERTAIN
+    }
+
+    #[inline]
+    pub(crate) fn hit(self) -> Hit<V> {
+        Hit::new(self.value, Source::Memory, self.ends)
+    }
+}
+
 impl<V> Aged<V> {
     fn hit(&self) -> Hit<V> {
         Hit::new(Arc::clone(&self.value), Source::Memory, self.life.stale())
@@ -51,11 +74,10 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Looks into memory, which counts as a read and as a use. A value whose age matters is `Some(None)`: it is looked up
-    /// again, so that a hit carries nothing but itself.
+    /// Looks into memory, which counts as a read and as a use. Where the age matters, the value has to be looked up again, so
+    /// that a hit carries nothing but itself.
     #[inline]
-    #[expect(clippy::option_option, reason = "a miss, a value to look at closer, or a hit")]
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Option<Hit<V>>>
+    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Seen<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -70,21 +92,19 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hit = self.find(key)?;
-        if hit.is_some() { hit } else { self.fresh_only(key) }
+        let seen = self.find(key)?;
+        if seen.is_fresh() { Some(seen.hit()) } else { self.fresh_only(key) }
     }
 
     #[inline]
-    fn look(&self, found: &Found<'_, K, Kept<V>>) -> Option<Hit<V>> {
+    fn look(&self, found: &Found<'_, K, Kept<V>>) -> Seen<V> {
         let kept = found.value();
         let ends = match &kept.ages {
             None => found.expires(),
-            Some(ages) if ages.notice() == Time::NEVER || self.memory.is_surely_before(ages.notice()) => {
-                ages.stale()
-            }
-            Some(_) => return None,
+            Some(ages) if self.memory.is_surely_before(ages.notice()) => ages.stale(),
+            Some(_) => UNCERTAIN,
         };
-        Some(Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
+        Seen { value: Arc::clone(kept.value()), ends }
     }
 
     /// The answer to a read that has no loader. The memory tier has counted it as a hit.

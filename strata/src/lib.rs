@@ -52,6 +52,7 @@ mod load_many;
 mod loaded;
 mod options;
 mod preset;
+mod rare;
 mod region;
 mod stats;
 mod sync;

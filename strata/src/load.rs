@@ -29,6 +29,7 @@ use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
+use crate::rare::Rare;
 use crate::stats::LoadCounts;
 use crate::sync::{Handle, Instant, timeout};
 
@@ -123,7 +124,7 @@ where
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        GetOrLoad { cache: self, key, loader: Some(loader), options: Options::new(), flying: None }
+        GetOrLoad { cache: self, key, loader: Some(loader), beyond: Rare::none() }
     }
 }
 
@@ -133,17 +134,36 @@ pub struct GetOrLoad<'a, K, V, Q: ?Sized, F, E> {
     cache: &'a Cache<K, V>,
     key: &'a Q,
     loader: Option<F>,
-    options: Options,
-    flying: Option<Flying<'a, V, E>>,
+    beyond: Rare<Beyond<'a, V, E>>,
+}
+
+/// What most calls are without.
+#[expect(clippy::large_enum_variant, reason = "in a box, a hit with options would allocate")]
+enum Beyond<'a, V, E> {
+    /// Options of its own. A call without any does not write down each that is not set.
+    Asked(Options),
+    /// A miss, on its way.
+    Flying(Flying<'a, V, E>),
 }
 
 type Flying<'a, V, E> = Pin<Box<dyn Future<Output = Result<Hit<V>, LoadError<E>>> + Send + 'a>>;
 
 impl<K, V, Q: ?Sized, F, E> GetOrLoad<'_, K, V, Q, F, E> {
-    /// Sets options for this call, over those set before and those of the cache.
+    /// Sets options for this call, over those set before and those of the cache. To be called before the first poll.
     pub fn with(mut self, options: Options) -> Self {
-        self.options = options.over(&self.options);
+        let options = match self.beyond.take() {
+            Some(Beyond::Asked(before)) => options.over(&before),
+            _ => options,
+        };
+        self.beyond.insert(Beyond::Asked(options));
         self
+    }
+
+    fn asked(&self) -> Option<&Options> {
+        match self.beyond.as_ref() {
+            Some(Beyond::Asked(options)) => Some(options),
+            _ => None,
+        }
     }
 }
 
@@ -165,15 +185,16 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Some(flying) = &mut this.flying {
+        if let Some(Beyond::Flying(flying)) = this.beyond.as_mut() {
             return flying.as_mut().poll(context);
         }
         let shared = &this.cache.shared;
-        let forced = this.options.force_refresh().or(shared.options.force_refresh()).unwrap_or(false);
+        let asked = this.asked().and_then(Options::force_refresh);
+        let forced = asked.or(shared.options.force_refresh()).unwrap_or(false);
         if !forced {
             match shared.find(this.key) {
-                Some(Some(hit)) => return Poll::Ready(Ok(hit)),
-                Some(None) => {
+                Some(seen) if seen.is_fresh() => return Poll::Ready(Ok(seen.hit())),
+                Some(_) => {
                     if let Some(hit) = this.answer_aged() {
                         return Poll::Ready(Ok(hit));
                     }
@@ -199,17 +220,21 @@ where
     fn fly(&mut self, context: &mut Context<'_>) -> Poll<Result<Hit<V>, LoadError<E>>> {
         let Some(loader) = self.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
         let shared = &self.cache.shared;
-        let options = std::mem::take(&mut self.options).over(&shared.options);
+        let options = self.take_options();
         let load = |last| async move { loader(last).await.map(Into::into) };
         let flying = Arc::clone(shared).fly(self.key.to_owned(), options, load);
-        self.flying.insert(Box::pin(flying)).as_mut().poll(context)
+        let mut flying: Flying<'_, V, E> = Box::pin(flying);
+        let landed = flying.as_mut().poll(context);
+        self.beyond.insert(Beyond::Flying(flying));
+        landed
     }
 
     /// The answer from an aged value, if it may be one.
     #[cold]
     fn answer_aged(&mut self) -> Option<Hit<V>> {
         let shared = &self.cache.shared;
-        let throttle = self.options.fail_safe_throttle().unwrap_or(shared.options.throttle());
+        let asked = self.asked().and_then(Options::fail_safe_throttle);
+        let throttle = asked.unwrap_or(shared.options.throttle());
         match shared.judge(self.key, throttle) {
             Verdict::Answer(hit) => Some(hit),
             Verdict::AnswerAndRefresh(hit) => {
@@ -220,10 +245,19 @@ where
         }
     }
 
+    /// The options of this call over those of the cache.
+    fn take_options(&mut self) -> Options {
+        let asked = match self.beyond.take() {
+            Some(Beyond::Asked(options)) => options,
+            _ => Options::new(),
+        };
+        asked.over(&self.cache.shared.options)
+    }
+
     fn refresh_behind(&mut self) {
         let Some(loader) = self.loader.take() else { return };
         let shared = &self.cache.shared;
-        let options = std::mem::take(&mut self.options).over(&shared.options);
+        let options = self.take_options();
         let load = |last| async move { loader(last).await.map(Into::into) };
         shared.refresh_behind(&self.key.to_owned(), options, load);
     }
@@ -481,7 +515,7 @@ impl<K, V, Q: ?Sized, F, E> fmt::Debug for GetOrLoad<'_, K, V, Q, F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GetOrLoad")
             .field("cache", self.cache)
-            .field("options", &self.options)
+            .field("options", &self.asked())
             .finish_non_exhaustive()
     }
 }

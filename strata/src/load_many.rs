@@ -193,9 +193,9 @@ where
 
     /// What memory answers. A key that is to be refreshed behind its answer is loaded with the missing ones.
     fn find_or_refresh(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
-        let hit = self.find(key)?;
-        if hit.is_some() {
-            return hit;
+        let seen = self.find(key)?;
+        if seen.is_fresh() {
+            return Some(seen.hit());
         }
         match self.judge(key, options.throttle()) {
             Verdict::Answer(hit) => Some(hit),

@@ -3,10 +3,14 @@
 //! This program runs itself twice, with so many hits and with twice as many; the difference in instructions, divided
 //! by the hits, is what one hit costs, and start, end and filling cancel out. The loop around a hit is included.
 
+use std::convert::Infallible;
 use std::env;
 use std::hint::black_box;
 use std::io::{ErrorKind, Write};
+use std::pin::pin;
 use std::process::Command;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use cache_memory::Memory;
 use clap::value_parser;
@@ -33,7 +37,9 @@ enum Path {
     /// `Memory::get`
     Memory,
     /// `Cache::get_local`
-    Cache,
+    Local,
+    /// `Cache::get_or_load`
+    Load,
 }
 
 /// Prints the instructions of each path, one line each.
@@ -42,7 +48,7 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> Outcome {
     if let Some(path) = args.only {
         return path.make(hits);
     }
-    for path in [Path::Memory, Path::Cache] {
+    for path in [Path::Memory, Path::Local, Path::Load] {
         let instructions = per_hit(&["bench", "--only", path.argument()], hits)?;
         writeln!(out, "{:<18} {:>5} instructions per hit", path.name(), instructions)?;
     }
@@ -58,7 +64,8 @@ impl Path {
     const fn name(self) -> &'static str {
         match self {
             Self::Memory => "Memory::get",
-            Self::Cache => "Cache::get_local",
+            Self::Local => "Cache::get_local",
+            Self::Load => "Cache::get_or_load",
         }
     }
 
@@ -66,7 +73,8 @@ impl Path {
     const fn argument(self) -> &'static str {
         match self {
             Self::Memory => "memory",
-            Self::Cache => "cache",
+            Self::Local => "local",
+            Self::Load => "load",
         }
     }
 
@@ -75,23 +83,37 @@ impl Path {
             Self::Memory => {
                 let memory = Memory::new();
                 for key in 0..KEYS {
-                    memory.insert(key, key);
+                    // Shared, as the other paths share it.
+                    memory.insert(key, Arc::new(key));
                 }
                 all_hit(hits, |key| memory.get(key).is_some())
             }
-            Self::Cache => {
-                let cache = Cache::builder("bench").build()?;
-                let runtime = runtime::Builder::new_current_thread().build()?;
-                for key in 0..KEYS {
-                    runtime.block_on(cache.insert(key, key))?;
-                }
+            Self::Local => {
+                let cache = filled()?;
                 all_hit(hits, |key| cache.get_local(key).is_some())
+            }
+            Self::Load => {
+                let cache = filled()?;
+                let mut context = Context::from_waker(Waker::noop());
+                all_hit(hits, |key| {
+                    let load = pin!(cache.get_or_load(key, || async { Ok::<u64, Infallible>(0) }));
+                    matches!(load.poll(&mut context), Poll::Ready(Ok(_)))
+                })
             }
         }
     }
 }
 
-fn all_hit(hits: u64, get: impl Fn(&u64) -> bool) -> Outcome {
+fn filled() -> Outcome<Cache<u64, u64>> {
+    let cache = Cache::builder("bench").build()?;
+    let runtime = runtime::Builder::new_current_thread().build()?;
+    for key in 0..KEYS {
+        runtime.block_on(cache.insert(key, key))?;
+    }
+    Ok(cache)
+}
+
+fn all_hit(hits: u64, mut get: impl FnMut(&u64) -> bool) -> Outcome {
     for hit in 0..hits {
         if !get(black_box(&(hit % KEYS))) {
             return Err("a key that was inserted is not there, so this run counts something else".into());
@@ -140,6 +162,7 @@ mod tests {
     #[test]
     fn both_paths_only_hit() {
         assert!(Path::Memory.make(1_000).is_ok());
-        assert!(Path::Cache.make(1_000).is_ok());
+        assert!(Path::Local.make(1_000).is_ok());
+        assert!(Path::Load.make(1_000).is_ok());
     }
 }

@@ -1,0 +1,44 @@
+//! An option that hardly ever holds anything.
+
+/// What is there only off the common way. Dropping it costs that way a comparison, in place, instead of a call: what drops
+/// the value stands apart.
+#[derive(Debug)]
+pub(crate) struct Rare<T>(Option<T>);
+
+impl<T> Rare<T> {
+    #[inline]
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn as_ref(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    pub(crate) fn as_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.0.take()
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> &mut T {
+        self.0.insert(value)
+    }
+}
+
+impl<T> Drop for Rare<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            discard(&mut self.0);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn discard<T>(value: &mut Option<T>) {
+    *value = None;
+}
