@@ -453,6 +453,6 @@ mod tests {
         );
         assert!(this.set(memory.clone()).is_ok());
         memory.insert_with(1, 1, Put::new().with_ttl(Ttl::from_millis(1)));
-        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(Some(u64::MAX)));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(Some(crate::now::UNKNOWN)));
     }
 }

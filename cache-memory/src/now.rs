@@ -30,7 +30,7 @@ pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 const AHEAD: Duration = Duration::from_secs(2);
 
 /// No moment but never lies beyond it.
-const UNKNOWN: u64 = tick(Time::NEVER) - 1;
+pub(crate) const UNKNOWN: u64 = tick(Time::NEVER) - 1;
 
 impl Present {
     pub(crate) fn new(clock: Arc<dyn Clock>, is_steady: bool) -> Self {
