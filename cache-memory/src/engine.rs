@@ -146,7 +146,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let horizon = self.present.horizon();
         let answer = found.and_then(|slot| shard.read(slot, horizon, is_due, read));
         if answer.is_some() {
-            shard.stats.hits += 1;
+            shard.count_hit(found);
         } else {
             shard.stats.misses += 1;
         }
@@ -229,8 +229,12 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
 
     /// Enters a read into the books that was not made by [`read`](Self::read).
     pub(crate) fn count_read<Q: Hash + ?Sized>(&self, key: &Q, hit: bool) {
-        let stats = &mut self.shard(self.hash(key)).stats;
-        *(if hit { &mut stats.hits } else { &mut stats.misses }) += 1;
+        let mut shard = self.shard(self.hash(key));
+        if hit {
+            shard.count_hit(None);
+        } else {
+            shard.stats.misses += 1;
+        }
     }
 
     /// Stores an entry of this weight and life, whatever `put` says of the latter, if it fits and, at the moment it would

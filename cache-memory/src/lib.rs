@@ -26,6 +26,7 @@ mod memory;
 mod moka_store;
 mod now;
 mod put;
+mod sample;
 mod setup;
 mod shard;
 mod slab;
@@ -44,6 +45,7 @@ pub use memory::{Found, Memory};
 #[cfg(feature = "moka")]
 pub use moka_store::MokaStore;
 pub use put::{Inserted, Put};
+pub use sample::{Sampled, TopKey};
 pub use stats::Stats;
 pub use store::MemoryStore;
 pub use transport::MemoryTransport;

@@ -13,6 +13,7 @@ use crate::cells::Cell;
 use crate::index::Index;
 use crate::listen::{Cause, Departures};
 use crate::now::Moment;
+use crate::sample::Sampler;
 use crate::slab::{Extras, Slab, tick};
 use crate::stats::Stats;
 
@@ -62,7 +63,13 @@ pub(crate) struct Shard<K, V> {
     evictor: Evictor,
     wheel: Wheel,
     pub(crate) stats: Stats,
+    /// From which count of hits on one is noted.
+    noted_hit: u64,
+    sampler: Option<Box<Sampler>>,
 }
+
+/// No count of hits gets there.
+const NO_HIT: u64 = u64::MAX;
 
 /// An entry in its place, with what stands beside it.
 pub(crate) struct Held<'a, K, V> {
@@ -101,6 +108,8 @@ impl<K, V> Shard<K, V> {
             evictor: if plan.leads { Evictor::new(plan.policy) } else { Evictor::following(plan.policy) },
             wheel: Wheel::default(),
             stats: Stats::default(),
+            noted_hit: NO_HIT,
+            sampler: None,
         }
     }
 
@@ -157,6 +166,43 @@ impl<K, V> Shard<K, V> {
             self.evictor.observe(&mut self.slab, slot);
         }
         Some(answer)
+    }
+
+    /// Enters a hit of the entry in this slot into the books.
+    #[inline]
+    pub(crate) fn count_hit(&mut self, slot: Option<Slot>) {
+        self.stats.hits += 1;
+        if self.stats.hits >= self.noted_hit {
+            self.note_hit(slot);
+        }
+    }
+
+    #[cold]
+    fn note_hit(&mut self, slot: Option<Slot>) {
+        let fingerprint = slot.and_then(|slot| Some(self.slab.cells.get(slot)?.node.fingerprint()));
+        if let Some(sampler) = &mut self.sampler {
+            if let Some(fingerprint) = fingerprint {
+                sampler.note(fingerprint);
+            }
+            self.noted_hit = self.stats.hits + sampler.draw();
+        }
+    }
+
+    /// Samples hits by this one from now on, or none.
+    pub(crate) fn set_sampler(&mut self, sampler: Option<Sampler>) {
+        self.sampler = sampler.map(Box::new);
+        self.noted_hit = self.sampler.as_mut().map_or(NO_HIT, |sampler| self.stats.hits + sampler.draw());
+    }
+
+    pub(crate) fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_deref()
+    }
+
+    /// An entry whose key has this fingerprint.
+    pub(crate) fn find_fingerprint(&self, fingerprint: u32) -> Option<Held<'_, K, V>> {
+        let cells = &self.slab.cells;
+        let has_it = |slot| cells.get(slot).is_some_and(|cell| cell.node.fingerprint() == fingerprint);
+        self.get(self.index.find(fingerprint, has_it)?)
     }
 
     /// Tells without asking a clock that the entry in this slot lives beyond this tick; `false` if that is not certain.
@@ -405,7 +451,9 @@ impl<K, V> Shard<K, V> {
     /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
     pub(crate) fn drain(&mut self, plan: Plan) -> Drained<K, V> {
         let kept = Stats { entries: 0, bytes: 0, ..self.stats };
-        let old = std::mem::replace(self, Self::new(Plan { leads: self.evictor.leads(), ..plan }));
+        let fresh = Self::new(Plan { leads: self.evictor.leads(), ..plan });
+        let fresh = Self { noted_hit: self.noted_hit, sampler: self.sampler.take(), ..fresh };
+        let old = std::mem::replace(self, fresh);
         self.stats = kept;
         Drained(old.slab)
     }

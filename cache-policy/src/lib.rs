@@ -1,21 +1,23 @@
-//! The decisions of Strata: whom to evict, who expires next.
+//! The decisions of Strata: whom to evict, who expires next, who is used most.
 //!
 //! Everything here is a value and a function of (state, now): no I/O, no clock, no lock, no key. An entry is a
 //! [`Slot`], a small integer that its owner hands out and takes back, so each decision can be replayed, compared with
 //! a naive twin and simulated a million times a second.
 //!
-//! What a decision has to remember about an entry stands in the owner's [`Slab`]: a [`Node`] of four bytes, which a hit
-//! touches, and [`Links`] of twelve, which it does not.
+//! What a decision has to remember about an entry stands in the owner's [`Slab`]: a [`Node`], which a hit touches, and
+//! [`Links`], which it does not, of eight bytes each.
 
 mod column;
 mod evict;
 mod node;
 mod queue;
 mod slots;
+mod top;
 mod wheel;
 
 pub use column::Column;
 pub use evict::{Advice, Evictor, Objective, Policy, UnknownPolicy};
 pub use node::{Links, Node, Slab, Slot};
 pub use slots::Slots;
+pub use top::{Counted, Top};
 pub use wheel::{Step, Wheel};

@@ -9,6 +9,7 @@ use cache_memory::Memory;
 use thiserror::Error;
 
 use crate::cache::{Cache, Limits, Shared};
+use crate::change::Defaults;
 use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
@@ -145,18 +146,13 @@ where
         if let Some(version) = self.version {
             namespace = namespace.with_version(version);
         }
-        if let Some((option, given, right)) = self.options.fault() {
-            return Err(BuildError::Option { option, given, right });
-        }
+        check_options(&self.options)?;
         let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
-        let counts_bytes = memory.has_weigher() || !(needs_drop::<K>() || needs_drop::<V>());
-        if memory.max_bytes().is_some() && !counts_bytes {
-            return Err(BuildError::NoWeigher);
-        }
+        check_limits::<K, V>(memory.max_bytes(), memory.has_weigher())?;
         let memory = memory.holding(Kept::value);
         let shared = Shared {
             namespace,
-            options: self.options,
+            defaults: Defaults::new(self.options),
             fence: Fence::new(),
             flights: Flights::new(),
             failures: Failures::new(Arc::clone(memory.clock())),
@@ -170,6 +166,20 @@ where
         };
         Ok(Cache { shared: Arc::new(shared) })
     }
+}
+
+/// Refuses options that can never work.
+pub(crate) fn check_options(options: &Options) -> Result<(), BuildError> {
+    match options.fault() {
+        Some((option, given, right)) => Err(BuildError::Option { option, given, right }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a limit in bytes that would bound nothing.
+pub(crate) fn check_limits<K, V>(max_bytes: Option<u64>, has_weigher: bool) -> Result<(), BuildError> {
+    let counts_bytes = has_weigher || !(needs_drop::<K>() || needs_drop::<V>());
+    if max_bytes.is_some() && !counts_bytes { Err(BuildError::NoWeigher) } else { Ok(()) }
 }
 
 impl<K, V> fmt::Debug for Builder<K, V> {

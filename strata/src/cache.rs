@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
 use cache_memory::{Inserted, Memory};
 
+use crate::change::Defaults;
 use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
@@ -50,7 +51,7 @@ pub struct Cache<K, V> {
 pub(crate) struct Shared<K, V> {
     pub(crate) namespace: Namespace,
     pub(crate) memory: Memory<K, Kept<V>>,
-    pub(crate) options: Options,
+    pub(crate) defaults: Defaults,
     pub(crate) fence: Fence,
     pub(crate) flights: Arc<Flights<K, V>>,
     pub(crate) failures: Failures<K>,
@@ -152,7 +153,7 @@ where
     /// As [`insert`](Self::insert).
     pub async fn insert_with(&self, key: K, value: V, options: Options) -> Result<Inserted> {
         let shared = &self.shared;
-        let options = options.over(&shared.options);
+        let options = shared.defaults.under(options);
         let sealed = key.clone();
         // Under the shard's lock, so that no load can store between the sealing and the insert.
         let seal = move || {
@@ -241,9 +242,9 @@ impl<K, V> Cache<K, V> {
         &self.shared.memory
     }
 
-    /// What calls that say nothing get.
-    pub fn options(&self) -> &Options {
-        &self.shared.options
+    /// What calls that say nothing get now.
+    pub fn options(&self) -> Arc<Options> {
+        self.shared.defaults.get()
     }
 }
 

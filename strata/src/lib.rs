@@ -36,8 +36,10 @@
     reason = "the verbs are async for the tiers below memory; memory alone never waits"
 )]
 
+mod analytics;
 mod builder;
 mod cache;
+mod change;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod expire;
@@ -59,6 +61,7 @@ mod sync;
 mod task;
 mod write;
 
+pub use analytics::{Analytics, Pattern};
 pub use builder::{BuildError, Builder};
 pub use cache::Cache;
 pub use cache_core::{
@@ -67,7 +70,8 @@ pub use cache_core::{
 };
 #[cfg(feature = "codec")]
 pub use cache_core::{FrameError, Header, Life, Wall};
-pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy};
+pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
+pub use change::Change;
 pub use hit::{Hit, Source, Stale};
 pub use kept::{Kept, Last};
 pub use load::GetOrLoad;

@@ -190,7 +190,7 @@ where
         }
         let shared = &this.cache.shared;
         let asked = this.asked().and_then(Options::force_refresh);
-        let forced = asked.or(shared.options.force_refresh()).unwrap_or(false);
+        let forced = asked.unwrap_or_else(|| shared.defaults.force_refresh());
         if !forced {
             match shared.find(this.key) {
                 Some(seen) if seen.is_fresh() => return Poll::Ready(Ok(seen.hit())),
@@ -234,7 +234,7 @@ where
     fn answer_aged(&mut self) -> Option<Hit<V>> {
         let shared = &self.cache.shared;
         let asked = self.asked().and_then(Options::fail_safe_throttle);
-        let throttle = asked.unwrap_or(shared.options.throttle());
+        let throttle = asked.unwrap_or_else(|| shared.defaults.get().throttle());
         match shared.judge(self.key, throttle) {
             Verdict::Answer(hit) => Some(hit),
             Verdict::AnswerAndRefresh(hit) => {
@@ -251,7 +251,7 @@ where
             Some(Beyond::Asked(options)) => options,
             _ => Options::new(),
         };
-        asked.over(&self.cache.shared.options)
+        self.cache.shared.defaults.under(asked)
     }
 
     fn refresh_behind(&mut self) {

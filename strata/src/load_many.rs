@@ -111,7 +111,7 @@ where
     {
         let Self { cache, keys, loader, options } = self;
         let shared = &cache.shared;
-        let options = options.over(&shared.options);
+        let options = shared.defaults.under(options);
         let since = options.hard_timeout().map(|_| Instant::now());
         let Boarded { mut answers, leaders, waiting } = shared.board_many(keys, &options);
         if !leaders.is_empty() {

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use cache_core::{CacheKey, Result};
 use thiserror::Error;
 
+use crate::analytics::Analytics;
+use crate::builder::BuildError;
 use crate::cache::Cache;
+use crate::change::Change;
 use crate::stats::Stats;
 
 /// What every cache offers, whatever its types.
@@ -19,6 +22,15 @@ pub trait Region: std::fmt::Debug + Send + Sync + 'static {
 
     /// What happened so far.
     fn stats(&self) -> Stats;
+
+    /// What the counts mean, with the `most` keys that are read most, as they are rendered: see [`Cache::analytics`].
+    fn analytics(&self, most: usize) -> Analytics<String>;
+
+    /// Changes it while it runs: see [`Cache::reconfigure`].
+    ///
+    /// # Errors
+    /// What its builder would refuse; then nothing has changed.
+    fn reconfigure(&self, change: Change) -> Result<(), BuildError>;
 
     /// Its limit in entries, if it has one.
     fn max_entries(&self) -> Option<u64>;
@@ -48,6 +60,14 @@ where
 
     fn stats(&self) -> Stats {
         Cache::stats(self)
+    }
+
+    fn analytics(&self, most: usize) -> Analytics<String> {
+        self.analytics_as_text(most)
+    }
+
+    fn reconfigure(&self, change: Change) -> Result<(), BuildError> {
+        Cache::reconfigure(self, change)
     }
 
     fn max_entries(&self) -> Option<u64> {

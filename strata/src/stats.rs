@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use crate::hit::Stale;
 
@@ -25,6 +26,10 @@ pub struct Stats {
     pub loads_lost: u64,
     /// Loads that run now, abandoned ones included.
     pub running: u64,
+    /// How long the loads took together that ended, well or with the loader's error, on the cache's clock.
+    pub load_time: Duration,
+    /// How long the longest of them took.
+    pub longest_load: Duration,
     /// Calls that waited for a load of another call instead of running their own.
     pub coalesced: u64,
     /// Keys whose load is in flight.
@@ -69,6 +74,8 @@ pub(crate) struct LoadCounts {
     pub(crate) failed: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) running: AtomicU64,
+    load_nanos: AtomicU64,
+    longest_nanos: AtomicU64,
     pub(crate) coalesced: AtomicU64,
     pub(crate) refreshes: AtomicU64,
     pub(crate) fenced: AtomicU64,
@@ -84,6 +91,14 @@ pub(crate) struct LoadCounts {
     pub(crate) error_hits: AtomicU64,
     /// Reads that the memory tier counted as hits, though what they found was too stale.
     pub(crate) found_stale: AtomicU64,
+}
+
+impl Stats {
+    /// How long a load takes on average; `None` before the first has ended.
+    pub fn average_load(&self) -> Option<Duration> {
+        let ended = u32::try_from(self.loads_ok + self.loads_failed).unwrap_or(u32::MAX);
+        self.load_time.checked_div(ended)
+    }
 }
 
 impl LoadCounts {
@@ -124,6 +139,8 @@ impl LoadCounts {
             loads_failed: of(&self.failed),
             loads_lost: of(&self.lost),
             running: of(&self.running),
+            load_time: Duration::from_nanos(of(&self.load_nanos)),
+            longest_load: Duration::from_nanos(of(&self.longest_nanos)),
             coalesced: of(&self.coalesced),
             in_flight: in_flight as u64,
             refreshes: of(&self.refreshes),
@@ -152,8 +169,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn end(mut self, ok: bool) {
+    pub(crate) fn end(mut self, ok: bool, took: Duration) {
         self.ended = true;
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.counts.load_nanos.fetch_add(nanos, Relaxed);
+        self.counts.longest_nanos.fetch_max(nanos, Relaxed);
         LoadCounts::count(if ok { &self.counts.ok } else { &self.counts.failed });
     }
 }

@@ -77,6 +77,8 @@ where
         let (cache, counts) = (Arc::downgrade(self), Arc::clone(&self.loads));
         let (hard, most_abandoned) = (options.hard_timeout(), self.limits.abandoned);
         let mut alive = self.alive.subscribe();
+        let clock = Arc::clone(self.memory.clock());
+        let began = clock.now();
         runtime.spawn(async move {
             let mut load = pin!(load);
             let in_time = async {
@@ -104,7 +106,7 @@ where
                 (outcome, abandoned)
             };
             drop(abandoned);
-            run.end(outcome.is_ok());
+            run.end(outcome.is_ok(), clock.now().since(began));
             if let Some(shared) = cache.upgrade() {
                 land(&shared, leaders, outcome);
             }

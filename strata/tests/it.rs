@@ -8,6 +8,12 @@ mod ages;
 #[cfg(not(strata_shuttle))]
 #[path = "it/allocation.rs"]
 mod allocation;
+#[cfg(not(strata_shuttle))]
+#[path = "it/analytics.rs"]
+mod analytics;
+#[cfg(not(strata_shuttle))]
+#[path = "it/change.rs"]
+mod change;
 #[cfg(all(feature = "json", feature = "lz4", feature = "msgpack", feature = "seal", feature = "zstd"))]
 #[path = "it/codec.rs"]
 mod codec;
