@@ -456,7 +456,7 @@ impl<K, V, S> Engine<K, V, S> {
     pub(crate) fn stats(&self) -> Stats {
         let mut sum = Stats::default();
         for shard in &self.shards {
-            sum += shard.lock().stats;
+            sum += shard.lock().books();
         }
         sum.listener_panics = self.reporter.panics.load(Relaxed);
         sum

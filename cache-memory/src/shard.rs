@@ -62,13 +62,15 @@ pub(crate) struct Shard<K, V> {
     pub(crate) slab: Slab<K, V>,
     evictor: Evictor,
     wheel: Wheel,
+    /// All but the hits, which are those counted here less [`hits_left`](Self::hits_left): see [`books`](Self::books).
     pub(crate) stats: Stats,
-    /// From which count of hits on one is noted.
-    noted_hit: u64,
+    /// How many hits there are until one is noted. It is counted down, so that a hit changes one number and sees at once
+    /// whether that is it.
+    hits_left: u64,
     sampler: Option<Box<Sampler>>,
 }
 
-/// No count of hits gets there.
+/// More hits than there will ever be.
 const NO_HIT: u64 = u64::MAX;
 
 /// An entry in its place, with what stands beside it.
@@ -107,8 +109,8 @@ impl<K, V> Shard<K, V> {
             slab: Slab::new(plan.weight_of_one, plan.expected),
             evictor: if plan.leads { Evictor::new(plan.policy) } else { Evictor::following(plan.policy) },
             wheel: Wheel::default(),
-            stats: Stats::default(),
-            noted_hit: NO_HIT,
+            stats: Stats { hits: NO_HIT, ..Stats::default() },
+            hits_left: NO_HIT,
             sampler: None,
         }
     }
@@ -168,11 +170,16 @@ impl<K, V> Shard<K, V> {
         Some(answer)
     }
 
+    /// What happened so far.
+    pub(crate) fn books(&self) -> Stats {
+        Stats { hits: self.stats.hits.wrapping_sub(self.hits_left), ..self.stats }
+    }
+
     /// Enters a hit of the entry in this slot into the books.
     #[inline]
     pub(crate) fn count_hit(&mut self, slot: Option<Slot>) {
-        self.stats.hits += 1;
-        if self.stats.hits >= self.noted_hit {
+        self.hits_left -= 1;
+        if self.hits_left == 0 {
             self.note_hit(slot);
         }
     }
@@ -180,18 +187,23 @@ impl<K, V> Shard<K, V> {
     #[cold]
     fn note_hit(&mut self, slot: Option<Slot>) {
         let fingerprint = slot.and_then(|slot| Some(self.slab.cells.get(slot)?.node.fingerprint()));
-        if let Some(sampler) = &mut self.sampler {
-            if let Some(fingerprint) = fingerprint {
-                sampler.note(fingerprint);
-            }
-            self.noted_hit = self.stats.hits + sampler.draw();
+        if let (Some(sampler), Some(fingerprint)) = (&mut self.sampler, fingerprint) {
+            sampler.note(fingerprint);
         }
+        self.await_hit();
+    }
+
+    /// Draws after how many hits the next one is noted.
+    fn await_hit(&mut self) {
+        let hits = self.books().hits;
+        self.hits_left = self.sampler.as_mut().map_or(NO_HIT, |sampler| sampler.draw());
+        self.stats.hits = hits.wrapping_add(self.hits_left);
     }
 
     /// Samples hits by this one from now on, or none.
     pub(crate) fn set_sampler(&mut self, sampler: Option<Sampler>) {
         self.sampler = sampler.map(Box::new);
-        self.noted_hit = self.sampler.as_mut().map_or(NO_HIT, |sampler| self.stats.hits + sampler.draw());
+        self.await_hit();
     }
 
     pub(crate) fn sampler(&self) -> Option<&Sampler> {
@@ -433,14 +445,19 @@ impl<K, V> Shard<K, V> {
             return;
         }
         let plan = Plan { leads: self.evictor.leads(), policy: self.evictor.policy(), ..plan };
-        let mut old = std::mem::replace(self, Self::new(plan));
-        self.stats = old.stats;
+        let mut old = self.begin_anew(plan);
         while let Some(slot) = old.evictor.evict(&mut old.slab) {
             let (bytes, mut special) = (old.weight(slot), Some(old.special(slot)));
             let Some(Cell { node, pair }) = old.slab.cells.take(slot) else { continue };
             let node = Node::new(node.fingerprint(), node.class());
             self.settle(pair, About { node, bytes, special: &mut special });
         }
+    }
+
+    /// Goes on without entries, but with the same books and sample, and hands out what was.
+    fn begin_anew(&mut self, plan: Plan) -> Self {
+        let (stats, hits_left, sampler) = (self.stats, self.hits_left, self.sampler.take());
+        std::mem::replace(self, Self { stats, hits_left, sampler, ..Self::new(plan) })
     }
 
     fn special(&self, slot: Slot) -> Special {
@@ -450,11 +467,8 @@ impl<K, V> Shard<K, V> {
 
     /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
     pub(crate) fn drain(&mut self, plan: Plan) -> Drained<K, V> {
-        let kept = Stats { entries: 0, bytes: 0, ..self.stats };
-        let fresh = Self::new(Plan { leads: self.evictor.leads(), ..plan });
-        let fresh = Self { noted_hit: self.noted_hit, sampler: self.sampler.take(), ..fresh };
-        let old = std::mem::replace(self, fresh);
-        self.stats = kept;
+        let old = self.begin_anew(Plan { leads: self.evictor.leads(), ..plan });
+        self.stats = Stats { entries: 0, bytes: 0, ..self.stats };
         Drained(old.slab)
     }
 

@@ -29,6 +29,7 @@ use crate::options::Options;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::option_option, reason = "not named, no limit, or this one")]
 #[must_use = "a change does nothing until it is given to `reconfigure`"]
 pub struct Change {
     policy: Option<Policy>,

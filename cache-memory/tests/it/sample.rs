@@ -86,3 +86,18 @@ fn who_has_left_is_not_named_until_it_is_back_and_other_reads_do_not_end_the_sam
     read();
     assert_eq!(hits(&memory), Some(30));
 }
+
+#[test]
+fn the_sample_and_the_books_outlive_a_move_to_smaller_tables() {
+    let memory = Memory::new().with_shards(1).with_sweep_every(None).with_sampling(1);
+    for key in 0..10_000_u64 {
+        memory.insert(key, key);
+    }
+    let read = || (0..5).for_each(|_| assert!(memory.get(&0).is_some()));
+    read();
+    assert_eq!(memory.remove_if(|key, _| *key > 9), 9990);
+    assert_eq!(memory.remove_expired(), 0);
+    read();
+    let sampled = memory.sampled(1);
+    assert_eq!((sampled.hits, sampled.top[0].key, memory.stats().hits), (10, 0, 10));
+}
