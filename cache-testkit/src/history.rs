@@ -6,19 +6,36 @@
 //!
 //! ```text
 //! possible    an answer was loaded or inserted for its key, before the read ended
-//! coherent    it was not known to be outdated when the read began: no invalidation, and no insert, of its key lies wholly
-//!             between the begin of its load and the begin of the read; a stale answer may be what was only expired
+//! coherent    it was not known to be outdated when the read began: no invalidation of its key or of a tag it was brought
+//!             with, and no insert of its key, lies wholly between the begin of its load, or the end of its insert, and the
+//!             begin of the read; a stale answer may be what was only expired; an insert whose value was seen has happened
 //! one load    two loads of a key overlap only if something was invalidated, forced or given up since they were asked for
 //! in time     fresh answers are fresh, stale ones are marked and within their window
+//! answered    every read has come to an end, unless its caller gave it up
 //! ```
+
+mod book;
+mod books;
 
 use std::sync::{Mutex, PoisonError};
 
 use cache_core::{Lifetime, Time};
 
+use self::book::Book;
+pub use self::books::Books;
+
 /// A moment in the order of what was noted; has nothing to do with a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(usize);
+
+/// What an invalidation concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// These keys, whatever they hold.
+    Keys(Vec<u64>),
+    /// Whatever was brought with this tag.
+    Tag(u64),
+}
 
 /// How an invalidation leaves what it concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,37 +46,12 @@ pub enum Leaves {
     Copy,
 }
 
-#[derive(Debug)]
-enum Event {
-    /// A load of a key began; later, what it read.
-    Load {
-        key: u64,
-        asked: Moment,
-        value: Option<u64>,
-        life: Option<Lifetime>,
-        end: Option<Moment>,
-    },
-    /// Keys were invalidated, or one was given a value.
-    Change {
-        keys: Vec<u64>,
-        leaves: Leaves,
-        value: Option<u64>,
-        life: Option<Lifetime>,
-        end: Option<Moment>,
-    },
-    /// Something that lets a second load of a key run beside the first: a forced load, one that was given up.
-    Release {
-        key: u64,
-        end: Option<Moment>,
-    },
-    /// Something ended.
-    End,
-    Read {
-        key: u64,
-        now: Time,
-        answer: Option<Answer>,
-        end: Option<Moment>,
-    },
+/// A value as a loader or an insert brings it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Brought {
+    value: u64,
+    life: Option<Lifetime>,
+    tags: Vec<u64>,
 }
 
 /// What a read was answered with.
@@ -71,17 +63,84 @@ pub struct Answer {
     pub is_stale: bool,
 }
 
+#[derive(Debug)]
+struct Event {
+    what: What,
+    end: Option<Moment>,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A loader runs for a key; what it brings is known at its end.
+    Load {
+        key: u64,
+        asked: Moment,
+        brought: Option<Brought>,
+    },
+    /// A value is stored by hand.
+    Insert {
+        key: u64,
+        brought: Brought,
+    },
+    /// Something is invalidated.
+    Change {
+        of: Of,
+        leaves: Leaves,
+    },
+    /// Something that lets a second load of a key run beside the first: a forced load, one that was given up.
+    Release {
+        key: u64,
+    },
+    Read {
+        key: u64,
+        now: Time,
+        answer: Option<Answer>,
+    },
+    /// Something ended.
+    End,
+}
+
+impl Brought {
+    /// A value whose life is not looked at, and that has no tags.
+    pub fn new(value: u64) -> Self {
+        Self { value, life: None, tags: Vec::new() }
+    }
+
+    /// The life it has from the moment it is stored; what is checked is whether it was kept to.
+    #[must_use]
+    pub fn with_life(mut self, life: Lifetime) -> Self {
+        self.life = Some(life);
+        self
+    }
+
+    /// The tags it is stored with.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = u64>) -> Self {
+        self.tags = tags.into_iter().collect();
+        self
+    }
+}
+
+impl From<u64> for Brought {
+    fn from(value: u64) -> Self {
+        Self::new(value)
+    }
+}
+
 /// What happened, in its order. Shared by all threads of a test.
 ///
 /// ```
 /// use cache_core::Time;
-/// use cache_testkit::history::{Answer, History, Leaves};
+/// use cache_testkit::history::{Answer, History, Leaves, Of};
 /// let history = History::new();
 /// let asked = history.read_begins(1, Time::ZERO);
 /// let load = history.load_begins(1, asked);
-/// history.load_brings(load, 10, None);
-/// let removal = history.change_begins(vec![1], Leaves::Nothing);
-/// history.change_ends(removal);
+/// history.load_brings(load, 10);
+/// history.read_ends(asked, Some(Answer { value: 10, is_stale: false }));
+/// assert_eq!(history.check(), Ok(()));
+///
+/// let removal = history.change_begins(Of::Keys(vec![1]), Leaves::Nothing);
+/// history.ends(removal);
 /// let read = history.read_begins(1, Time::ZERO);
 /// history.read_ends(read, Some(Answer { value: 10, is_stale: false }));
 /// assert_eq!(history.check().unwrap_err().len(), 1, "it was removed before it was read");
@@ -99,220 +158,92 @@ impl History {
 
     /// A loader begins to run for this key, on behalf of this read. To be noted before it reads anything.
     pub fn load_begins(&self, key: u64, asked: Moment) -> Moment {
-        self.note(Event::Load { key, asked, value: None, life: None, end: None })
+        self.note(What::Load { key, asked, brought: None })
     }
 
-    /// The loader brings this value; of `life`, what is checked is whether it was kept to.
-    pub fn load_brings(&self, load: Moment, value: u64, life: Option<Lifetime>) {
-        self.end(load, |event, now| {
-            if let Event::Load { value: held, life: of, end, .. } = event {
-                (*held, *of, *end) = (Some(value), life, Some(now));
+    /// The loader brings this.
+    pub fn load_brings(&self, load: Moment, it: impl Into<Brought>) {
+        let it = it.into();
+        self.end(load, |what| {
+            if let What::Load { brought, .. } = what {
+                *brought = Some(it);
             }
         });
-    }
-
-    /// The loader ends without a value.
-    pub fn load_fails(&self, load: Moment) {
-        self.end(load, |event, now| {
-            if let Event::Load { end, .. } = event {
-                *end = Some(now);
-            }
-        });
-    }
-
-    /// An invalidation of these keys is called.
-    pub fn change_begins(&self, keys: Vec<u64>, leaves: Leaves) -> Moment {
-        self.note(Event::Change { keys, leaves, value: None, life: None, end: None })
     }
 
     /// A value is stored under this key by hand.
-    pub fn insert_begins(&self, key: u64, value: u64, life: Option<Lifetime>) -> Moment {
-        let (keys, value) = (vec![key], Some(value));
-        self.note(Event::Change { keys, leaves: Leaves::Nothing, value, life, end: None })
+    pub fn insert_begins(&self, key: u64, brought: impl Into<Brought>) -> Moment {
+        self.note(What::Insert { key, brought: brought.into() })
     }
 
-    /// An invalidation, an insert or a release has returned.
-    pub fn change_ends(&self, change: Moment) {
-        self.end(change, |event, now| {
-            if let Event::Change { end, .. } | Event::Release { end, .. } = event {
-                *end = Some(now);
-            }
-        });
+    /// An invalidation is called.
+    pub fn change_begins(&self, of: Of, leaves: Leaves) -> Moment {
+        self.note(What::Change { of, leaves })
     }
 
     /// Something is called that lets a second load of this key run beside the first: one that is forced, or has a timeout
     /// after which it is given up.
     pub fn release_begins(&self, key: u64) -> Moment {
-        self.note(Event::Release { key, end: None })
+        self.note(What::Release { key })
+    }
+
+    /// What began then has come to its end: an insert, an invalidation or a release has returned, a loader has failed or
+    /// panicked, a read was given up by its caller. Of several ends, the first counts.
+    pub fn ends(&self, begun: Moment) {
+        self.end(begun, |_| {});
     }
 
     /// A read of this key is called, at this moment of the cache's clock.
     pub fn read_begins(&self, key: u64, now: Time) -> Moment {
-        self.note(Event::Read { key, now, answer: None, end: None })
+        self.note(What::Read { key, now, answer: None })
     }
 
     /// The read was answered; `None` for a miss or an error.
-    pub fn read_ends(&self, read: Moment, answer: Option<Answer>) {
-        self.end(read, |event, now| {
-            if let Event::Read { answer: held, end, .. } = event {
-                (*held, *end) = (answer, Some(now));
+    pub fn read_ends(&self, read: Moment, with: Option<Answer>) {
+        self.end(read, |what| {
+            if let What::Read { answer, .. } = what {
+                *answer = with;
             }
         });
     }
 
-    /// Looks at everything that was noted.
+    /// Looks at everything that was noted, when nothing goes on any more. Takes n log n steps for n events.
     ///
     /// # Errors
     /// A sentence for each thing that no correct cache does.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let book = Book(&events);
+        let book = Book::of(&events);
         let mut wrong = Vec::new();
-        for at in 0..events.len() {
-            match &events[at] {
-                Event::Read { key, now, answer: Some(answer), end } => {
-                    wrong.extend(book.wrong_answer(*key, (at, *end), *now, *answer));
+        for (began, Event { what, end }) in events.iter().enumerate() {
+            match (what, end) {
+                (What::Read { key, .. }, None) => wrong.push(format!("key {key}: a read was never answered")),
+                (What::Read { key, now, answer: Some(answer) }, Some(end)) => {
+                    wrong.extend(book.wrong_answer(*key, (began, end.0), *now, *answer));
                 }
-                Event::Load { key, end, .. } => wrong.extend(book.second_load(*key, at, *end)),
                 _ => {}
             }
         }
+        wrong.extend(book.second_loads());
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
-    fn note(&self, event: Event) -> Moment {
+    fn note(&self, what: What) -> Moment {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push(event);
+        events.push(Event { what, end: None });
         Moment(events.len() - 1)
     }
 
-    fn end(&self, begun: Moment, change: impl FnOnce(&mut Event, Moment)) {
-        // The end is a moment of its own, so that nothing ends and begins at the same one.
-        let now = self.note(Event::End);
+    fn end(&self, begun: Moment, change: impl FnOnce(&mut What)) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut events[begun.0], now);
-    }
-}
-
-/// Where a value came from.
-struct Origin {
-    began: usize,
-    life: Option<Lifetime>,
-}
-
-struct Book<'a>(&'a [Event]);
-
-impl Book<'_> {
-    /// Every load and insert that brought this value for this key.
-    fn origins(&self, of: u64, wanted: u64) -> impl Iterator<Item = Origin> {
-        self.0.iter().enumerate().filter_map(move |(began, event)| match event {
-            Event::Load { key, value: Some(value), life, .. } if (*key, *value) == (of, wanted) => {
-                Some(Origin { began, life: *life })
-            }
-            Event::Change { keys, value: Some(value), life, .. } if keys[..] == [of] && *value == wanted => {
-                Some(Origin { began, life: *life })
-            }
-            _ => None,
-        })
-    }
-
-    fn wrong_answer(
-        &self,
-        key: u64,
-        (began, end): (usize, Option<Moment>),
-        now: Time,
-        answer: Answer,
-    ) -> Option<String> {
-        let Answer { value, is_stale } = answer;
-        let in_time = |origin: &Origin| end.is_none_or(|end| origin.began < end.0);
-        let origins: Vec<Origin> = self.origins(key, value).filter(in_time).collect();
-        if origins.is_empty() {
-            return Some(format!("key {key}: {value} was answered, which nobody has brought"));
+        let now = Moment(events.len());
+        let event = &mut events[begun.0];
+        if event.end.is_none() {
+            event.end = Some(now);
+            change(&mut event.what);
+            // A moment of its own, so that nothing ends and begins at the same one.
+            events.push(Event { what: What::End, end: None });
         }
-        if origins.iter().all(|origin| self.outdated(key, origin.began, began, is_stale)) {
-            return Some(format!(
-                "key {key}: {value} was answered to a read that began after its invalidation"
-            ));
-        }
-        let kept_to = |life: &Lifetime| {
-            if is_stale { life.answers(now) || life.stands_in(now) } else { now < life.stale() }
-        };
-        let lives: Vec<Lifetime> = origins.iter().filter_map(|origin| origin.life).collect();
-        // Who loads answers with what it has just loaded, however long it took.
-        let loaded_since = origins.iter().any(|origin| origin.began > began);
-        if !loaded_since && !lives.is_empty() && !lives.iter().any(kept_to) {
-            return Some(format!("key {key}: {value} was answered after its time, stale: {is_stale}"));
-        }
-        None
-    }
-
-    /// Tells whether a change of this key lies wholly between these two moments.
-    fn outdated(&self, key: u64, loaded: usize, read: usize, is_stale: bool) -> bool {
-        self.0.iter().enumerate().skip(loaded + 1).any(|(began, event)| match event {
-            Event::Change { keys, leaves, end: Some(end), .. } => {
-                let spares = is_stale && *leaves == Leaves::Copy;
-                keys.contains(&key) && !spares && loaded < began && end.0 < read
-            }
-            _ => false,
-        })
-    }
-
-    /// A load that began while another of its key was running, without anything that allows it since the earlier of the two
-    /// was asked for.
-    fn second_load(&self, of: u64, first: usize, end: Option<Moment>) -> Option<String> {
-        let end = end.map_or(self.0.len(), |end| end.0);
-        let asked = |at: usize| match &self.0[at] {
-            Event::Load { key, asked, .. } if *key == of => Some(asked.0),
-            _ => None,
-        };
-        let (second, since) = (first + 1..end).find_map(|at| Some((at, asked(at)?)))?;
-        let since = since.min(asked(first)?);
-        let still_ran = |end: &Option<Moment>| end.is_none_or(|end| end.0 > since);
-        let allows = |event: &Event| match event {
-            Event::Release { key, end } => *key == of && still_ran(end),
-            // Of whatever keys: a cache may take one for another here, and load once more than it has to.
-            Event::Change { end, .. } => still_ran(end),
-            _ => false,
-        };
-        let allowed = self.0[..second].iter().any(allows);
-        (!allowed).then(|| format!("key {of}: a second load began while one was running"))
-    }
-}
-
-/// The counters of a cache at rest.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Books {
-    /// Reads that the test has made.
-    pub reads: u64,
-    /// Hits and misses, as counted.
-    pub hits_and_misses: u64,
-    /// Loads that the test has seen begin.
-    pub loads: u64,
-    /// Loads that have ended, in any way, as counted.
-    pub loads_ended: u64,
-    /// Inserts less removals of every kind, as counted.
-    pub inserts_less_removals: u64,
-    /// Entries held.
-    pub entries: u64,
-}
-
-impl Books {
-    /// Compares what has to be equal.
-    ///
-    /// # Errors
-    /// A sentence for each pair that is not.
-    pub fn check(&self) -> Result<(), Vec<String>> {
-        let pairs = [
-            ("reads, and hits and misses", self.reads, self.hits_and_misses),
-            ("loads begun, and ended", self.loads, self.loads_ended),
-            ("inserts less removals, and entries", self.inserts_less_removals, self.entries),
-        ];
-        let wrong: Vec<String> = pairs
-            .into_iter()
-            .filter(|(_, one, other)| one != other)
-            .map(|(what, one, other)| format!("{what}: {one} and {other}"))
-            .collect();
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 }
 
@@ -332,14 +263,21 @@ mod tests {
         Answer { value, is_stale: true }
     }
 
-    fn load(history: &History, value: u64, life: Option<Lifetime>) {
-        let load = history.load_begins(1, history.read_begins(1, Time::ZERO));
-        history.load_brings(load, value, life);
+    /// A caller who never gets an answer, but does not wait for one either.
+    fn asks(history: &History) -> Moment {
+        let asked = history.read_begins(1, Time::ZERO);
+        history.ends(asked);
+        asked
+    }
+
+    fn load(history: &History, brought: impl Into<Brought>) {
+        let load = history.load_begins(1, asks(history));
+        history.load_brings(load, brought);
     }
 
     fn change(history: &History, leaves: Leaves) {
-        let change = history.change_begins(vec![1], leaves);
-        history.change_ends(change);
+        let change = history.change_begins(Of::Keys(vec![1]), leaves);
+        history.ends(change);
     }
 
     fn read(history: &History, now: u64, answer: Answer) {
@@ -358,7 +296,7 @@ mod tests {
     #[test]
     fn a_value_that_nobody_has_brought_is_wrong() {
         let history = History::new();
-        load(&history, 5, None);
+        load(&history, 5);
         read(&history, 0, fresh(5));
         let miss = history.read_begins(1, Time::ZERO);
         history.read_ends(miss, None);
@@ -370,10 +308,10 @@ mod tests {
     #[test]
     fn what_was_overtaken_is_wrong_for_later_reads_only() {
         let history = History::new();
-        let slow = history.load_begins(1, history.read_begins(1, Time::ZERO));
+        let slow = history.load_begins(1, asks(&history));
         let early = history.read_begins(1, Time::ZERO);
         change(&history, Leaves::Nothing);
-        history.load_brings(slow, 5, None);
+        history.load_brings(slow, 5);
         history.read_ends(early, Some(fresh(5)));
         check(&history, "");
         read(&history, 0, fresh(5));
@@ -383,9 +321,9 @@ mod tests {
     #[test]
     fn an_insert_outdates_what_was_there() {
         let history = History::new();
-        load(&history, 5, None);
-        let insert = history.insert_begins(1, 6, None);
-        history.change_ends(insert);
+        load(&history, 5);
+        let insert = history.insert_begins(1, 6);
+        history.ends(insert);
         read(&history, 0, fresh(6));
         check(&history, "");
         read(&history, 0, fresh(5));
@@ -396,7 +334,7 @@ mod tests {
     fn an_expired_value_may_stand_in_and_a_removed_one_may_not() {
         for (leaves, wrong) in [(Leaves::Copy, ""), (Leaves::Nothing, "after its invalidation")] {
             let history = History::new();
-            load(&history, 5, None);
+            load(&history, 5);
             change(&history, leaves);
             read(&history, 0, stale(5));
             check(&history, wrong);
@@ -413,7 +351,7 @@ mod tests {
             (15, stale(5), "after its time"),
         ] {
             let history = History::new();
-            load(&history, 5, Some(life));
+            load(&history, Brought::new(5).with_life(life));
             read(&history, now, answer);
             check(&history, wrong);
         }
@@ -423,23 +361,76 @@ mod tests {
     fn a_second_load_needs_a_reason() {
         for (reason, wrong) in [(0, "a second load"), (1, ""), (2, "")] {
             let history = History::new();
-            let first = history.load_begins(1, history.read_begins(1, Time::ZERO));
+            let first = history.load_begins(1, asks(&history));
             match reason {
                 1 => change(&history, Leaves::Nothing),
-                2 => history.change_ends(history.release_begins(1)),
+                2 => history.ends(history.release_begins(1)),
                 _ => {}
             }
-            load(&history, 6, None);
-            history.load_brings(first, 5, None);
+            load(&history, 6);
+            history.load_brings(first, 5);
             check(&history, wrong);
         }
     }
 
     #[test]
-    fn books_that_do_not_balance_are_told() {
-        assert!(Books::default().check().is_ok());
-        let wrong =
-            Books { reads: 2, hits_and_misses: 1, ..Books::default() }.check().expect_err("one is lost");
-        assert_eq!(wrong, ["reads, and hits and misses: 2 and 1"]);
+    fn an_insert_that_was_seen_has_happened() {
+        let history = History::new();
+        load(&history, 5);
+        let insert = history.insert_begins(1, 6);
+        read(&history, 0, fresh(5));
+        read(&history, 0, fresh(6));
+        check(&history, "");
+        read(&history, 0, fresh(5));
+        check(&history, "after its invalidation");
+        history.ends(insert);
+    }
+
+    #[test]
+    fn an_insert_happens_before_or_after_what_goes_on_beside_it() {
+        let history = History::new();
+        let insert = history.insert_begins(1, 6);
+        change(&history, Leaves::Nothing);
+        read(&history, 0, fresh(6));
+        check(&history, "");
+        change(&history, Leaves::Nothing);
+        read(&history, 0, fresh(6));
+        check(&history, "after its invalidation");
+        history.ends(insert);
+    }
+
+    #[test]
+    fn a_tag_outdates_what_was_brought_with_it_and_nothing_else() {
+        for (tags, wrong) in [(vec![1, 2], "after its invalidation"), (vec![1], ""), (vec![], "")] {
+            let history = History::new();
+            load(&history, Brought::new(5).with_tags(tags));
+            let removal = history.change_begins(Of::Tag(2), Leaves::Nothing);
+            read(&history, 0, fresh(5));
+            check(&history, "");
+            history.ends(removal);
+            read(&history, 0, fresh(5));
+            check(&history, wrong);
+        }
+    }
+
+    #[test]
+    fn one_way_to_be_right_is_enough() {
+        let history = History::new();
+        load(&history, Brought::new(5).with_tags([2]));
+        let removal = history.change_begins(Of::Tag(2), Leaves::Nothing);
+        history.ends(removal);
+        let insert = history.insert_begins(1, 5);
+        read(&history, 0, fresh(5));
+        check(&history, "");
+        history.ends(insert);
+    }
+
+    #[test]
+    fn a_read_without_an_end_is_wrong_unless_it_was_given_up() {
+        let history = History::new();
+        let read = history.read_begins(1, Time::ZERO);
+        check(&history, "never answered");
+        history.ends(read);
+        check(&history, "");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Built with `--cfg strata_shuttle`, locks, atomics, tasks and channels of the cache are shuttle's, which decides at each
 //! of their steps who goes on. `STRATA_SHUTTLE_SCHEDULES` sets another number of schedules, `STRATA_SHUTTLE_SEED` the
-//! seed; a failure prints the schedule that replays it.
+//! seed; a failure prints the schedule that replays it. What worlds are asked and answer is noted in a history, which is
+//! looked through when they settle.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -10,13 +11,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cache_testkit::clock::ManualClock;
+use cache_testkit::history::{Answer, Brought, History, Leaves, Moment, Of};
 use shuttle::future::{block_on, spawn};
 use shuttle::scheduler::RandomScheduler;
 use shuttle::sync::Arc;
 use shuttle::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use shuttle_tokio::sync::Notify;
 use shuttle_tokio::time::{clear_triggers, trigger_timeouts};
-use strata::{Cache, LoadError, Loaded, Memory, Options, Stale, Tags};
+use strata::{Cache, Clock, LoadError, Loaded, Memory, Options, Stale, Tags};
 
 use crate::Down;
 
@@ -38,9 +40,21 @@ struct World {
     clock: ManualClock,
     source: Arc<AtomicU64>,
     runs: Arc<AtomicU64>,
+    history: std::sync::Arc<History>,
 }
 
 const KEY: u8 = 1;
+/// The tag of all values, as the history knows it.
+const TAG: u64 = 0;
+
+/// Notes the end of what a task has begun, also if the task is aborted on the way.
+struct Ends(std::sync::Arc<History>, Moment);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.ends(self.1);
+    }
+}
 
 impl World {
     fn new(options: Options) -> Self {
@@ -50,32 +64,50 @@ impl World {
             .with_clock(std::sync::Arc::new(clock.clone()))
             .with_sweep_every(None);
         let cache = Cache::builder("shuttle").memory(memory).options(options).seed(7).build().expect("legal");
-        Self { cache, clock, source: Arc::new(AtomicU64::new(1)), runs: Arc::new(AtomicU64::new(0)) }
+        let (source, runs) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(0)));
+        Self { cache, clock, source, runs, history: std::sync::Arc::default() }
     }
 
     /// Reads the source, and answers some steps later with a value whose tag only the loader knows.
-    async fn load(self) -> Result<Loaded<u64>, Down> {
+    async fn load(self, asked: Moment) -> Result<Loaded<u64>, Down> {
         self.runs.fetch_add(1, SeqCst);
+        let load = self.history.load_begins(KEY.into(), asked);
         let value = self.source.load(SeqCst);
         shuttle::future::yield_now().await;
+        self.history.load_brings(load, Brought::new(value).with_tags([TAG]));
         Ok(Loaded::new(value).with_tags(Tags::new(["t"]).expect("legal")))
     }
 
     async fn get(&self) -> u64 {
-        let world = self.clone();
-        *self.cache.get_or_load(&KEY, move || world.load()).await.expect("loaded")
+        self.get_with(Options::new()).await
     }
 
     async fn get_forced(&self) -> u64 {
+        let release = self.history.release_begins(KEY.into());
+        let _release = Ends(std::sync::Arc::clone(&self.history), release);
+        self.get_with(Options::new().with_force_refresh(true)).await
+    }
+
+    async fn get_with(&self, options: Options) -> u64 {
         let world = self.clone();
-        let forced = Options::new().with_force_refresh(true);
-        *self.cache.get_or_load(&KEY, move || world.load()).with(forced).await.expect("loaded")
+        let asked = self.history.read_begins(KEY.into(), self.clock.now());
+        let _asked = Ends(std::sync::Arc::clone(&self.history), asked);
+        let hit = self.cache.get_or_load(&KEY, move || world.load(asked)).with(options).await;
+        let hit = hit.expect("loaded");
+        self.history.read_ends(asked, Some(Answer { value: *hit, is_stale: hit.is_stale() }));
+        *hit
     }
 
     /// Raises the source and invalidates what was known of it.
     async fn write(&self, how: usize) -> u64 {
         let value = self.source.fetch_add(1, SeqCst) + 1;
-        let cache = &self.cache;
+        let (cache, history, key) = (&self.cache, &self.history, u64::from(KEY));
+        let of = if matches!(how, 1 | 5) { Of::Tag(TAG) } else { Of::Keys(vec![key]) };
+        let change = match how {
+            0..4 => history.change_begins(of, Leaves::Nothing),
+            4..7 => history.change_begins(of, Leaves::Copy),
+            _ => history.insert_begins(key, value),
+        };
         match how {
             0 => drop(cache.remove(&KEY).await.expect("memory")),
             1 => drop(cache.remove_tag("t").await.expect("memory")),
@@ -86,14 +118,16 @@ impl World {
             6 => drop(cache.expire_all().await.expect("memory")),
             _ => drop(cache.insert(KEY, value).await.expect("memory")),
         }
+        history.ends(change);
         value
     }
 
-    /// Lets everything end that runs behind.
+    /// Lets everything end that runs behind, and looks at all that happened.
     fn settle(&self) {
         while self.cache.stats().running > 0 {
             shuttle::thread::yield_now();
         }
+        assert_eq!(self.history.check(), Ok(()));
     }
 
     fn nothing_old_is_cached(&self) {
@@ -186,6 +220,7 @@ fn all_who_miss_one_key_share_one_load() {
             assert_eq!(block_on(caller).expect("no panic"), 1);
         }
         assert_eq!(world.runs.load(SeqCst), 1);
+        world.settle();
         let stats = world.cache.stats();
         assert_eq!((stats.loads_ok, stats.loads_begun, stats.in_flight), (1, 1, 0));
     });
@@ -206,6 +241,8 @@ fn a_caller_that_is_aborted_at_any_step_takes_nobody_with_it() {
         });
         leader.abort();
         assert_eq!(block_on(waiter).expect("no panic"), 1);
+        // It may have been answered before it was aborted.
+        drop(block_on(leader));
         world.settle();
         assert_eq!(world.runs.load(SeqCst), 1);
         assert_eq!(world.cache.stats().in_flight, 0);
@@ -255,6 +292,7 @@ fn forced_loads_are_all_run_and_the_newest_stays() {
             .collect();
         let newest = callers.into_iter().map(|caller| block_on(caller).expect("no panic")).max();
         assert_eq!(world.runs.load(SeqCst), 3);
+        world.settle();
         if let Some(hit) = world.cache.get_local(&KEY) {
             assert_eq!(Some(*hit), newest, "a caller has seen something newer than what is cached");
         }
@@ -269,9 +307,14 @@ fn an_abandoned_load_does_not_overwrite_a_later_one() {
         let world = World::new(Options::new().with_hard_timeout(Duration::from_secs(1)));
         let (slow, go) = (world.clone(), Arc::new(Notify::new()));
         let held = Arc::clone(&go);
+        let asked = world.history.read_begins(KEY.into(), world.clock.now());
+        // From here on a second load may run beside it.
+        world.history.release_begins(KEY.into());
         let load = move || async move {
+            let load = slow.history.load_begins(KEY.into(), asked);
             let value = slow.source.load(SeqCst);
             held.notified().await;
+            slow.history.load_brings(load, value);
             Ok::<_, Down>(value)
         };
         let first = spawn({
@@ -280,6 +323,7 @@ fn an_abandoned_load_does_not_overwrite_a_later_one() {
         });
         trigger_timeouts(|_| true);
         assert!(matches!(block_on(first).expect("no panic"), Err(LoadError::TimedOut)));
+        world.history.read_ends(asked, None);
         clear_triggers();
         world.source.fetch_add(1, SeqCst);
         let later = spawn({
