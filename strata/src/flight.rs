@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 
 use cache_core::Tags;
 
+use crate::caught::caught;
 use crate::fence::Ticket;
 use crate::hit::Hit;
 use crate::sync::{Mutex, MutexGuard, watch};
@@ -103,10 +104,14 @@ impl<K: Hash + Eq + Clone, V> Flights<K, V> {
             }
         }
         let flight = Arc::new(Flight { ticket: begin(follows_abandoned), landed: watch::channel(None).0 });
-        let overtaken = table.insert(key.clone(), Arc::clone(&flight));
+        // Whatever of this may panic does so before the flight stands in the table, or when it has a leader to land it.
+        let (listed, own) = (key.clone(), key.clone());
+        let overtaken = table.remove_entry(key);
+        table.insert(listed, Arc::clone(&flight));
         drop(table);
+        let leader = Leader { flights: Arc::clone(self), key: own, flight, has_left: false };
         drop(overtaken);
-        Seat::Lead(Leader { flights: Arc::clone(self), key: key.clone(), flight, has_left: false })
+        Seat::Lead(leader)
     }
 
     /// How many loads are in flight.
@@ -167,11 +172,15 @@ impl<K: Hash + Eq, V> Leader<K, V> {
 
     fn leave(&mut self) {
         self.has_left = true;
-        let mut table = self.flights.table(&self.key);
-        // Another flight may have taken the place of one that was overtaken by an invalidation.
-        if table.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
-            table.remove(&self.key);
-        }
+        // A key that panics when it is looked up must not keep whoever waits from his answer. What stays in the table by that
+        // is a flight that has landed, and the next load of its key takes its place.
+        caught(|| {
+            let mut table = self.flights.table(&self.key);
+            // Another flight may have taken the place of one that was overtaken by an invalidation.
+            if table.get(&self.key).is_some_and(|running| Arc::ptr_eq(running, &self.flight)) {
+                table.remove(&self.key);
+            }
+        });
     }
 }
 

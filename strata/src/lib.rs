@@ -40,6 +40,7 @@ mod analytics;
 mod builder;
 mod cache;
 mod change;
+mod caught;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod expire;

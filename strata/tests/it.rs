@@ -30,6 +30,9 @@ mod many;
 #[path = "it/model.rs"]
 mod model;
 #[cfg(not(strata_shuttle))]
+#[path = "it/panics.rs"]
+mod panics;
+#[cfg(not(strata_shuttle))]
 #[path = "it/region.rs"]
 mod region;
 #[cfg(not(strata_shuttle))]
