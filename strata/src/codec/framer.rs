@@ -7,7 +7,8 @@ use cache_core::{Content, Frame, Header, Key, TypeId};
 
 use super::compression::{self, Setting};
 use super::counts::Counts;
-use super::{Codec, CodecError, CodecStats, Compression};
+use super::{Codec, CodecError, CodecFailure, CodecStats, Compression};
+use crate::caught::caught;
 
 #[cfg(feature = "seal")]
 use {super::Keyring, std::sync::Arc, std::sync::PoisonError, std::sync::RwLock};
@@ -135,7 +136,7 @@ impl<V: 'static> Framer<V> {
     /// Makes a frame of a value, to be stored under this key and no other.
     ///
     /// # Errors
-    /// A value that the codec refuses or that is too large, a header that does not fit into a frame, or no random
+    /// A value that the codec refuses or panics at, or that is too large, a header that does not fit into a frame, or no random
     /// numbers to seal with. Each is counted at [`Step::Encode`](super::Step::Encode).
     pub fn encode(&self, key: &Key, value: &V, header: &Header) -> Result<Bytes, CodecError> {
         let frame = self.frame(key, value, header);
@@ -161,7 +162,7 @@ impl<V: 'static> Framer<V> {
     }
 
     fn frame(&self, key: &Key, value: &V, header: &Header) -> Result<Bytes, CodecError> {
-        let raw = self.codec.encode(value).map_err(CodecError::Encode)?;
+        let raw = caught(|| self.codec.encode(value)).unwrap_or_else(panicked).map_err(CodecError::Encode)?;
         let raw_bytes = raw.len();
         let too_large = CodecError::TooLarge { bytes: raw_bytes, limit: self.max_bytes as usize };
         let declared = u32::try_from(raw_bytes).ok().filter(|bytes| *bytes <= self.max_bytes);
@@ -216,7 +217,8 @@ impl<V: 'static> Framer<V> {
         let opened = self.open(key, &frame)?;
         let declared = content.raw_bytes as usize;
         let raw = compression::expand(content.compression, opened, declared)?;
-        let value = self.codec.decode(&raw).map_err(CodecError::Decode)?;
+        let value =
+            caught(|| self.codec.decode(&raw)).unwrap_or_else(panicked).map_err(CodecError::Decode)?;
         let (header, ..) = frame.into_parts();
         Ok(Framed { value, header })
     }
@@ -258,4 +260,9 @@ impl<V: 'static> Framer<V> {
     fn keys(&self) -> Option<Arc<Keyring>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The failure of a codec that has panicked: its bug, or bytes that its author did not think of, and a miss like any other.
+fn panicked<T>() -> Result<T, CodecFailure> {
+    Err("the codec panicked".into())
 }

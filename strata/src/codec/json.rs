@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::{Deserializer, Serializer};
 
 use super::strict::{Doubles, read, write};
@@ -38,7 +39,17 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
 
 fn decode<V: DeserializeOwned>(bytes: &[u8], doubles: &Doubles) -> Result<V, CodecFailure> {
     let mut deserializer = Deserializer::from_slice(bytes);
-    let value = read(&mut deserializer, doubles)?;
-    deserializer.end()?;
+    let value = read(&mut deserializer, doubles, say)?;
+    deserializer.end().map_err(|error| say(&error))?;
     Ok(value)
+}
+
+/// What is wrong and where, without what stands there.
+fn say(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Data => "the JSON is of another shape than its type",
+        Category::Eof => "the JSON ends early",
+        Category::Io | Category::Syntax => "this is no JSON",
+    };
+    format!("{what}, at line {} column {}", error.line(), error.column())
 }

@@ -47,7 +47,7 @@ pub use self::raw::Raw;
 #[cfg(feature = "seal")]
 pub use self::seal::{Keyring, SealKey, SealKeyError};
 
-/// Why a codec could not encode or decode, in its own words.
+/// Why a codec could not encode or decode, in its own words. They go into logs, so they say nothing of the value.
 pub type CodecFailure = Box<dyn Error + Send + Sync>;
 
 /// The deepest nesting that is encoded or decoded. Source: in a debug build 900 levels overflow a stack of 2 MiB, and

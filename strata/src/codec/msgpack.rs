@@ -1,6 +1,7 @@
 //! `MessagePack`, the codec to take unless something speaks for another: small, quick, and it keeps the types apart.
 
 use bytes::Bytes;
+use rmp_serde::decode::Error;
 use rmp_serde::{Deserializer, Serializer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,9 +45,20 @@ fn decode<V: DeserializeOwned>(bytes: &[u8], doubles: &Doubles) -> Result<V, Cod
     let mut rest = bytes;
     let mut deserializer = Deserializer::new(&mut rest);
     deserializer.set_max_depth(MAX_DEPTH.into());
-    let value = read(&mut deserializer, doubles)?;
+    let value = read(&mut deserializer, doubles, say)?;
     match rest.len() {
         0 => Ok(value),
         more => Err(format!("{more} bytes follow the value").into()),
     }
+}
+
+/// What is wrong, without what stands there.
+fn say(error: &Error) -> String {
+    let what = match error {
+        Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => "the MessagePack ends early",
+        Error::DepthLimitExceeded => "the MessagePack nests too deeply",
+        Error::Utf8Error(_) => "the MessagePack holds a text that is not UTF-8",
+        _ => "the MessagePack is of another shape than its type",
+    };
+    what.to_owned()
 }

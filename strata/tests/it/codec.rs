@@ -8,12 +8,16 @@ mod fuzz;
 mod golden;
 #[path = "codec/hostile.rs"]
 mod hostile;
+#[path = "codec/limits.rs"]
+mod limits;
 #[path = "codec/nesting.rs"]
 mod nesting;
 #[path = "codec/round_trip.rs"]
 mod round_trip;
 #[path = "codec/seal.rs"]
 mod seal;
+#[path = "codec/secrets.rs"]
+mod secrets;
 #[path = "codec/squeeze.rs"]
 mod squeeze;
 

@@ -33,13 +33,19 @@ where
     Ok(value.serialize(ser::Strict { inner: format, place: Place::root(doubles) })?)
 }
 
-/// Deserializes within the bounds.
-pub(super) fn read<'de, V, D>(format: D, doubles: &Doubles) -> Result<V, CodecFailure>
+/// Deserializes within the bounds. serde tells what it has found in place of what it expected, and so a part of a value that
+/// nobody may see; `say` tells what of it may be said.
+pub(super) fn read<'de, V, D>(
+    format: D,
+    doubles: &Doubles,
+    say: impl FnOnce(&D::Error) -> String,
+) -> Result<V, CodecFailure>
 where
     V: DeserializeOwned,
-    D: Deserializer<'de, Error: Send + Sync + 'static>,
+    D: Deserializer<'de>,
 {
-    Ok(V::deserialize(de::Strict { inner: format, place: Place::root(doubles) })?)
+    let read = V::deserialize(de::Strict { inner: format, place: Place::root(doubles) });
+    read.map_err(|error| say(&error).into())
 }
 
 /// How many doubles were written or understood.
