@@ -18,6 +18,9 @@ mod change;
 #[path = "it/codec.rs"]
 mod codec;
 #[cfg(not(strata_shuttle))]
+#[path = "it/crowd.rs"]
+mod crowd;
+#[cfg(not(strata_shuttle))]
 #[path = "it/flight.rs"]
 mod flight;
 #[cfg(not(strata_shuttle))]
@@ -44,6 +47,9 @@ mod shuttle;
 #[cfg(not(strata_shuttle))]
 #[path = "it/stress.rs"]
 mod stress;
+#[cfg(not(strata_shuttle))]
+#[path = "it/tags.rs"]
+mod tags;
 
 use std::fmt;
 

@@ -9,23 +9,23 @@ use tokio::task::JoinSet;
 
 use crate::{Down, settle};
 
-fn cache() -> Cache<u32, u32> {
+pub(crate) fn cache() -> Cache<u32, u32> {
     Cache::builder("flight").build().expect("legal")
 }
 
 /// A loader that counts its runs and waits to be let through.
 #[derive(Clone)]
-struct Gate {
+pub(crate) struct Gate {
     runs: Arc<AtomicU32>,
     open: Arc<Semaphore>,
 }
 
 impl Gate {
-    fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self { runs: Arc::default(), open: Arc::new(Semaphore::new(0)) }
     }
 
-    fn load(&self, value: u32) -> impl FnOnce() -> Pending + Send + use<> {
+    pub(crate) fn load(&self, value: u32) -> impl FnOnce() -> Pending + Send + use<> {
         let gate = self.clone();
         move || {
             Box::pin(async move {
@@ -36,35 +36,16 @@ impl Gate {
         }
     }
 
-    fn let_through(&self, loads: usize) {
+    pub(crate) fn let_through(&self, loads: usize) {
         self.open.add_permits(loads);
     }
 
-    fn runs(&self) -> u32 {
+    pub(crate) fn runs(&self) -> u32 {
         self.runs.load(SeqCst)
     }
 }
 
-type Pending = std::pin::Pin<Box<dyn Future<Output = Result<u32, Down>> + Send>>;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixty_four_tasks_that_miss_one_key_run_one_load() {
-    for _ in 0..50 {
-        let (cache, runs) = (cache(), Arc::new(AtomicU32::new(0)));
-        let mut callers = JoinSet::new();
-        for _ in 0..64 {
-            let (cache, runs) = (cache.clone(), Arc::clone(&runs));
-            callers.spawn(async move {
-                let load = move || async move { Ok::<_, Down>(runs.fetch_add(1, SeqCst)) };
-                *cache.get_or_load(&7, load).await.expect("the loader succeeds")
-            });
-        }
-        assert_eq!(callers.join_all().await, [0; 64]);
-        assert_eq!(runs.load(SeqCst), 1);
-        let stats = cache.stats();
-        assert_eq!((stats.loads_ok, stats.in_flight), (1, 0));
-    }
-}
+pub(crate) type Pending = std::pin::Pin<Box<dyn Future<Output = Result<u32, Down>> + Send>>;
 
 #[tokio::test]
 async fn the_leader_loads_and_the_others_join() {

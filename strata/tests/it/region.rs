@@ -1,5 +1,6 @@
 //! Regions of different types in one registry.
 
+use cache_core::Namespace;
 use strata::{BuildError, Cache, KeyError, Memory, Options, Registry, Ttl};
 
 #[tokio::test]
@@ -29,6 +30,22 @@ async fn regions_are_apart_and_found_by_name_and_type() {
     assert_eq!(registry.clear_all().await.expect("memory"), 1);
     assert!(registry.remove("token") && !registry.remove("token"));
     assert!(registry.region("token").is_none());
+}
+
+#[tokio::test]
+async fn two_caches_with_the_same_keys_do_not_meet() {
+    // C45
+    let caches = ["a", "b"].map(|name| Cache::<String, u32>::builder(name).build().expect("legal"));
+    let [a, b] = &caches;
+    for (number, cache) in (1..).zip(&caches) {
+        cache.insert("k".to_owned(), number).await.expect("memory");
+    }
+    assert_eq!((a.get_local("k").as_deref(), b.get_local("k").as_deref()), (Some(&1), Some(&2)));
+    assert_eq!(a.clear().await.expect("memory"), 1);
+    assert_eq!((a.get_local("k").as_deref(), b.get_local("k").as_deref()), (None, Some(&2)));
+    let rendered = ["a", "b", "a.b"].map(|name| Namespace::new(name).and_then(|name| name.render("b:k")));
+    let texts = rendered.map(|key| key.expect("legal").as_str().to_owned());
+    assert_eq!(texts, ["a:b%3Ak", "b:b%3Ak", "a.b:b%3Ak"], "nor do they outside the process");
 }
 
 #[test]
