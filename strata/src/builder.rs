@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::cache::{Cache, Limits, Shared};
 use crate::change::Defaults;
+use crate::close::Phase;
 use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
@@ -162,7 +163,7 @@ where
             budget: self.budget,
             is_negative: self.is_negative,
             chance: Chance::new(self.seed),
-            alive: watch::channel(()).0,
+            phase: watch::channel(Phase::Open).0,
         };
         Ok(Cache { shared: Arc::new(shared) })
     }

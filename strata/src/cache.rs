@@ -11,6 +11,7 @@ use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
 use cache_memory::{Inserted, Memory};
 
 use crate::change::Defaults;
+use crate::close::Phase;
 use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
@@ -62,8 +63,8 @@ pub(crate) struct Shared<K, V> {
     /// Which values say that there is nothing.
     pub(crate) is_negative: Option<fn(&V) -> bool>,
     pub(crate) chance: Chance,
-    /// Closes when the cache is dropped, which ends its loads.
-    pub(crate) alive: watch::Sender<()>,
+    /// Tells its loads when to end: by `close`, or because it is gone with the cache.
+    pub(crate) phase: watch::Sender<Phase>,
 }
 
 /// How much may go on at the same time.

@@ -53,6 +53,8 @@ pub(crate) enum Landing<V> {
     Resting,
     /// Without a load: the source may not be asked now.
     OverBudget,
+    /// Without a load: the cache is closed, and who wants the value loads it alone.
+    Closed,
     /// The load took too long; it may still go on.
     TimedOut,
     /// The loader said "not modified" of nothing.
@@ -225,6 +227,7 @@ impl<V> Clone for Landing<V> {
             Self::Absent => Self::Absent,
             Self::Resting => Self::Resting,
             Self::OverBudget => Self::OverBudget,
+            Self::Closed => Self::Closed,
             Self::TimedOut => Self::TimedOut,
             Self::NothingToKeep => Self::NothingToKeep,
             Self::Failed(failure) => Self::Failed(Arc::clone(failure)),

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! Loaders run on the caller's tokio runtime; there is no other, and no global state. A cache's loads end with its
-//! last handle.
+//! last handle, or with [`Cache::close`].
 #![expect(
     clippy::unused_async,
     reason = "the verbs are async for the tiers below memory; memory alone never waits"
@@ -41,6 +41,7 @@ mod builder;
 mod cache;
 mod change;
 mod caught;
+mod close;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod expire;
@@ -73,6 +74,8 @@ pub use cache_core::{
 pub use cache_core::{FrameError, Header, Life, Wall};
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
 pub use change::Change;
+pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy};
+pub use close::Closed;
 pub use hit::{Hit, Source, Stale};
 pub use kept::{Kept, Last};
 pub use load::GetOrLoad;

@@ -332,10 +332,15 @@ where
             return Ok(hit);
         }
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
+        let Some(place) = self.enter(runtime) else {
+            leader.land(Landing::Closed);
+            let landing = self.load_alone(load(last.clone()), &wait).await;
+            return self.answer(landing, &wait).unwrap_or(Err(LoadError::Aborted));
+        };
         let own = leader.follow();
         let shown = last.clone();
         let running = async move { load(shown).await };
-        self.load(&runtime, leader, (options.clone(), last.clone()), running);
+        self.load(place, leader, (options.clone(), last.clone()), running);
         self.landed(own, &wait).await.unwrap_or(Err(LoadError::Aborted))
     }
 
@@ -349,7 +354,7 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(place) = Handle::try_current().ok().and_then(|runtime| self.enter(runtime)) else { return };
         let begin = |abandoned| self.begin(key, abandoned);
         let Seat::Lead(leader) = self.flights.board(key, |begun| self.may_join(begun, key, &options), begin)
         else {
@@ -359,7 +364,7 @@ where
         let last = self.last(key, leader.ticket());
         let shown = last.clone();
         let running = async move { load(shown).await };
-        self.load(&runtime, leader, (options, last), running);
+        self.load(place, leader, (options, last), running);
     }
 
     fn may_join(&self, begun: Ticket, key: &K, options: &Options) -> bool {
@@ -386,7 +391,8 @@ where
     }
 
     /// Waits for another call's load; `None` if it has no answer for this one: a load of many keys did not bring this
-    /// one, a tag of what it brought was removed since it began, or it was given up before this call's time is over.
+    /// one, a tag of what it brought was removed since it began, it was given up before this call's time is over, or the
+    /// cache was closed before it began.
     async fn joined<E: Send + Sync + 'static>(
         &self,
         follower: Follower<V>,
@@ -397,6 +403,9 @@ where
             Ok(landing) => landing,
             Err(answer) => return Some(answer),
         };
+        if matches!(landing, Landing::Closed) {
+            return None;
+        }
         if let Landing::Value(_, tags) = &landing
             && !self.fence.may_share(begun, tags)
         {
@@ -488,7 +497,7 @@ where
     }
 
     /// What a landing is to a caller who waited; `None` if the load did not bring its key.
-    fn answer<E: Send + Sync + 'static>(
+    pub(crate) fn answer<E: Send + Sync + 'static>(
         &self,
         landing: Landing<V>,
         wait: &Wait<'_, K, V>,
@@ -505,7 +514,7 @@ where
             Landing::Failed(failure) => (Stale::Failed, failure.as_load_error()),
             Landing::NothingToKeep => (Stale::Failed, LoadError::NothingToKeep),
             Landing::Panicked => (Stale::Failed, LoadError::Panicked),
-            Landing::Aborted => (Stale::Failed, LoadError::Aborted),
+            Landing::Aborted | Landing::Closed => (Stale::Failed, LoadError::Aborted),
         };
         Some(self.rescue(wait, why).ok_or(error))
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use cache_core::{CacheKey, Time};
 
 use crate::cache::{Cache, Shared};
+use crate::close::Place;
 use crate::flight::{Failure, Follower, Landing, Leader, Seat};
 use crate::fresh::Verdict;
 use crate::hit::{Hit, Source, Stale};
@@ -114,9 +115,13 @@ where
         let options = shared.defaults.under(options);
         let since = options.hard_timeout().map(|_| Instant::now());
         let Boarded { mut answers, leaders, waiting } = shared.board_many(keys, &options);
+        let mut alone = HashMap::new();
         if !leaders.is_empty() {
             match Handle::try_current() {
-                Ok(runtime) => shared.load_many(&runtime, leaders, &options, loader),
+                Ok(runtime) => match shared.enter(runtime) {
+                    Some(place) => shared.load_many(place, leaders, &options, loader),
+                    None => alone = shared.load_many_alone(leaders, &waiting, &options, loader).await,
+                },
                 // What is answered already does not need it.
                 Err(_) if waiting.is_empty() => {}
                 Err(_) => return Err(LoadError::NoRuntime),
@@ -124,7 +129,11 @@ where
         }
         for (key, Waiting { follower, source, last, positions }) in waiting {
             let wait = Wait { key: &key, options: &options, last: last.as_ref(), source, since };
-            let answer = shared.landed(follower, &wait).await.transpose()?;
+            let answer = match alone.remove(&key) {
+                Some(landing) => shared.answer(landing, &wait),
+                None => shared.landed(follower, &wait).await,
+            };
+            let answer = answer.transpose()?;
             for position in positions {
                 answers[position].clone_from(&answer);
             }
@@ -253,7 +262,7 @@ where
 
     fn load_many<F, Fut, I, L, E>(
         self: &Arc<Self>,
-        runtime: &Handle,
+        place: Place,
         leading: Vec<Leading<K, V>>,
         options: &Options,
         loader: F,
@@ -270,9 +279,52 @@ where
             leading.into_iter().map(|leading| (leading.leader, leading.last)).unzip();
         let load = async move { loader(wanted).await };
         let terms = options.clone();
-        self.spawn_load(runtime, (leaders, options), load, move |shared, leaders, brought| {
+        self.spawn_load(place, (leaders, options), load, move |shared, leaders, brought| {
             shared.land_all((leaders, lasts), brought, &terms, began);
         });
+    }
+
+    /// As [`load_many`](Self::load_many) once the cache is closed: within the call, and nothing is stored. How each key
+    /// ended that somebody waits for.
+    async fn load_many_alone<F, Fut, I, L, E>(
+        &self,
+        leading: Vec<Leading<K, V>>,
+        waiting: &HashMap<K, Waiting<V>>,
+        options: &Options,
+        loader: F,
+    ) -> HashMap<K, Landing<V>>
+    where
+        F: FnOnce(Vec<K>) -> Fut,
+        Fut: Future<Output = Result<I, E>>,
+        I: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let mut wanted = HashMap::new();
+        for Leading { leader, last } in leading {
+            if waiting.contains_key(leader.key()) {
+                wanted.insert(leader.key().clone(), last);
+            }
+            leader.land(Landing::Closed);
+        }
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let keys = wanted.keys().cloned().collect();
+        match self.alone(async { loader(keys).await }, options).await {
+            Ok(brought) => {
+                let mut brought: HashMap<K, L> = brought.into_iter().collect();
+                let land = |(key, last): (K, Option<Last<V>>)| {
+                    let landing = match brought.remove(&key) {
+                        Some(value) => self.not_kept(&key, value.into(), last.as_ref(), options),
+                        None => Landing::Absent,
+                    };
+                    (key, landing)
+                };
+                wanted.into_iter().map(land).collect()
+            }
+            Err(landing) => wanted.into_keys().map(|key| (key, landing.clone())).collect(),
+        }
     }
 
     fn land_all<I, L, E>(

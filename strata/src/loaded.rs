@@ -134,7 +134,7 @@ pub enum LoadError<E> {
     /// The loader panicked. The next call runs it again.
     #[error("the loader panicked")]
     Panicked,
-    /// The load was ended from outside, as by a runtime that shuts down.
+    /// The load was ended from outside: by [`Cache::close`](crate::Cache::close), or by a runtime that shuts down.
     #[error("the load was aborted")]
     Aborted,
     /// There is no tokio runtime to run the loader on.

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use cache_core::CacheKey;
 
 use crate::cache::Shared;
+use crate::close::Place;
 use crate::flight::{Failure, Landing, Leader};
 use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
-use crate::stats::LoadCounts;
-use crate::sync::{Handle, select, timeout};
+use crate::stats::{LoadCounts, Run};
+use crate::sync::{select, timeout};
 use crate::write::Origin;
 
 impl<K, V> Shared<K, V>
@@ -32,7 +33,7 @@ where
     /// Runs the load of one key, which stores and lands by itself.
     pub(crate) fn load<E>(
         self: &Arc<Self>,
-        runtime: &Handle,
+        place: Place,
         leader: Leader<K, V>,
         (options, last): (Options, Option<Last<V>>),
         load: impl Future<Output = Result<Loaded<V>, E>> + Send + 'static,
@@ -41,7 +42,7 @@ where
     {
         let began = self.memory.clock().now();
         let terms = options.clone();
-        self.spawn_load(runtime, (vec![leader], &options), load, move |shared, mut leaders, loaded| {
+        self.spawn_load(place, (vec![leader], &options), load, move |shared, mut leaders, loaded| {
             let Some(leader) = leaders.pop() else { return };
             let landing = match loaded {
                 Ok(loaded) => {
@@ -57,7 +58,7 @@ where
     /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`.
     pub(crate) fn spawn_load<T, E>(
         self: &Arc<Self>,
-        runtime: &Handle,
+        mut place: Place,
         (leaders, options): (Vec<Leader<K, V>>, &Options),
         load: impl Future<Output = Result<T, E>> + Send + 'static,
         land: impl FnOnce(&Self, Vec<Leader<K, V>>, Result<T, E>) + Send + 'static,
@@ -65,10 +66,7 @@ where
         T: Send + 'static,
         E: Send + 'static,
     {
-        let admitted = self.budget.as_ref().is_none_or(|admits| admits());
-        let run = if admitted { LoadCounts::begin(&self.loads, self.limits.loads) } else { None };
-        let Some(run) = run else {
-            LoadCounts::count(&self.loads.refused);
+        let Some(run) = self.admit() else {
             for leader in leaders {
                 leader.land(Landing::OverBudget);
             }
@@ -80,6 +78,7 @@ where
         let clock = Arc::clone(self.memory.clock());
         let began = clock.now();
         runtime.spawn(async move {
+        place.runtime.clone().spawn(async move {
             let mut load = pin!(load);
             let in_time = async {
                 match hard {
@@ -89,7 +88,7 @@ where
             };
             let in_time = select! {
                 outcome = in_time => outcome,
-                _dropped = alive.changed() => return,
+                () = place.ended() => return,
             };
             let (outcome, abandoned) = if let Some(outcome) = in_time {
                 (outcome, None)
@@ -101,7 +100,7 @@ where
                 }
                 let outcome = select! {
                     outcome = load => outcome,
-                    _dropped = alive.changed() => return,
+                    () = place.ended() => return,
                 };
                 (outcome, abandoned)
             };
@@ -111,6 +110,16 @@ where
                 land(&shared, leaders, outcome);
             }
         });
+    }
+
+    /// Begins to count a load, unless the source may not be asked now.
+    pub(crate) fn admit(&self) -> Option<Run> {
+        let admitted = self.budget.as_ref().is_none_or(|admits| admits());
+        let run = if admitted { LoadCounts::begin(&self.loads, self.limits.loads) } else { None };
+        if run.is_none() {
+            LoadCounts::count(&self.loads.refused);
+        }
+        run
     }
 
     /// Notes that a load has failed, where that is of use to later calls, and says how it has ended.

@@ -14,6 +14,8 @@ mod analytics;
 #[cfg(not(strata_shuttle))]
 #[path = "it/change.rs"]
 mod change;
+#[path = "it/close.rs"]
+mod close;
 #[cfg(all(feature = "json", feature = "lz4", feature = "msgpack", feature = "seal", feature = "zstd"))]
 #[path = "it/codec.rs"]
 mod codec;

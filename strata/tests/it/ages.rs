@@ -26,7 +26,7 @@ use crate::{Down, settle};
 
 type Answer = Result<Hit<u32>, LoadError<Down>>;
 
-const fn secs(secs: u64) -> Duration {
+pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Loads one value: 1.
-    async fn filled(options: Options) -> Self {
+    pub(crate) async fn filled(options: Options) -> Self {
         let world = Self::new(options);
         assert_eq!(*world.get().await.expect("loaded"), 1);
         world
@@ -76,7 +76,7 @@ impl World {
         if source.is_down.load(SeqCst) { Err(Down(number)) } else { Ok(number) }
     }
 
-    async fn get(&self) -> Answer {
+    pub(crate) async fn get(&self) -> Answer {
         self.get_with(Options::new()).await
     }
 
@@ -86,14 +86,14 @@ impl World {
     }
 
     /// A caller in a task of its own, that has got as far as it can.
-    async fn call(&self) -> JoinHandle<Answer> {
+    pub(crate) async fn call(&self) -> JoinHandle<Answer> {
         let world = self.clone();
         let call = tokio::spawn(async move { world.get().await });
         settle().await;
         call
     }
 
-    fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         self.clock.advance(time);
     }
 
@@ -105,29 +105,29 @@ impl World {
         self.source.is_down.store(false, SeqCst);
     }
 
-    fn hangs(&self) {
+    pub(crate) fn hangs(&self) {
         self.source.is_held.store(true, SeqCst);
     }
 
     /// Lets everybody through who waits for the source, and whoever comes later.
-    async fn answers(&self) {
+    pub(crate) async fn answers(&self) {
         self.source.is_held.store(false, SeqCst);
         self.source.answers.notify_waiters();
         settle().await;
     }
 
-    fn asked(&self) -> u32 {
+    pub(crate) fn asked(&self) -> u32 {
         self.source.asked.load(SeqCst)
     }
 }
 
 /// What an answer says of itself.
-fn seen(answer: Answer) -> (u32, Source, Option<Stale>) {
+pub(crate) fn seen(answer: Answer) -> (u32, Source, Option<Stale>) {
     let hit = answer.expect("answered");
     (*hit, hit.source(), hit.stale())
 }
 
-fn kept() -> Options {
+pub(crate) fn kept() -> Options {
     Options::new().with_ttl(secs(10)).with_fail_safe_for(secs(100))
 }
 
