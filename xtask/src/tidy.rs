@@ -25,6 +25,7 @@ mod purity;
 mod ranks;
 mod readme;
 mod readme_numbers;
+mod scenarios;
 mod seam_impls;
 mod suites;
 mod syntax;
@@ -64,7 +65,7 @@ impl Violation {
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     Rule { name: "ranks", demands: "a crate depends only on crates of lower rank", check: ranks::check },
     Rule { name: "outside", demands: "one crate knows one outside thing", check: outside::check },
     Rule { name: "memory-only", demands: "cache-memory compiles no runtime and no client", check: memory_only::check },
@@ -83,6 +84,7 @@ const RULES: [Rule; 22] = [
     Rule { name: "suites", demands: "a suite's `all` runs every function of the suite", check: suites::check },
     Rule { name: "conformance", demands: "every seam implementation runs the seam's suite", check: conformance::check },
     Rule { name: "wrappers", demands: "a wrapper cannot forget a method of its seam", check: wrappers::check },
+    Rule { name: "scenarios", demands: "every promised behaviour names a test that exists", check: scenarios::check },
     Rule { name: "links", demands: "links in Markdown and docs lead somewhere", check: links::check },
     Rule { name: "readme", demands: "every code block of the README is run or checked", check: readme::check },
     Rule { name: "readme-numbers", demands: "ratios in the README cite a stored result", check: readme_numbers::check },

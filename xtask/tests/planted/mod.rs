@@ -26,6 +26,7 @@ const MEMORY_TESTS: &str = "cache-memory/tests/it.rs";
 const SUITE: &str = "cache-testkit/src/suite/store.rs";
 const ROOT: &str = "Cargo.toml";
 const DOCS: &str = "docs/dependencies.md";
+const SCENARIOS: &str = "docs/scenarios.md";
 const CLAIM: &str = "// conformance: Store for MemoryStore";
 
 const MODULE_404: &str = include_str!("long_module.txt");
@@ -122,6 +123,14 @@ pub(crate) const CASES: &[Case] = &[
         Add("cache-core/src/tiers.rs", "//! Tiers.\n\nstruct Tiers {\n    all: Vec<Tier>,\n}\n\nimpl Store for Tiers {}\n"),
         Add("cache-core/src/tier.rs", "//! Tier.\n\nstruct Tier(std::sync::Arc<dyn Store>);\n"),
     ]),
+    case("scenarios", SCENARIOS, &[Drop(SCENARIOS)]),
+    case("scenarios", SCENARIOS, &[Add(SCENARIOS, "| C01 | it works | `cache-core/tests/none.rs::it_works` |\n")]),
+    case("scenarios", SCENARIOS, &[
+        Add(SCENARIOS, "| C01 | it works | `cache-core/src/lib.rs::it_works` |\n"),
+        Add(CORE, "// fn it_works()\nconst S: &str = \"it_works\";\n"),
+    ]),
+    case("scenarios", SCENARIOS, &[Add(SCENARIOS, "| C01 | it works | surely |\n")]),
+    case("scenarios", SCENARIOS, &[Add(SCENARIOS, "| C01 | one | waits for a bus |\n| C01 | two | waits for a bus |\n")]),
     case("links", "README.md", &[Add("README.md", "[gone](docs/gone.md)\n")]),
     case("links", "README.md", &[Add("README.md", "[out](../../etc/hosts)\n")]),
     case("links", "README.md", &[Add("README.md", "[here](docs/architecture.md#nowhere)\n")]),
@@ -162,6 +171,10 @@ pub(crate) const QUIET: &[(&str, &[Edit])] = &[
     ("suites", &[Add(PART, PART_TEXT), Swap(SUITE, "    missing_is", "    tags::all().await;\n    missing_is")]),
     ("conformance", &[Add(MEMORY, "fn f() -> impl Store {}\n#[cfg(test)]\nmod tests {\n    impl Store for Fake {}\n}\n")]),
     ("wrappers", &[Add(CORE, "#[deny(clippy::missing_trait_methods)]\n#[async_trait]\nimpl Store for Box<dyn Store> {}\n")]),
+    ("scenarios", &[
+        Add(SCENARIOS, "| id | what | shown by |\n|---|---|---|\n| C01 | a | `cache-core/src/lib.rs::a` and `cache-core/src/lib.rs::b` |\n| C02 | b | waits for a bus |\n"),
+        Add(CORE, "fn a() {}\nmacro_rules! tests { ($($name:ident: $how:literal)*) => {} }\ntests! { b: 1 }\n"),
+    ]),
     ("links", &[Add("README.md", "# The Top\n[a](docs/architecture.md#the-map) [b](#the-top) [c](docs/) `[d](no.md)` https://x.y [e](mailto:a@b.c)\n")]),
     ("readme", &[Add("README.md", "```sh\nfalse\n```\n```text\n?\n```\n```toml\n[dependencies]\ncache-core = { path = \"../cache-core\" }\n```\n")]),
     ("readme-numbers", &[Add("README.md", "Reads are 1.8x faster\n([how](results/reads.md)).\n"), Add("results/reads.md", "1.8x\n")]),

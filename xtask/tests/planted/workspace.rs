@@ -105,7 +105,7 @@ const CRATES: [(&str, &str); 4] = [
     ("cache-testkit", "[dependencies]\ncache-core.workspace = true\n"),
 ];
 
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     (
         "Cargo.toml",
         "\
@@ -133,6 +133,7 @@ cache-testkit = { path = \"cache-testkit\" }
     ("CHANGELOG.md", "# Changelog\n"),
     ("CONTRIBUTING.md", "# Contributing\n"),
     ("docs/architecture.md", "# Tiny inside\n\n## The map\n"),
+    ("docs/scenarios.md", "# Scenarios\n"),
     ("cache-core/src/lib.rs", "//! Words.\n"),
     ("cache-policy/src/lib.rs", "//! Decisions.\n"),
     (
