@@ -399,3 +399,22 @@ fn a_failing_refresh_is_begun_once_however_many_read() {
         assert_eq!(world.runs.load(SeqCst), 2, "the first load, and one refresh");
     });
 }
+
+#[test]
+fn what_is_loaded_beside_a_close_is_stored_before_it_returns_or_not_at_all() {
+    // C46
+    check(|| {
+        clear_triggers();
+        let world = World::new(Options::new());
+        let reader = spawn({
+            let world = world.clone();
+            async move { world.get().await }
+        });
+        let closed = block_on(world.cache.close(Duration::from_secs(1)));
+        let inserts = world.cache.stats().memory.inserts;
+        assert_eq!((closed.finished, closed.dropped), (inserts, 0));
+        assert_eq!(block_on(reader).expect("no panic"), 1, "a close fails nobody");
+        world.settle();
+        assert_eq!(world.cache.stats().memory.inserts, inserts, "stored after the cache was closed");
+    });
+}
