@@ -151,13 +151,14 @@ where
         E: std::fmt::Display + Send + Sync + 'static,
     {
         let Some(run) = self.admit() else { return Err(Landing::OverBudget) };
+        let began = self.memory.clock().now();
         let load = caught_in(load);
         let outcome = match options.hard_timeout() {
             Some(hard) => timeout(hard, load).await.map_err(|_| Landing::TimedOut)?,
             None => load.await,
         };
         let outcome = outcome.ok_or(Landing::Panicked)?;
-        run.end(outcome.is_ok());
+        run.end(outcome.is_ok(), self.memory.clock().now().since(began));
         outcome.map_err(|error| Landing::Failed(Arc::new(Failure::new(error))))
     }
 

@@ -74,7 +74,6 @@ pub use cache_core::{
 pub use cache_core::{FrameError, Header, Life, Wall};
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
 pub use change::Change;
-pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy};
 pub use close::Closed;
 pub use hit::{Hit, Source, Stale};
 pub use kept::{Kept, Last};

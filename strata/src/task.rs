@@ -74,10 +74,8 @@ where
         };
         let (cache, counts) = (Arc::downgrade(self), Arc::clone(&self.loads));
         let (hard, most_abandoned) = (options.hard_timeout(), self.limits.abandoned);
-        let mut alive = self.alive.subscribe();
         let clock = Arc::clone(self.memory.clock());
         let began = clock.now();
-        runtime.spawn(async move {
         place.runtime.clone().spawn(async move {
             let mut load = pin!(load);
             let in_time = async {

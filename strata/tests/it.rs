@@ -14,6 +14,7 @@ mod analytics;
 #[cfg(not(strata_shuttle))]
 #[path = "it/change.rs"]
 mod change;
+#[cfg(not(strata_shuttle))]
 #[path = "it/close.rs"]
 mod close;
 #[cfg(all(feature = "json", feature = "lz4", feature = "msgpack", feature = "seal", feature = "zstd"))]
