@@ -40,6 +40,11 @@ impl Params {
 
     /// The hash: 32 hexadecimal digits.
     pub fn hash(&self) -> String {
+        format!("{:032x}", self.digest())
+    }
+
+    /// The hash as a number.
+    pub fn digest(&self) -> u128 {
         let mut hasher = Sha256::new_with_prefix(ENCODING);
         for (name, value) in &self.encoded {
             for part in [name.as_bytes(), value] {
@@ -47,8 +52,7 @@ impl Params {
                 hasher.update(part);
             }
         }
-        let kept = hasher.finalize().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte));
-        format!("{kept:032x}")
+        hasher.finalize().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
     }
 }
 

@@ -69,11 +69,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.fence.seal_key(key);
-        let removed = self.shared.memory.remove(key).is_some();
-        self.shared.failures.forget(key);
-        self.shared.fence.seal_key(key);
-        Ok(removed)
+        Ok(self.shared.remove(key))
     }
 
     /// Removes many values and says how many were there.
@@ -145,6 +141,19 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
+    /// Removes what is in memory under this key, and says whether there was anything.
+    pub(crate) fn remove<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.fence.seal_key(key);
+        let removed = self.memory.remove(key).is_some();
+        self.failures.forget(key);
+        self.fence.seal_key(key);
+        removed
+    }
+
     /// Ends the fresh life of what is in memory under this key, and says whether there was anything.
     fn expire<Q>(&self, key: &Q) -> bool
     where

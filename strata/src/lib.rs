@@ -39,11 +39,14 @@
 mod analytics;
 mod builder;
 mod cache;
-mod change;
+#[cfg(feature = "macros")]
+mod call;
 mod caught;
+mod change;
 mod close;
 #[cfg(feature = "codec")]
 pub mod codec;
+mod compute;
 mod expire;
 mod failures;
 mod fence;
@@ -66,13 +69,26 @@ mod write;
 pub use analytics::{Analytics, Pattern};
 pub use builder::{BuildError, Builder};
 pub use cache::Cache;
+#[cfg(feature = "macros")]
+pub use cache_core::Param;
 pub use cache_core::{
     CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Priority, Result, SystemClock, Tag,
     TagError, Tags, Time, Ttl, TtlError,
 };
 #[cfg(feature = "codec")]
 pub use cache_core::{FrameError, Header, Life, Wall};
+#[cfg(feature = "macros")]
+#[doc = include_str!("cached.md")]
+pub use cache_macros::cached;
+#[cfg(feature = "macros")]
+#[doc = include_str!("invalidates.md")]
+pub use cache_macros::invalidates;
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub use call::macros as __macros;
+#[cfg(feature = "macros")]
+pub use call::{CallKey, Function};
 pub use change::Change;
 pub use close::Closed;
 pub use hit::{Hit, Source, Stale};

@@ -128,7 +128,7 @@ impl Chance {
 
     /// How long before its end a value that took so long to load is due: `beta` times that, times a number from the
     /// exponential distribution of mean one.
-    fn lead(&self, took: Duration, beta: f64) -> Duration {
+    pub(crate) fn lead(&self, took: Duration, beta: f64) -> Duration {
         let lead = took.as_secs_f64() * beta * -(1.0 - self.draw()).ln();
         Duration::try_from_secs_f64(lead).unwrap_or(Duration::MAX)
     }

@@ -11,6 +11,9 @@ mod allocation;
 #[cfg(not(strata_shuttle))]
 #[path = "it/analytics.rs"]
 mod analytics;
+#[cfg(all(feature = "macros", not(strata_shuttle)))]
+#[path = "it/cached.rs"]
+mod cached;
 #[cfg(not(strata_shuttle))]
 #[path = "it/change.rs"]
 mod change;

@@ -1,0 +1,110 @@
+//! For callers without a runtime: computes a value where it is asked for, behind the same fence as a load.
+//!
+//! Who computes waits for nobody, so callers who miss one key at the same time each compute it. There is no task to
+//! refresh in, to time out or to remember an error for; what is stored, and what keeps it out, is as for a load.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use cache_core::{CacheKey, Tags};
+use cache_memory::Inserted;
+
+use crate::cache::Cache;
+use crate::hit::Hit;
+use crate::loaded::About;
+use crate::options::Options;
+use crate::stats::LoadCounts;
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Answers from memory, or computes the value on this thread, stores it with these options over the cache's and answers
+    /// with it. Needs no runtime.
+    ///
+    /// Callers who miss a key at the same time each compute it: use [`get_or_load`](Self::get_or_load) where one load has to do
+    /// for all. A value that an invalidation has overtaken while it was computed is returned and not stored. Stale values,
+    /// timeouts, budgets and remembered errors are for loads: here a stale value is none.
+    ///
+    /// # Errors
+    /// That of `compute`, which is not cached.
+    ///
+    /// ```
+    /// use strata::{Cache, Options, Ttl};
+    /// let squares: Cache<u64, u64> = Cache::builder("squares").build()?;
+    /// let options = Options::new().with_ttl(Ttl::from_secs(60));
+    /// let square = squares.get_or_compute(&7, options, || Ok::<_, std::convert::Infallible>(49))?;
+    /// assert_eq!(*square, 49);
+    /// assert!(squares.remove_local(&7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_or_compute<Q, E>(
+        &self,
+        key: &Q,
+        options: Options,
+        compute: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Hit<V>, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.compute(key, options, || Ok((compute()?, About::default())))
+    }
+
+    /// Removes a value from memory without a runtime, as [`remove`](Self::remove) does, and says whether it was there.
+    pub fn remove_local<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shared.remove(key)
+    }
+
+    pub(crate) fn compute<Q, E>(
+        &self,
+        key: &Q,
+        options: Options,
+        compute: impl FnOnce() -> Result<(V, About), E>,
+    ) -> Result<Hit<V>, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let shared = &self.shared;
+        let options = options.over(&shared.options);
+        let forced = options.force_refresh() == Some(true);
+        if forced {
+            // What this call brings is newer than whatever is on its way.
+            shared.fence.seal_key(key);
+        } else if let Some(hit) = self.get_local(key) {
+            return Ok(hit);
+        }
+        let ticket = shared.fence.ticket(key);
+        let began = shared.memory.clock().now();
+        // A sync caller cannot be turned away, but it counts as what it is.
+        let run = LoadCounts::begin(&shared.loads, u64::MAX);
+        let outcome = compute();
+        if let Some(run) = run {
+            run.end(outcome.is_ok());
+        }
+        let (value, mut about) = outcome?;
+        if let Some(beta) = options.early_beta() {
+            about.lead = shared.chance.lead(shared.memory.clock().now().since(began), beta);
+        }
+        let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
+        let permit = || shared.fence.may_store(ticket, key, &tags);
+        let (hit, inserted) = shared.store(key.to_owned(), (Arc::new(value), about), &options, permit);
+        if inserted == Inserted::Refused {
+            LoadCounts::count(&shared.loads.fenced);
+            if forced {
+                // As for a load: whatever is there is older than what was just computed.
+                shared.memory.remove(key);
+            }
+        } else {
+            shared.failures.forget(key);
+        }
+        Ok(hit)
+    }
+}
