@@ -34,6 +34,7 @@
 mod age;
 mod clock;
 mod counters;
+mod encoding;
 mod entry;
 mod error;
 #[cfg(feature = "frame")]
@@ -50,6 +51,7 @@ mod ttl;
 pub use age::{Age, Lifetime};
 pub use clock::{Clock, SystemClock, Time};
 pub use counters::{Charge, Counters, Quota, QuotaError, Verdict};
+pub use encoding::Encoding;
 pub use entry::{Entry, Meta, Priority};
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "frame")]

@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Error, Result};
 
 use crate::attributes::Attributes;
-use crate::function::{Function, mentions};
+use crate::function::{Function, mentions, root};
 
 /// What a sync function has nobody to do.
 const NEED_A_TASK: [&str; 6] =
@@ -59,19 +59,11 @@ fn check_key(attributes: &Attributes, function: &Function) -> Result<()> {
     if attributes.key.is_some() {
         return Ok(());
     }
-    let name = &function.item.sig.ident;
     if let Some(at) = function.type_parameter() {
         let message = "the keys would not tell this function's types apart; say with `key` what the key is";
         return Err(Error::new(at, message));
     }
-    let is_method = function.receiver.is_some() || attributes.associated;
-    if is_method && attributes.name.is_none() {
-        let message = format!(
-            "a method does not know its type's name, which belongs into its keys: #[cached(name = \"Type::{name}\")]"
-        );
-        return Err(Error::new(name.span(), message));
-    }
-    let of_self = attributes.cache.as_ref().is_some_and(|cache| mentions(quote!(#cache), "self"));
+    let of_self = attributes.cache.as_ref().and_then(root).is_some_and(|root| root == "self");
     let skips_self = attributes.skip.iter().any(|skipped| skipped == "self");
     if let Some(receiver) = function.receiver.as_ref().filter(|_| !of_self && !skips_self) {
         let message = "two objects would share their answers: take the cache from `self`, say with `key` what tells \

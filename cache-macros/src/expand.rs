@@ -1,7 +1,7 @@
 //! What `#[cached]` writes: the function as a call of its cache, and what else can be done with it beside it.
 //!
 //! ```text
-//! fn f      key, options, get_or_load (sync: compute) of uncached
+//! fn f      key, look; if that finds nothing: options, load (sync: compute) of uncached
 //! f::refresh      the same, forced          of a method: f_refresh
 //! f::uncached     the function as written                f_uncached
 //! f::invalidate   the same key, removed                  f_invalidate
@@ -12,13 +12,15 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, FnArg, ItemFn, Pat, Result, ReturnType};
+use syn::{Error, FnArg, ItemFn, Pat, Result, ReturnType};
 
 use crate::attributes::Attributes;
 use crate::check::check;
-use crate::function::{Function, mentions};
+use crate::function::{Argument, Function, mentions, root};
 use crate::life::Life;
+use crate::written::{conditions, is_of_the_call, lenient, local};
 
 /// Entries of a cache that a function has to itself, where nothing else is said: as of any memory tier of `strata`.
 const OWN_ENTRIES: u64 = 10_000;
@@ -51,14 +53,14 @@ impl<'a> Expansion<'a> {
     fn whole(&self) -> TokenStream {
         let item = &self.function.item;
         let name = &item.sig.ident;
-        let own_cache = self.own_cache();
+        let (own_cache, identity) = (self.own_cache(), self.identity());
         let call = self.call(name, false);
         let (refresh, uncached, invalidate) =
             (self.beside("refresh"), self.beside("uncached"), self.beside("invalidate"));
         let (refresh, uncached, invalidate) =
             (self.call(&refresh, true), self.uncached(&uncached), self.invalidate(&invalidate));
         if self.is_method {
-            return quote!(#call #refresh #uncached #invalidate #own_cache);
+            return quote!(#call #refresh #uncached #invalidate #own_cache #identity);
         }
         let (vis, conditions, lenient) = (&item.vis, conditions(&item.attrs), lenient());
         let about = format!("What else can be done with the cached function `{name}`.");
@@ -71,7 +73,7 @@ impl<'a> Expansion<'a> {
             #vis struct #name {}
             #(#conditions)*
             #lenient
-            impl #name { #refresh #uncached #invalidate #own_cache }
+            impl #name { #refresh #uncached #invalidate #own_cache #identity }
         }
     }
 
@@ -104,9 +106,7 @@ impl<'a> Expansion<'a> {
                 FnArg::Receiver(receiver) => receiver.mutability = None,
             }
         }
-        let (vis, cache, key, options) = (&item.vis, self.cache(), self.key(), self.options(forced));
-        let (its_cache, its_key, its_options) = (local("cache"), local("key"), local("options"));
-        let lenient = lenient();
+        let (vis, lenient) = (&item.vis, lenient());
         let attributes = if forced {
             let conditions = conditions(&item.attrs);
             let about = format!("Runs `{}` whatever is cached, and caches what it returns.", item.sig.ident);
@@ -115,26 +115,46 @@ impl<'a> Expansion<'a> {
             let kept = item.attrs.iter().filter(|attribute| is_of_the_call(attribute));
             quote!(#(#kept)* #lenient)
         };
-        let answer = if self.function.is_async() { self.load() } else { self.compute() };
+        let answer = self.answer(forced);
+        quote!(#attributes #vis #signature { #answer })
+    }
+
+    /// Looks for the answer; only where there is none, makes what a load needs.
+    fn answer(&self, forced: bool) -> TokenStream {
+        let (cache, key, options) = (self.cache(), self.key(), self.options(forced));
+        let (its_key, its_options, base) = (local("key"), local("options"), local("base"));
+        let (hit, asked) = (local("hit"), local("asked"));
+        let value = self.value(&hit);
+        let found =
+            if self.function.answer.is_result { quote!(::core::result::Result::Ok(#value)) } else { value };
+        let otherwise = if self.function.is_async() { self.load(&found) } else { self.compute() };
+        let given = self.attributes.options.as_ref();
+        let given = given.map(|given| quote_spanned!(given.span()=> let #base: ::strata::Options = #given;));
+        let force = match given {
+            _ if forced => quote!(::core::option::Option::Some(true)),
+            Some(_) => quote!(#base.force_refresh()),
+            None => quote!(::core::option::Option::None),
+        };
         quote! {
-            #attributes
-            #vis #signature {
-                let #its_cache = #cache;
-                let #its_key = #key;
-                let #its_options = #options;
-                #answer
+            let #its_key = #key;
+            #given
+            match ::strata::__macros::look(#cache, &#its_key, #force) {
+                ::core::result::Result::Ok(#hit) => #found,
+                ::core::result::Result::Err(#asked) => {
+                    let #its_options = #options;
+                    #otherwise
+                }
             }
         }
     }
 
     /// Has the value loaded, once for all who ask, by a task that owns its arguments.
-    fn load(&self) -> TokenStream {
-        let (cache, key, options) = (local("cache"), local("key"), local("options"));
+    fn load(&self, found: &TokenStream) -> TokenStream {
+        let (asked, key, options) = (local("asked"), local("key"), local("options"));
         let is_result = self.function.answer.is_result;
         let (hit, error) = (local("hit"), local("error"));
         let (take, run) = self.take(!is_result);
-        let (worth, value) = (self.worth(), self.value(&hit));
-        let again = self.run();
+        let (worth, again) = (self.worth(), self.run());
         let (outcome, lost) = if is_result {
             let lost = quote_spanned!(self.output_span()=> ::core::convert::From::from(#error));
             (quote!(#run.await.map(|#hit| #worth(#hit).loaded())), quote!(::core::result::Result::Err(#lost)))
@@ -142,10 +162,9 @@ impl<'a> Expansion<'a> {
             let ok = quote!(::core::result::Result::Ok::<_, ::core::convert::Infallible>);
             (quote!(#ok(#worth(#run.await).loaded())), quote!({ let _ = #error; #again.await }))
         };
-        let found = if is_result { quote!(::core::result::Result::Ok(#value)) } else { value };
         quote! {
             #take
-            match #cache.get_or_load(&#key, move || async move { #outcome }).with(#options).await {
+            match #asked.load(&#key, #options, move || async move { #outcome }).await {
                 ::core::result::Result::Ok(#hit) => #found,
                 ::core::result::Result::Err(#error) => #lost,
             }
@@ -154,15 +173,14 @@ impl<'a> Expansion<'a> {
 
     /// Computes the value where it is asked for.
     fn compute(&self) -> TokenStream {
-        let (cache, key, options, hit) = (local("cache"), local("key"), local("options"), local("hit"));
+        let (asked, key, options, hit) = (local("asked"), local("key"), local("options"), local("hit"));
         let (worth, value, run) = (self.worth(), self.value(&hit), self.run());
-        let compute = quote!(::strata::__macros::compute);
         if self.function.answer.is_result {
-            return quote!(#compute(&#cache, &#key, #options, || #run.map(#worth)).map(|#hit| #value));
+            return quote!(#asked.compute(&#key, #options, || #run.map(#worth)).map(|#hit| #value));
         }
         let ok = quote!(::core::result::Result::Ok::<_, ::core::convert::Infallible>);
         quote! {
-            match #compute(&#cache, &#key, #options, || #ok(#worth(#run))) {
+            match #asked.compute(&#key, #options, || #ok(#worth(#run))) {
                 ::core::result::Result::Ok(#hit) => #value,
             }
         }
@@ -173,18 +191,21 @@ impl<'a> Expansion<'a> {
         let item = &self.function.item;
         let mut signature = item.sig.clone();
         signature.ident = name.clone();
-        let (vis, block) = (&item.vis, &item.block);
+        let (vis, statements) = (&item.vis, &item.block.stmts);
+        let (cache, options) = (&self.attributes.cache, &self.attributes.options);
+        // What leads to the cache is used, whether or not the body uses it as well.
+        let used = self.function.arguments.iter().map(|argument| &argument.name);
+        let used = used.filter(|name| mentions(quote!(#cache #options), &name.to_string()));
         let conditions = conditions(&item.attrs);
         let kept = item.attrs.iter().filter(|attribute| !is_of_the_call(attribute));
         let about = format!("Runs `{}` past its cache.", item.sig.ident);
-        quote!(#(#conditions)* #[doc = #about] #(#kept)* #vis #signature #block)
+        quote!(#(#conditions)* #[doc = #about] #(#kept)* #vis #signature { #(let _ = &#used;)* #(#statements)* })
     }
 
     /// Removes the answer to a call.
     fn invalidate(&self, name: &Ident) -> TokenStream {
         let item = &self.function.item;
         let (cache, key) = (self.cache(), self.key());
-        let needed = quote!(#cache #key);
         let (generics, clause) = (&item.sig.generics, &item.sig.generics.where_clause);
         let inputs = item.sig.inputs.iter().filter_map(|input| match input {
             FnArg::Receiver(receiver) => {
@@ -195,14 +216,19 @@ impl<'a> Expansion<'a> {
             FnArg::Typed(typed) => {
                 let Pat::Ident(named) = &*typed.pat else { return None };
                 let (name, ty) = (&named.ident, &typed.ty);
-                mentions(needed.clone(), &name.to_string()).then(|| quote!(#name: #ty))
+                self.is_needed(name).then(|| quote!(#name: #ty))
             }
         });
         let (vis, conditions, lenient) = (&item.vis, conditions(&item.attrs), lenient());
+        let (its_key, its_cache) = (local("key"), local("cache"));
         let (removal, asyncness, output) = if self.function.is_async() {
-            (quote!(remove(&#key).await), quote!(async), quote!(::strata::Result<bool>))
+            let removal = quote! {
+                let #its_cache = ::strata::Cache::clone(#cache);
+                #its_cache.remove(&#its_key).await
+            };
+            (removal, quote!(async), quote!(::strata::Result<bool>))
         } else {
-            (quote!(remove_local(&#key)), quote!(), quote!(bool))
+            (quote!(::strata::__macros::remove(#cache, &#its_key)), quote!(), quote!(bool))
         };
         let about = format!(
             "Removes what `{}` has answered to these arguments, and says whether it was there. Takes those that are part of \
@@ -214,7 +240,8 @@ impl<'a> Expansion<'a> {
             #[doc = #about]
             #lenient
             #vis #asyncness fn #name #generics (#(#inputs),*) -> #output #clause {
-                #cache.#removal
+                let #its_key = #key;
+                #removal
             }
         }
     }
@@ -243,12 +270,14 @@ impl<'a> Expansion<'a> {
         }
     }
 
+    /// A reference to the cache, which ends with the statement that uses it: whatever the expression holds is not held while
+    /// a value is loaded.
     fn cache(&self) -> TokenStream {
         if let Some(cache) = &self.attributes.cache {
-            quote_spanned!(cache.span()=> (#cache).clone())
+            quote_spanned!(cache.span()=> &(#cache))
         } else {
             let own = self.path("cache");
-            quote!(#own().clone())
+            quote!(#own())
         }
     }
 
@@ -256,21 +285,77 @@ impl<'a> Expansion<'a> {
         if let Some(key) = &self.attributes.key {
             return quote!(#key);
         }
-        let name = &self.function.item.sig.ident.to_string();
-        let path = quote!(::core::concat!(::core::module_path!(), "::", #name));
-        let name = self.attributes.name.as_ref().map_or(path, |name| quote!(#name));
-        let cache = &self.attributes.cache;
-        let leads_to_the_cache = |name: &str| mentions(quote!(#cache), name);
-        let parts = self.function.arguments.iter().filter_map(|argument| {
-            let (ident, name) = (&argument.name, argument.name.to_string());
-            let is_part = !self.attributes.skip.contains(ident) && !leads_to_the_cache(&name);
-            is_part.then(|| quote_spanned!(argument.ty.span()=> .with(#name, &#ident)))
+        let values = self.parts().into_iter().map(|argument| {
+            let name = &argument.name;
+            quote_spanned!(argument.ty.span()=> .with(&#name))
         });
-        let at = quote!((::core::line!(), ::core::column!()));
-        quote! {{
-            static FUNCTION: ::strata::Function = ::strata::Function::new(#name, ::core::file!(), #at);
-            FUNCTION.key(&::strata::Params::new()#(#parts)*)
-        }}
+        let (ident, identity) = (&self.function.item.sig.ident, self.identity_name());
+        let (function, of) = match &self.function.receiver {
+            Some(owner) => {
+                let this = owner.tokens.self_token;
+                (quote!(#this.#identity()), quote!(Self))
+            }
+            None if self.is_method => (quote!(Self::#identity()), quote!(Self)),
+            None => (quote!(#ident::#identity()), quote!(#ident)),
+        };
+        quote!(#function.key(::core::any::type_name::<#of>(), ::strata::Encoding::new()#(#values)*))
+    }
+
+    /// What tells the function from all others: one place in memory, whichever of the functions asks.
+    fn identity(&self) -> TokenStream {
+        if self.attributes.key.is_some() {
+            return TokenStream::new();
+        }
+        let item = &self.function.item;
+        let name = item.sig.ident.unraw().to_string();
+        let arguments = self.parts().into_iter().map(|argument| argument.name.unraw().to_string());
+        let arguments = quote!(&[#(#arguments),*]);
+        let function = match &self.attributes.name {
+            Some(given) => quote!(named(#given, #arguments)),
+            None if self.is_method => quote!(method(#name, #arguments)),
+            None => {
+                let path = quote!(::core::concat!(::core::module_path!(), "::", #name));
+                quote!(free(#path, #arguments, (::core::line!(), ::core::column!())))
+            }
+        };
+        let (conditions, lenient, identity) = (conditions(&item.attrs), lenient(), self.identity_name());
+        // A method, so that a trait that provides it can still be a `dyn`.
+        let receiver = self.function.receiver.as_ref().map(|_| quote!(&self));
+        let kind = quote!(::strata::__macros::Function);
+        quote! {
+            #(#conditions)*
+            #[doc(hidden)]
+            #lenient
+            #[inline]
+            fn #identity(#receiver) -> &'static #kind {
+                static FUNCTION: #kind = #kind::#function;
+                &FUNCTION
+            }
+        }
+    }
+
+    fn identity_name(&self) -> Ident {
+        format_ident!("__{}_function", self.function.item.sig.ident.unraw(), span = Span::mixed_site())
+    }
+
+    /// The arguments that a key is made of: all but those that are skipped, and the one that the cache is taken from. They come by
+    /// name, as the hash of the text has them, so that a new order of arguments keeps its keys.
+    fn parts(&self) -> Vec<&Argument> {
+        let origin = self.attributes.cache.as_ref().and_then(root);
+        let is_part = |name: &Ident| !self.attributes.skip.contains(name) && Some(name) != origin;
+        let mut parts: Vec<_> = self.function.arguments.iter().filter(|it| is_part(&it.name)).collect();
+        parts.sort_by_key(|argument| argument.name.unraw().to_string());
+        parts
+    }
+
+    /// Tells whether the key or the cache cannot be had without this argument.
+    fn is_needed(&self, name: &Ident) -> bool {
+        let (cache, key) = (&self.attributes.cache, &self.attributes.key);
+        let is_part = || match key {
+            Some(key) => mentions(quote!(#key), &name.to_string()),
+            None => self.parts().iter().any(|argument| argument.name == *name),
+        };
+        mentions(quote!(#cache), &name.to_string()) || is_part()
     }
 
     fn options(&self, forced: bool) -> TokenStream {
@@ -288,7 +373,8 @@ impl<'a> Expansion<'a> {
             options.extend(quote!(.with_force_refresh(true)));
         }
         if let Some(base) = &self.attributes.options {
-            options.extend(quote_spanned!(base.span()=> .over(&(#base))));
+            let given = local("base");
+            options.extend(quote_spanned!(base.span()=> .over(&#given)));
         }
         if self.attributes.tags.is_empty() {
             return options;
@@ -359,35 +445,4 @@ impl<'a> Expansion<'a> {
             ReturnType::Default => self.function.item.sig.ident.span(),
         }
     }
-}
-
-/// A name that no name of the user's can be.
-fn local(name: &str) -> Ident {
-    Ident::new(&format!("__{name}"), Span::mixed_site())
-}
-
-/// Allows what is written to be as it is: nobody asked the user for it, and not every use of it is one.
-///
-/// Not expected, since here nobody knows whether a lint would speak.
-pub(crate) fn lenient() -> TokenStream {
-    let level = Ident::new("allow", Span::call_site());
-    let lints = quote! {
-        dead_code,
-        non_camel_case_types,
-        unreachable_pub,
-        clippy::needless_pass_by_value,
-        clippy::redundant_closure_call,
-        clippy::used_underscore_binding
-    };
-    quote!(#[#level(#lints)])
-}
-
-/// Conditions hold for everything that is written.
-fn conditions(attributes: &[Attribute]) -> Vec<&Attribute> {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect()
-}
-
-/// Whether an attribute is about the function that is called, and not about the body.
-fn is_of_the_call(attribute: &Attribute) -> bool {
-    ["cfg", "doc", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
 }

@@ -4,8 +4,8 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Error, FnArg, GenericArgument, GenericParam, ItemFn, Pat, PathArguments, Receiver, ReceiverKind, Result,
-    ReturnType, Type,
+    Error, Expr, FnArg, GenericArgument, GenericParam, ItemFn, Pat, PathArguments, Receiver, ReceiverKind,
+    Result, ReturnType, Type,
 };
 
 pub(crate) struct Function {
@@ -209,11 +209,62 @@ fn borrows(ty: TokenStream) -> bool {
     })
 }
 
-/// Tells whether an expression mentions a name.
+/// Tells whether an expression mentions a variable of this name. Fields, methods and paths are no variables.
 pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        _ => false,
+    let mut before = None;
+    tokens.into_iter().any(|token| {
+        let is_named = match &token {
+            TokenTree::Ident(ident) => ident == name && !matches!(before, Some('.' | ':')),
+            TokenTree::Group(group) => mentions(group.stream(), name),
+            _ => false,
+        };
+        before = match (&token, before) {
+            // The second dot of a range comes before a value.
+            (TokenTree::Punct(mark), Some('.')) if mark.as_char() == '.' => None,
+            (TokenTree::Punct(mark), _) => Some(mark.as_char()),
+            _ => None,
+        };
+        is_named
     })
+}
+
+/// The variable that an expression leads away from: `state` in `state.caches().users`.
+pub(crate) fn root(expr: &Expr) -> Option<&Ident> {
+    match expr {
+        Expr::Path(path) => path.path.get_ident(),
+        Expr::Field(field) => root(&field.base),
+        Expr::MethodCall(call) => root(&call.receiver),
+        Expr::Index(index) => root(&index.expr),
+        Expr::Reference(reference) => root(&reference.expr),
+        Expr::Paren(inside) => root(&inside.expr),
+        Expr::Group(inside) => root(&inside.expr),
+        Expr::Try(inside) => root(&inside.expr),
+        Expr::Unary(unary) => root(&unary.expr),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(expr: &str, variables: &[&str], from: Option<&str>) {
+        let expr: Expr = syn::parse_str(expr).expect("an expression");
+        for name in ["state", "cache", "id"] {
+            assert_eq!(mentions(quote!(#expr), name), variables.contains(&name), "{name}");
+        }
+        assert_eq!(root(&expr).map(ToString::to_string).as_deref(), from);
+    }
+
+    #[test]
+    fn variables_are_told_from_fields_methods_and_paths() {
+        check("state.cache", &["state"], Some("state"));
+        check("(*state).cache().id", &["state"], Some("state"));
+        check("&state.cache[id % 2]", &["state", "id"], Some("state"));
+        check("state.cache(id)", &["state", "id"], Some("state"));
+        check("cache", &["cache"], Some("cache"));
+        check("crate::cache::id(state)", &["state"], None);
+        check("all(0..id)", &["id"], None);
+    }
 }

@@ -9,7 +9,7 @@ use syn::{
     Error, Expr, ExprCall, ExprMethodCall, Ident, ItemFn, PathArguments, Result, ReturnType, Token, Type,
 };
 
-use crate::expand::lenient;
+use crate::written::{lenient, local};
 
 /// A call of a cached function, of which the answer is to go.
 struct Doomed {
@@ -117,9 +117,4 @@ fn beside(method: &Ident) -> Ident {
 fn is_result(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == "Result")
-}
-
-/// A name that no name of the user's can be.
-fn local(name: &str) -> Ident {
-    Ident::new(&format!("__{name}"), proc_macro2::Span::mixed_site())
 }

@@ -16,6 +16,7 @@ mod function;
 mod invalidates;
 mod life;
 mod template;
+mod written;
 
 use proc_macro::TokenStream;
 

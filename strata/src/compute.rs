@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cache_core::{CacheKey, Tags};
 use cache_memory::Inserted;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Shared};
 use crate::hit::Hit;
 use crate::loaded::About;
 use crate::options::Options;
@@ -50,7 +50,13 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.compute(key, options, || Ok((compute()?, About::default())))
+        let options = options.over(&self.shared.options);
+        if options.force_refresh() != Some(true)
+            && let Some(hit) = self.get_local(key)
+        {
+            return Ok(hit);
+        }
+        self.shared.compute(key, &options, || Ok((compute()?, About::default())))
     }
 
     /// Removes a value from memory without a runtime, as [`remove`](Self::remove) does, and says whether it was there.
@@ -61,49 +67,52 @@ where
     {
         self.shared.remove(key)
     }
+}
 
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Computes a value that memory does not have, with all options resolved.
     pub(crate) fn compute<Q, E>(
         &self,
         key: &Q,
-        options: Options,
+        options: &Options,
         compute: impl FnOnce() -> Result<(V, About), E>,
     ) -> Result<Hit<V>, E>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let shared = &self.shared;
-        let options = options.over(&shared.options);
         let forced = options.force_refresh() == Some(true);
         if forced {
             // What this call brings is newer than whatever is on its way.
-            shared.fence.seal_key(key);
-        } else if let Some(hit) = self.get_local(key) {
-            return Ok(hit);
+            self.fence.seal_key(key);
         }
-        let ticket = shared.fence.ticket(key);
-        let began = shared.memory.clock().now();
+        let ticket = self.fence.ticket(key);
+        let began = self.memory.clock().now();
         // A sync caller cannot be turned away, but it counts as what it is.
-        let run = LoadCounts::begin(&shared.loads, u64::MAX);
+        let run = LoadCounts::begin(&self.loads, u64::MAX);
         let outcome = compute();
         if let Some(run) = run {
             run.end(outcome.is_ok());
         }
         let (value, mut about) = outcome?;
         if let Some(beta) = options.early_beta() {
-            about.lead = shared.chance.lead(shared.memory.clock().now().since(began), beta);
+            about.lead = self.chance.lead(self.memory.clock().now().since(began), beta);
         }
         let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
-        let permit = || shared.fence.may_store(ticket, key, &tags);
-        let (hit, inserted) = shared.store(key.to_owned(), (Arc::new(value), about), &options, permit);
+        let permit = || self.fence.may_store(ticket, key, &tags);
+        let (hit, inserted) = self.store(key.to_owned(), (Arc::new(value), about), options, permit);
         if inserted == Inserted::Refused {
-            LoadCounts::count(&shared.loads.fenced);
+            LoadCounts::count(&self.loads.fenced);
             if forced {
                 // As for a load: whatever is there is older than what was just computed.
-                shared.memory.remove(key);
+                self.memory.remove(key);
             }
         } else {
-            shared.failures.forget(key);
+            self.failures.forget(key);
         }
         Ok(hit)
     }

@@ -37,6 +37,9 @@
 )]
 
 mod analytics;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+mod answer;
 mod builder;
 mod cache;
 #[cfg(feature = "macros")]
@@ -69,12 +72,12 @@ mod write;
 pub use analytics::{Analytics, Pattern};
 pub use builder::{BuildError, Builder};
 pub use cache::Cache;
-#[cfg(feature = "macros")]
-pub use cache_core::Param;
 pub use cache_core::{
     CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Priority, Result, SystemClock, Tag,
     TagError, Tags, Time, Ttl, TtlError,
 };
+#[cfg(feature = "macros")]
+pub use cache_core::{Encoding, Param};
 #[cfg(feature = "codec")]
 pub use cache_core::{FrameError, Header, Life, Wall};
 #[cfg(feature = "macros")]
@@ -84,6 +87,7 @@ pub use cache_macros::cached;
 #[doc = include_str!("invalidates.md")]
 pub use cache_macros::invalidates;
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
+pub use call::CallKey;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub use call::macros as __macros;
@@ -101,7 +105,16 @@ pub use preset::{PresetError, Presets};
 pub use region::{NameTaken, Region, Registry};
 pub use stats::Stats;
 
-/// Compiles and runs the README's examples.
+/// What the attribute macros write, and nobody else.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod __macros {
+    pub use crate::answer::{any, look, negative_none, only_some, own_cache, remove, tagged};
+    pub use crate::call::Function;
+}
+
+/// Compiles and runs the README's examples, some of which need the feature.
 #[cfg(doctest)]
+#[cfg(feature = "macros")]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -286,7 +286,7 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    async fn fly<E, Fut>(
+    pub(crate) async fn fly<E, Fut>(
         self: Arc<Self>,
         key: K,
         options: Options,
@@ -345,7 +345,7 @@ where
     }
 
     /// Begins a load that nobody waits for, if none of the key is running.
-    fn refresh_behind<E, Fut>(
+    pub(crate) fn refresh_behind<E, Fut>(
         self: &Arc<Self>,
         key: &K,
         options: Options,

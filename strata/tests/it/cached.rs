@@ -1,7 +1,7 @@
 //! Functions under `#[cached]` and `#[invalidates]`, each as a user would write it.
 
-#![expect(clippy::unused_async, reason = "sources that answer at once stand for those that do not")]
-
+#[path = "cached/cost.rs"]
+mod cost;
 #[path = "cached/functions.rs"]
 mod functions;
 #[path = "cached/keys.rs"]

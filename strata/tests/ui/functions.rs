@@ -50,11 +50,6 @@ struct Users {
 }
 
 impl Users {
-    #[cached(cache = self.cache)]
-    fn unnamed(&self, id: u64) -> u64 {
-        id
-    }
-
     #[cached(name = "Users::shared")]
     fn shared(&self, id: u64) -> u64 {
         id

@@ -17,7 +17,7 @@ struct Teams {
 }
 
 impl Users {
-    #[cached(cache = self.state.cache, name = "Users::find", ttl = "5m", tags = ["user:{id}"])]
+    #[cached(cache = self.state.cache, ttl = "5m", tags = ["user:{id}"])]
     async fn find(&self, id: u64) -> Result<u64, Fault> {
         Ok(id * 100 + self.state.ask())
     }
@@ -39,7 +39,7 @@ impl Users {
 }
 
 impl Teams {
-    #[cached(cache = self.state.cache, name = "Teams::find")]
+    #[cached(cache = self.state.cache)]
     async fn find(&self, id: u64) -> Result<u64, Fault> {
         Ok(id * 100 + self.state.ask())
     }

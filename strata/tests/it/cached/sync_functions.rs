@@ -1,5 +1,9 @@
 //! Sync functions: no runtime, no sharing of what is being computed, and the same fence.
 
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Barrier, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use strata::{Cache, Options, Tags, cached};
@@ -113,3 +117,102 @@ fn a_computation_that_panics_is_lost_and_leaves_nothing() {
     assert_eq!((stats.loads_begun, stats.loads_lost, stats.running), (1, 1, 0));
     assert_eq!(cache.get_or_compute(&7, Options::new(), || Ok::<_, Fault>(1)).map(|hit| *hit), Ok(1));
 }
+
+/// For what does not come if something is wrong.
+const HANG: Duration = Duration::from_secs(30);
+
+#[test]
+fn who_computes_waits_for_nobody() {
+    let cache: Cache<u32, u64> = Cache::builder("computed").build().expect("legal");
+    let (began, computing) = mpsc::channel();
+    let (release, go_on) = mpsc::channel();
+    let cache = &cache;
+    thread::scope(|scope| {
+        let first = scope.spawn(move || {
+            computed(cache, || {
+                began.send(()).expect("the test waits");
+                go_on.recv_timeout(HANG).expect("the second caller ends while the first computes");
+                1
+            })
+        });
+        computing.recv_timeout(HANG).expect("the first caller computes");
+        assert_eq!(computed(cache, || 2), 2, "the second caller has its own answer");
+        release.send(()).expect("the first caller waits");
+        assert_eq!(first.join().expect("no panic"), 1);
+    });
+    let stats = cache.stats();
+    assert_eq!((stats.loads_begun, stats.coalesced, stats.running), (2, 0, 0));
+}
+
+/// Computes the answer for one key, if there is none.
+fn computed(cache: &Cache<u32, u64>, compute: impl FnOnce() -> u64) -> u64 {
+    let Ok(hit) = cache.get_or_compute(&7, Options::new(), || Ok::<_, Infallible>(compute()));
+    *hit
+}
+
+#[test]
+fn a_value_read_before_an_invalidation_on_another_thread_is_not_kept() {
+    let cache: Cache<u32, u64> = Cache::builder("computed").build().expect("legal");
+    let source = AtomicU64::new(1);
+    let (began, computing) = mpsc::channel();
+    let (release, go_on) = mpsc::channel();
+    let (cache, source) = (&cache, &source);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            computed(cache, || {
+                let read = source.load(SeqCst);
+                began.send(()).expect("the test waits");
+                go_on.recv_timeout(HANG).expect("the writer has written");
+                read
+            })
+        });
+        computing.recv_timeout(HANG).expect("the reader has read");
+        source.store(2, SeqCst);
+        assert!(!cache.remove_local(&7), "nothing is kept yet");
+        release.send(()).expect("the reader waits");
+        assert_eq!(
+            reader.join().expect("no panic"),
+            1,
+            "who asked before the write may see what was before it"
+        );
+    });
+    assert_eq!(cache.stats().fenced, 1);
+    assert_eq!(computed(cache, || source.load(SeqCst)), 2, "the old value was not kept");
+}
+
+#[test]
+fn whoever_invalidates_sees_what_he_has_written_whoever_computes_meanwhile() {
+    #[cached(cache = state.cache, skip(source))]
+    fn written(state: &Numbers, source: &AtomicU64) -> u64 {
+        let read = source.load(SeqCst);
+        // The scheduler may let others go on between the read and the store.
+        thread::yield_now();
+        state.ask();
+        read
+    }
+    let state = Numbers::new();
+    let source = AtomicU64::new(0);
+    let start = Barrier::new(4);
+    let wrong = thread::scope(|scope| {
+        let (state, source, start) = (&state, &source, &start);
+        for _ in 0..3 {
+            scope.spawn(move || {
+                start.wait();
+                while source.load(SeqCst) < WRITES {
+                    written(state, source);
+                }
+            });
+        }
+        start.wait();
+        let is_wrong = |version: &u64| {
+            source.store(*version, SeqCst);
+            written::invalidate(state);
+            written(state, source) != *version
+        };
+        (1..=WRITES).filter(is_wrong).count()
+    });
+    assert_eq!(wrong, 0, "what was read before a write was kept after it");
+    assert!(state.asked() > WRITES, "the readers computed as well");
+}
+
+const WRITES: u64 = 2_000;
