@@ -7,9 +7,11 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
-use cache_policy::Top;
+use cache_policy::{Slot, Top};
 
 use crate::engine::Engine;
+use crate::shard::{Held, NO_HIT, Shard};
+use crate::stats::Stats;
 
 /// What a sample of the hits says. Counts fade: they are halved whenever a shard has noted 65,536 hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,52 @@ impl Sampler {
     }
 }
 
+/// Counting hits, and noting some.
+impl<K, V> Shard<K, V> {
+    /// What happened so far.
+    pub(crate) fn books(&self) -> Stats {
+        Stats { hits: self.stats.hits.wrapping_sub(self.hits_left), ..self.stats }
+    }
+
+    /// Enters a hit of the entry in this slot into the books.
+    #[inline]
+    pub(crate) fn count_hit(&mut self, slot: Option<Slot>) {
+        self.hits_left -= 1;
+        if self.hits_left == 0 {
+            self.note_hit(slot);
+        }
+    }
+
+    #[cold]
+    fn note_hit(&mut self, slot: Option<Slot>) {
+        let fingerprint = slot.and_then(|slot| Some(self.slab.cells.get(slot)?.node.fingerprint()));
+        if let (Some(sampler), Some(fingerprint)) = (&mut self.sampler, fingerprint) {
+            sampler.note(fingerprint);
+        }
+        self.await_hit();
+    }
+
+    /// Draws after how many hits the next one is noted.
+    fn await_hit(&mut self) {
+        let hits = self.books().hits;
+        self.hits_left = self.sampler.as_mut().map_or(NO_HIT, |sampler| sampler.draw());
+        self.stats.hits = hits.wrapping_add(self.hits_left);
+    }
+
+    /// Samples hits by this one from now on, or none.
+    pub(crate) fn set_sampler(&mut self, sampler: Option<Sampler>) {
+        self.sampler = sampler.map(Box::new);
+        self.await_hit();
+    }
+
+    /// An entry whose key has this fingerprint.
+    pub(crate) fn find_fingerprint(&self, fingerprint: u32) -> Option<Held<'_, K, V>> {
+        let cells = &self.slab.cells;
+        let has_it = |slot| cells.get(slot).is_some_and(|cell| cell.node.fingerprint() == fingerprint);
+        self.get(self.index.find(fingerprint, has_it)?)
+    }
+}
+
 impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     /// Begins anew to note one in so many hits, or none if that is zero.
     pub(crate) fn set_sampling(&self, every: u32) {
@@ -94,7 +142,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let mut all = Sampled { hits: 0, top: Vec::new() };
         for shard in &self.shards {
             let shard = shard.lock();
-            let Some(sampler) = shard.sampler() else { continue };
+            let Some(sampler) = &shard.sampler else { continue };
             let every = u64::from(sampler.every);
             all.hits += sampler.top.noted() * every;
             // Nobody beyond the first `most` of a shard is among the first of all.

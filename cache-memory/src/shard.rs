@@ -58,7 +58,7 @@ const FAR: usize = 1 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
-    index: Index,
+    pub(crate) index: Index,
     pub(crate) slab: Slab<K, V>,
     evictor: Evictor,
     wheel: Wheel,
@@ -66,12 +66,12 @@ pub(crate) struct Shard<K, V> {
     pub(crate) stats: Stats,
     /// How many hits there are until one is noted. It is counted down, so that a hit changes one number and sees at once
     /// whether that is it.
-    hits_left: u64,
-    sampler: Option<Box<Sampler>>,
+    pub(crate) hits_left: u64,
+    pub(crate) sampler: Option<Box<Sampler>>,
 }
 
 /// More hits than there will ever be.
-const NO_HIT: u64 = u64::MAX;
+pub(crate) const NO_HIT: u64 = u64::MAX;
 
 /// An entry in its place, with what stands beside it.
 pub(crate) struct Held<'a, K, V> {
@@ -168,53 +168,6 @@ impl<K, V> Shard<K, V> {
             self.evictor.observe(&mut self.slab, slot);
         }
         Some(answer)
-    }
-
-    /// What happened so far.
-    pub(crate) fn books(&self) -> Stats {
-        Stats { hits: self.stats.hits.wrapping_sub(self.hits_left), ..self.stats }
-    }
-
-    /// Enters a hit of the entry in this slot into the books.
-    #[inline]
-    pub(crate) fn count_hit(&mut self, slot: Option<Slot>) {
-        self.hits_left -= 1;
-        if self.hits_left == 0 {
-            self.note_hit(slot);
-        }
-    }
-
-    #[cold]
-    fn note_hit(&mut self, slot: Option<Slot>) {
-        let fingerprint = slot.and_then(|slot| Some(self.slab.cells.get(slot)?.node.fingerprint()));
-        if let (Some(sampler), Some(fingerprint)) = (&mut self.sampler, fingerprint) {
-            sampler.note(fingerprint);
-        }
-        self.await_hit();
-    }
-
-    /// Draws after how many hits the next one is noted.
-    fn await_hit(&mut self) {
-        let hits = self.books().hits;
-        self.hits_left = self.sampler.as_mut().map_or(NO_HIT, |sampler| sampler.draw());
-        self.stats.hits = hits.wrapping_add(self.hits_left);
-    }
-
-    /// Samples hits by this one from now on, or none.
-    pub(crate) fn set_sampler(&mut self, sampler: Option<Sampler>) {
-        self.sampler = sampler.map(Box::new);
-        self.await_hit();
-    }
-
-    pub(crate) fn sampler(&self) -> Option<&Sampler> {
-        self.sampler.as_deref()
-    }
-
-    /// An entry whose key has this fingerprint.
-    pub(crate) fn find_fingerprint(&self, fingerprint: u32) -> Option<Held<'_, K, V>> {
-        let cells = &self.slab.cells;
-        let has_it = |slot| cells.get(slot).is_some_and(|cell| cell.node.fingerprint() == fingerprint);
-        self.get(self.index.find(fingerprint, has_it)?)
     }
 
     /// Tells without asking a clock that the entry in this slot lives beyond this tick; `false` if that is not certain.

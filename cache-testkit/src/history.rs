@@ -88,9 +88,7 @@ enum What {
         leaves: Leaves,
     },
     /// Something that lets a second load of a key run beside the first: a forced load, one that was given up.
-    Release {
-        key: u64,
-    },
+    Release,
     Read {
         key: u64,
         now: Time,
@@ -181,10 +179,10 @@ impl History {
         self.note(What::Change { of, leaves })
     }
 
-    /// Something is called that lets a second load of this key run beside the first: one that is forced, or has a timeout
-    /// after which it is given up.
-    pub fn release_begins(&self, key: u64) -> Moment {
-        self.note(What::Release { key })
+    /// Something is called that lets a second load run beside the first: one that is forced, or has a timeout after which it
+    /// is given up. Of whatever key: a cache that bounds what it knows may take one for another.
+    pub fn release_begins(&self) -> Moment {
+        self.note(What::Release)
     }
 
     /// What began then has come to its end: an insert, an invalidation or a release has returned, a loader has failed or
@@ -364,7 +362,7 @@ mod tests {
             let first = history.load_begins(1, asks(&history));
             match reason {
                 1 => change(&history, Leaves::Nothing),
-                2 => history.ends(history.release_begins(1)),
+                2 => history.ends(history.release_begins()),
                 _ => {}
             }
             load(&history, 6);

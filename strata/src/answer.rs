@@ -36,10 +36,10 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    let forced = force.or(cache.shared.options.force_refresh()).unwrap_or(false);
+    let forced = force.unwrap_or_else(|| cache.shared.defaults.force_refresh());
     let found = if forced { None } else { cache.shared.find(key) };
     match found {
-        Some(Some(hit)) => Ok(hit),
+        Some(seen) if seen.is_fresh() => Ok(seen.hit()),
         other => Err(Asked { cache: cache.clone(), aged: other.is_some() }),
     }
 }
@@ -65,7 +65,7 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let shared = &self.cache.shared;
-        let options = options.over(&shared.options);
+        let options = shared.defaults.under(options);
         let load = |_| async move { loader().await.map(Into::into) };
         if self.aged {
             match shared.judge(key, options.throttle()) {
@@ -97,7 +97,7 @@ where
         {
             return Ok(hit);
         }
-        let options = options.over(&shared.options);
+        let options = shared.defaults.under(options);
         shared.compute(key, &options, || compute().map(|answer| (answer.value, answer.about)))
     }
 }

@@ -18,10 +18,10 @@ use crate::cache::{Cache, Shared};
 use crate::caught::caught;
 use crate::flight::{Failure, Landing};
 use crate::kept::Last;
-use crate::load::Wait;
 use crate::loaded::Loaded;
 use crate::options::Options;
 use crate::sync::{Handle, timeout, watch};
+use crate::wait::Wait;
 
 /// What a cache lets its loads do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let options = options.over(&self.shared.options);
+        let options = self.shared.defaults.under(options);
         if options.force_refresh() != Some(true)
             && let Some(hit) = self.get_local(key)
         {
@@ -95,12 +95,13 @@ where
         // A sync caller cannot be turned away, but it counts as what it is.
         let run = LoadCounts::begin(&self.loads, u64::MAX);
         let outcome = compute();
+        let took = self.memory.clock().now().since(began);
         if let Some(run) = run {
-            run.end(outcome.is_ok());
+            run.end(outcome.is_ok(), took);
         }
         let (value, mut about) = outcome?;
         if let Some(beta) = options.early_beta() {
-            about.lead = self.chance.lead(self.memory.clock().now().since(began), beta);
+            about.lead = self.chance.lead(took, beta);
         }
         let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
         let permit = || self.fence.may_store(ticket, key, &tags);

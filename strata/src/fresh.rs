@@ -21,9 +21,9 @@ use crate::cache::Shared;
 use crate::fence::Ticket;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::{Ages, Kept, Last};
-use crate::load::Wait;
 use crate::options::Options;
 use crate::stats::LoadCounts;
+use crate::wait::Wait;
 
 /// What a look into memory has found. Two words, so that it is handed on in registers.
 pub(crate) struct Seen<V> {

@@ -67,6 +67,7 @@ mod region;
 mod stats;
 mod sync;
 mod task;
+mod wait;
 mod write;
 
 pub use analytics::{Analytics, Pattern};
@@ -87,12 +88,8 @@ pub use cache_macros::cached;
 #[doc = include_str!("invalidates.md")]
 pub use cache_macros::invalidates;
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
+#[cfg(feature = "macros")]
 pub use call::CallKey;
-#[cfg(feature = "macros")]
-#[doc(hidden)]
-pub use call::macros as __macros;
-#[cfg(feature = "macros")]
-pub use call::{CallKey, Function};
 pub use change::Change;
 pub use close::Closed;
 pub use hit::{Hit, Source, Stale};

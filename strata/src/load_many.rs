@@ -16,11 +16,11 @@ use crate::flight::{Failure, Follower, Landing, Leader, Seat};
 use crate::fresh::Verdict;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
-use crate::load::Wait;
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
 use crate::stats::LoadCounts;
 use crate::sync::{Handle, Instant};
+use crate::wait::Wait;
 use crate::write::Origin;
 
 impl<K, V> Cache<K, V>

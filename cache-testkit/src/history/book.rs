@@ -41,8 +41,7 @@ pub(super) struct Book<'a> {
     /// What outdates a stale answer, too.
     removes: HashMap<Named, Spans>,
     loads: HashMap<u64, Vec<Run>>,
-    releases: HashMap<u64, Spans>,
-    /// Changes of whatever keys: a cache may take one for another, and load once more than it has to.
+    /// Changes and releases of whatever keys: a cache may take one for another, and load once more than it has to.
     changes: Spans,
 }
 
@@ -61,7 +60,7 @@ impl<'a> Book<'a> {
                 What::Insert { key, brought } => {
                     book.add_origin(*key, Origin { began, since: at(end), brought });
                 }
-                What::Release { key } => book.releases.entry(*key).or_default().add(began, at(end)),
+                What::Release => book.changes.add(began, at(end)),
                 What::Change { .. } | What::Read { .. } | What::End => {}
             }
         }
@@ -92,7 +91,6 @@ impl<'a> Book<'a> {
             }
         }
         book.outdates.values_mut().chain(book.removes.values_mut()).for_each(Spans::finish);
-        book.releases.values_mut().for_each(Spans::finish);
         book.changes.finish();
         book
     }
@@ -169,9 +167,7 @@ impl<'a> Book<'a> {
             for pair in runs.windows(2) {
                 let [first, second] = pair else { continue };
                 let since = first.asked.min(second.asked);
-                let allows = |spans: &Spans| spans.any_alive(since, second.began);
-                let allowed = allows(&self.changes) || self.releases.get(key).is_some_and(allows);
-                if second.began < first.end && !allowed {
+                if second.began < first.end && !self.changes.any_alive(since, second.began) {
                     wrong.push(format!("key {key}: a second load began while one was running"));
                 }
             }

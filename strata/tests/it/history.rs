@@ -125,7 +125,7 @@ impl World {
         };
         let forced = random.random_range(0..10) == 0;
         self.reads.fetch_add(u64::from(!forced), SeqCst);
-        let release = forced.then(|| self.history.release_begins(key));
+        let release = forced.then(|| self.history.release_begins());
         let world = self.clone();
         let read = self.history.read_begins(key, self.clock.now());
         let options = Options::new().with_force_refresh(forced);

@@ -153,7 +153,7 @@ impl Run {
     fn ask(&mut self, key: u8, force: bool) {
         let (cache, loader, history) = (self.cache.clone(), self.loader(), Arc::clone(&self.history));
         let known = vec![read(&self.source, key)];
-        let release = force.then(|| history.release_begins(key.into()));
+        let release = force.then(|| history.release_begins());
         let asked = history.read_begins(key.into(), self.clock.now());
         let answer = tokio::spawn(async move {
             let load = move || async move { loader.load(vec![(key, asked)]).await.map(|values| values[0].1) };

@@ -83,7 +83,7 @@ impl World {
     }
 
     async fn get_forced(&self) -> u64 {
-        let release = self.history.release_begins(KEY.into());
+        let release = self.history.release_begins();
         let _release = Ends(std::sync::Arc::clone(&self.history), release);
         self.get_with(Options::new().with_force_refresh(true)).await
     }
@@ -309,7 +309,7 @@ fn an_abandoned_load_does_not_overwrite_a_later_one() {
         let held = Arc::clone(&go);
         let asked = world.history.read_begins(KEY.into(), world.clock.now());
         // From here on a second load may run beside it.
-        world.history.release_begins(KEY.into());
+        world.history.release_begins();
         let load = move || async move {
             let load = slow.history.load_begins(KEY.into(), asked);
             let value = slow.source.load(SeqCst);

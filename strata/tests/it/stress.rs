@@ -93,7 +93,7 @@ impl World {
             0 | 1 | 4 => history.change_begins(Of::Keys(vec![key]), Leaves::Nothing),
             2 => history.change_begins(Of::Tag(key % 2), Leaves::Nothing),
             3 => history.change_begins(Of::Keys((0..KEYS).collect()), Leaves::Nothing),
-            5 => history.release_begins(key),
+            5 => history.release_begins(),
             _ => history.insert_begins(key, Brought::new(value).with_tags([key % 2])),
         });
         match how {
