@@ -45,13 +45,13 @@ struct Service {
 async fn signal(service: &Service, symbol: &str, window: u32, request_id: &str) -> Result<f64, Failed> {
     service.asked.fetch_add(1, Relaxed);
     if window == 0 {
-        return Err(Failed(format!("{request_id}: a window of 0 has no signal")));
+        return Err(Failed(format!("{request_id}: {symbol} has no signal for a window of 0")));
     }
     Ok(f64::from(window) / 100.0)
 }
 
-/// A new candle makes the symbol's signals untrue.
-#[invalidates(cache = service.signals, tags = ["symbol:{symbol}"])]
+/// A new candle makes the symbol's signals untrue, of the windows that are offered.
+#[invalidates(signal(service, symbol, 14), signal(service, symbol, 28))]
 async fn store_candle(service: &Service, symbol: &str, close: f64) -> Result<(), Failed> {
     if close.is_finite() { Ok(()) } else { Err(Failed(format!("{symbol}: {close} is no price"))) }
 }
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(signal(&service, "BTC", 0, "e").await.is_err());
     assert_eq!(asked(), 4);
 
-    // A writer that fails changes nothing; one that succeeds removes what its tags name.
+    // A writer that fails changes nothing; one that succeeds removes what it names.
     assert!(store_candle(&service, "BTC", f64::NAN).await.is_err());
     signal(&service, "BTC", 14, "f").await?;
     assert_eq!(asked(), 4);
@@ -86,7 +86,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     signal::uncached(&service, "BTC", 14, "h").await?;
     signal::refresh(&service, "BTC", 14, "i").await?;
     assert_eq!(asked(), 7);
-    assert!(signal::invalidate(&service, "BTC", 14, "j").await?);
+    assert!(signal::invalidate(&service, "BTC", 14).await?);
+
+    // All of a symbol, by the tag.
+    signal(&service, "BTC", 14, "j").await?;
+    assert_eq!(service.signals.remove_tag("symbol:BTC").await?, 1);
 
     let stats = service.signals.stats();
     println!("{} hits, {} loads, {} failed", stats.memory.hits, stats.loads_begun, stats.loads_failed);

@@ -44,7 +44,7 @@ impl Platform {
         let mut removed = u64::from(self.prices.remove(pair).await?);
         removed += u64::from(self.order_books.remove(pair).await?);
         // All candles of the pair: the empty part ends the prefix where a part ends.
-        removed += self.candles.remove_prefix(&(pair, "")).await?;
+        removed += self.candles.remove_prefix(&(pair.to_owned(), "")).await?;
         removed += self.predictions.remove_tag(&format!("pair:{pair}")).await?;
         Ok(removed)
     }
