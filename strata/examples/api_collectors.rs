@@ -4,6 +4,7 @@
 //! `cargo run -p strata --example api_collectors`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
+#![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,7 +34,7 @@ fn collector(name: &str, budget: &Arc<Budget>, priority: Priority) -> Result<Cac
     let budget = Arc::clone(budget);
     let options = Options::new()
         .with_ttl(Ttl::from_secs(60))
-        .with_fail_safe_for(Duration::from_secs(3600))
+        .with_fail_safe_for(Duration::from_hours(1))
         .with_eager_at(0.8)
         .with_priority(priority);
     Ok(Cache::builder(name).options(options).budget(move || budget.admits()).build()?)

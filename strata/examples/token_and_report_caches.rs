@@ -4,6 +4,7 @@
 //! `cargo run -p strata --example token_and_report_caches`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
+#![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ async fn main() -> Result<(), Failure> {
             stats.memory.entries,
             100.0 * analytics.hit_ratio.unwrap_or(0.0),
             analytics.calls_saved,
-            analytics.pattern,
+            analytics.access_pattern,
         );
     }
     let report = regions.region("report").ok_or("no such region")?;

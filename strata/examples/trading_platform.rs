@@ -4,6 +4,7 @@
 //! `cargo run -p strata --example trading_platform --features msgpack,seal`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
+#![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +31,7 @@ impl Platform {
         };
         // A price that is a little old answers at once while a newer one is fetched; a candle stands in for an hour.
         let price = kind("price")?.with_stale_for(Duration::from_secs(5));
-        let candle = kind("ohlcv")?.with_fail_safe_for(Duration::from_secs(3600));
+        let candle = kind("ohlcv")?.with_fail_safe_for(Duration::from_hours(1));
         Ok(Self {
             prices: Cache::builder("price").options(price).build()?,
             order_books: Cache::builder("order_book").options(kind("order_book")?).build()?,

@@ -63,13 +63,13 @@ pub struct Analytics<K> {
     /// sample.
     pub concentration: Option<f64>,
     /// What kind of traffic that is.
-    pub pattern: Pattern,
+    pub access_pattern: AccessPattern,
 }
 
 /// The kind of traffic that a cache sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Pattern {
+pub enum AccessPattern {
     /// Fewer than 100 reads so far: too few to tell.
     Idle,
     /// Less than one read in ten is a hit: keys do not come back, or not before they are gone. A larger cache or a longer
@@ -85,7 +85,7 @@ pub enum Pattern {
     Unsampled,
 }
 
-impl Pattern {
+impl AccessPattern {
     /// The name in metrics and answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -160,7 +160,7 @@ where
             utilization: [of_entries, of_bytes].into_iter().flatten().reduce(f64::max),
             top,
             concentration,
-            pattern: Pattern::of(requests, hit_ratio, concentration),
+            access_pattern: AccessPattern::of(requests, hit_ratio, concentration),
         }
     }
 }
@@ -168,7 +168,7 @@ where
 impl<K> Analytics<K> {
     fn map_keys<T>(self, text: impl Fn(&K) -> T) -> Analytics<T> {
         let Self { requests, hit_ratio, calls_saved, time_saved, efficiency, average_load, .. } = self;
-        let Self { average_access, utilization, top, concentration, pattern, .. } = self;
+        let Self { average_access, utilization, top, concentration, access_pattern, .. } = self;
         let top = top.map_keys(text);
         Analytics {
             requests,
@@ -181,7 +181,7 @@ impl<K> Analytics<K> {
             utilization,
             top,
             concentration,
-            pattern,
+            access_pattern,
         }
     }
 }

@@ -70,7 +70,7 @@ mod task;
 mod wait;
 mod write;
 
-pub use analytics::{Analytics, Pattern};
+pub use analytics::{AccessPattern, Analytics};
 pub use builder::{BuildError, Builder};
 pub use cache::Cache;
 pub use cache_core::{

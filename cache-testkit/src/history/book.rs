@@ -60,8 +60,7 @@ impl<'a> Book<'a> {
                 What::Insert { key, brought } => {
                     book.add_origin(*key, Origin { began, since: at(end), brought });
                 }
-                What::Release => book.changes.add(began, at(end)),
-                What::Change { .. } | What::Read { .. } | What::End => {}
+                What::Change { .. } | What::Release | What::Read { .. } | What::End => {}
             }
         }
         let seen = book.seen(events);
@@ -87,6 +86,7 @@ impl<'a> Book<'a> {
                     }
                     book.changes.add(began, at(end));
                 }
+                What::Release => book.changes.add(began, at(end)),
                 _ => {}
             }
         }
@@ -187,7 +187,9 @@ struct Spans {
 }
 
 impl Spans {
+    /// To be called in the order of beginnings.
     fn add(&mut self, began: usize, end: usize) {
+        debug_assert!(self.all.last().is_none_or(|(last, _)| *last <= began));
         self.all.push((began, end));
     }
 

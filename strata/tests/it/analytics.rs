@@ -7,7 +7,7 @@ use std::time::Duration;
 use cache_core::Clock;
 use cache_testkit::clock::ManualClock;
 use cache_testkit::load::Workload;
-use strata::{Analytics, Cache, Change, Memory, Pattern, Registry};
+use strata::{AccessPattern, Analytics, Cache, Change, Memory, Registry};
 
 fn cache(name: &str, entries: u64) -> Cache<u64, u64> {
     let memory = Memory::new().with_max_entries(entries).with_sampling(1);
@@ -23,7 +23,10 @@ async fn read(cache: &Cache<u64, u64>, key: u64) {
 async fn a_cache_nobody_has_read_says_so_and_divides_by_nothing() {
     let idle = cache("idle", 10).analytics(5);
     assert_eq!((idle.requests, idle.hit_ratio, idle.efficiency, idle.average_access), (0, None, None, None));
-    assert_eq!((idle.average_load, idle.concentration, idle.pattern), (None, None, Pattern::Idle));
+    assert_eq!(
+        (idle.average_load, idle.concentration, idle.access_pattern),
+        (None, None, AccessPattern::Idle)
+    );
     assert_eq!((idle.time_saved, idle.utilization, idle.top.top.len()), (Duration::ZERO, Some(0.0), 0));
 }
 
@@ -63,12 +66,20 @@ async fn the_kind_of_traffic_is_told_by_what_is_read() {
         cache.analytics(10)
     };
     let kinds = [
-        over("zipf,keys=1000,skew=1.6,seed=1", 1000, 5000).await.pattern,
-        over("zipf,keys=5000,skew=0.8,seed=1", 5000, 50_000).await.pattern,
-        over("uniform,keys=1000,seed=1", 1000, 20_000).await.pattern,
-        over("scan,keys=5000", 100, 5000).await.pattern,
+        over("zipf,keys=1000,skew=1.6,seed=1", 1000, 5000).await.access_pattern,
+        over("zipf,keys=5000,skew=0.8,seed=1", 5000, 50_000).await.access_pattern,
+        over("uniform,keys=1000,seed=1", 1000, 20_000).await.access_pattern,
+        over("scan,keys=5000", 100, 5000).await.access_pattern,
     ];
-    assert_eq!(kinds, [Pattern::Concentrated, Pattern::Skewed, Pattern::Even, Pattern::PassingThrough]);
+    assert_eq!(
+        kinds,
+        [
+            AccessPattern::Concentrated,
+            AccessPattern::Skewed,
+            AccessPattern::Even,
+            AccessPattern::PassingThrough
+        ]
+    );
 
     let full = over("uniform,keys=1000,seed=1", 100, 2000).await;
     assert_eq!((full.utilization, full.requests), (Some(1.0), 2000));
@@ -87,7 +98,7 @@ async fn a_region_names_its_top_keys_as_they_are_rendered() {
     }
     let analytics = region.analytics(1);
     assert_eq!((analytics.top.top[0].key.as_str(), analytics.top.top[0].hits), ("ohlcv:BTC:5", 200));
-    assert_eq!((analytics.concentration, analytics.pattern), (Some(1.0), Pattern::Concentrated));
+    assert_eq!((analytics.concentration, analytics.access_pattern), (Some(1.0), AccessPattern::Concentrated));
     region.reconfigure(Change::new().with_sampling(0)).expect("legal");
-    assert_eq!(region.analytics(1).pattern, Pattern::Unsampled);
+    assert_eq!(region.analytics(1).access_pattern, AccessPattern::Unsampled);
 }
