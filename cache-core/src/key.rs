@@ -177,7 +177,7 @@ impl Namespace {
         if let Some(version) = self.version {
             push_fmt(&mut text, format_args!("@{version}"));
         }
-        KeyWriter { text }
+        KeyWriter { text, is_plain: false }
     }
 
     /// Renders the key of a typed value.
@@ -195,9 +195,28 @@ impl Namespace {
 #[derive(Clone, Debug)]
 pub struct KeyWriter {
     text: String,
+    /// Whether parts are written as they are.
+    is_plain: bool,
 }
 
 impl KeyWriter {
+    /// The text of a key as people write it, for a [`Pattern`](crate::Pattern) to match: its parts as they are, with a colon between
+    /// each two, without a namespace. Keys that differ can have the same text: `("a:b", "c")` and `("a", "b:c")` do.
+    ///
+    /// ```
+    /// use cache_core::KeyWriter;
+    /// assert_eq!(KeyWriter::plain("user:7"), "user:7");
+    /// assert_eq!(KeyWriter::plain(&("BTC/USD", 5)), "BTC/USD:5");
+    /// ```
+    pub fn plain<K: CacheKey + ?Sized>(key: &K) -> String {
+        let mut writer = Self { text: String::with_capacity(48), is_plain: true };
+        key.write(&mut writer);
+        if writer.text.starts_with(':') {
+            writer.text.remove(0);
+        }
+        writer.text
+    }
+
     /// Appends one part. An empty part counts: `ns:` is not `ns`.
     #[must_use]
     pub fn part(mut self, part: impl fmt::Display) -> Self {
@@ -216,7 +235,11 @@ impl KeyWriter {
     /// Appends one part, in place.
     pub fn push(&mut self, part: impl fmt::Display) {
         self.text.push(':');
-        push_fmt(&mut Escaped(&mut self.text), format_args!("{part}"));
+        if self.is_plain {
+            push_fmt(&mut self.text, format_args!("{part}"));
+        } else {
+            push_fmt(&mut Escaped(&mut self.text), format_args!("{part}"));
+        }
     }
 
     /// What has been written so far.

@@ -1,7 +1,7 @@
 //! The words and seams of Strata: what a cache talks about, and the places where one part can be exchanged for another.
 //!
 //! ```text
-//! words   key · entry · frame · age · tag · clock · metric · error    plain values, no I/O
+//! words   key · pattern · entry · frame · age · tag · clock · metric · error    plain values, no I/O
 //! seams   store      a place that keeps bytes for a while
 //!         transport  messages between processes, and "I may have missed some"
 //!         counters   may I? read, decide and charge as one step
@@ -16,6 +16,7 @@
 //! | word | meaning, everywhere in Strata |
 //! |---|---|
 //! | key | what names an entry: namespace, version, parts ([`Key`]) |
+//! | pattern | which keys are meant, as a glob ([`Pattern`]) |
 //! | entry | bytes, and when and why they die ([`Entry`]) |
 //! | tag | a name for a group of entries that are invalidated together ([`Tag`]) |
 //! | age | fresh, due, stale or gone: what may be done with an entry now ([`Age`]) |
@@ -43,6 +44,7 @@ mod key;
 mod lease;
 pub mod metric;
 mod params;
+mod pattern;
 mod store;
 mod tag;
 mod transport;
@@ -59,6 +61,7 @@ pub use frame::{Content, Draft, FRAME_VERSION, Frame, FrameError, Header, Life, 
 pub use key::{CacheKey, Key, KeyError, KeyWriter, MAX_KEY_BYTES, Namespace};
 pub use lease::{Grant, Lease};
 pub use params::{Param, Params};
+pub use pattern::{MAX_PATTERN_BYTES, Pattern, PatternError};
 pub use store::{Removed, Store, StoreExt, StoreInfo};
 pub use tag::{MAX_TAG_BYTES, MAX_TAGS, Tag, TagError, Tags};
 pub use transport::{Received, Subscription, Transport};
