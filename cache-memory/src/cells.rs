@@ -105,6 +105,15 @@ impl<K, V> Cells<K, V> {
         Some(cell)
     }
 
+    /// Gives up the highest slot, with the entry that is in it, if one is. Of no use to who goes on putting.
+    pub(crate) fn pop(&mut self) -> Option<(Slot, Option<Cell<K, V>>)> {
+        let cell = self.table.pop()?;
+        self.taken -= u32::from(cell.is_some());
+        #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
+        let slot = self.table.len() as Slot;
+        Some((slot, cell))
+    }
+
     /// Makes room for twice as many, but for no more than will be there in the end.
     #[cold]
     fn grow(&mut self) {

@@ -18,7 +18,8 @@ use crate::listen::{Cause, Departures, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::{Moment, Present};
 use crate::put::{Inserted, Put};
-use crate::shard::{About, Held, Place, Plan, Shard, Special};
+use crate::ruins::Ruins;
+use crate::shard::{About, Held, Left, Place, Plan, Shard, Special};
 use crate::stats::Stats;
 
 /// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
@@ -40,8 +41,10 @@ pub(crate) struct Engine<K, V, S> {
     pub(crate) walks: AtomicUsize,
     /// Where to look next for a victim outside of one's own shard: each time elsewhere, so that none is emptied.
     next_donor: AtomicUsize,
-    /// What the policy of the first shard has learned, for the others.
+    /// What the shards are told when they have to evict: what the policy of the first one has learned, and whether there
+    /// are [`RUINS`](crate::ruins::RUINS).
     pub(crate) advice: AtomicU8,
+    pub(crate) ruins: Ruins<K, V>,
     pub(crate) hasher: S,
     pub(crate) present: Present,
     pub(crate) reporter: Reporter<K, V>,
@@ -108,6 +111,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             walks: AtomicUsize::new(0),
             next_donor: AtomicUsize::new(0),
             advice: AtomicU8::new(0),
+            ruins: Ruins::new(),
             hasher,
             present,
             reporter,
@@ -224,7 +228,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let slot = shard.find(hash.fingerprint(), key)?;
         let is_alive = shard.outlives(slot, self.present.horizon());
         let held = shard.get(slot)?;
-        (is_alive || held.is_alive(self.present.now())).then(|| read(held))
+        (is_alive || held.expires() == Time::NEVER || held.is_alive(self.present.now())).then(|| read(held))
     }
 
     /// Enters a read into the books that was not made by [`read`](Self::read).
@@ -375,9 +379,13 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         why
     }
 
-    /// Frees room in another shard than the one that `hash` belongs to, and says whether there was anything to evict.
+    /// Frees room of what was cleared, else in another shard than the one that `hash` belongs to, and says whether there was
+    /// anything to free.
     #[cold]
     fn evict_elsewhere(&self, hash: Hash64, moment: &Moment<'_>, gone: &mut Departures<K, V>) -> bool {
+        if self.take_from_ruins(gone) {
+            return true;
+        }
         let own = hash.shard(self.shards.len());
         let from = self.next_donor.fetch_add(1, Relaxed);
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
@@ -398,10 +406,11 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             held if held.expires() == Time::NEVER => Cause::Removed,
             held => held.cause_of_removal(self.present.now()),
         };
-        let ((key, value), bytes) = shard.extract(slot, cause)?;
-        self.release(Some(bytes));
+        let left: Left<K, V> = shard.extract(slot, cause)?;
+        self.release(Some(left.bytes));
         drop(shard);
-        self.reporter.report(&key, &value, cause);
+        let (key, value) = left.pair;
+        self.reporter.report(&key, &value, left.cause);
         // Here rather than at the end: if that panics, the value must neither leak nor be lost to the caller.
         self.reporter.survive(|| drop(key));
         (cause == Cause::Removed).then_some(value)
@@ -458,6 +467,8 @@ impl<K, V, S> Engine<K, V, S> {
         for shard in &self.shards {
             sum += shard.lock().books();
         }
+        let (room, _ruins) = self.ruins.survey();
+        sum += Stats { unfreed: room.entries, bytes: room.bytes, ..Stats::default() };
         sum.listener_panics = self.reporter.panics.load(Relaxed);
         sum
     }

@@ -26,6 +26,7 @@ mod memory;
 mod moka_store;
 mod now;
 mod put;
+mod ruins;
 mod sample;
 mod setup;
 mod shard;

@@ -38,7 +38,7 @@ pub struct Memory<K, V, S = RandomState> {
     pub(crate) setup: Arc<Setup<K, V>>,
 }
 
-/// An engine and the thread that frees its expired entries.
+/// An engine and the thread that frees its expired and removed entries.
 pub(crate) struct Swept<K, V, S> {
     pub(crate) engine: Engine<K, V, S>,
     pub(crate) sweeper: OnceLock<Sweeper>,
@@ -223,15 +223,41 @@ where
         self.engine().remove(key)
     }
 
-    /// Removes all entries with this tag and says how many. Costs their number, not the cache's.
+    /// Removes all entries with this tag and says how many. Nobody sees one of them once this has returned.
+    ///
+    /// Costs the number of different sets of tags that contain it, however many entries there are: a set that more than 32
+    /// entries of a shard share dies by one mark. Its entries are [unfreed](Stats::unfreed) until the sweeping thread frees
+    /// them, at most 100 milliseconds later unless it is busy, or an insert needs their room, which it takes before any
+    /// living entry's of the same shard. With a listener, or without a sweeping thread, they are freed before this returns, in slices that let
+    /// reads pass. Who expired within the last millisecond may be among those who were removed.
     pub fn remove_tag(&self, tag: &str) -> u64 {
-        self.remove_tag_if(tag, |_, _| true)
+        let removed = self.engine().remove_tag(tag);
+        self.see_to_leftovers();
+        removed
     }
 
-    /// Removes the entries with this tag that `doomed` accepts and says how many. Costs the number of entries with the tag.
-    /// `doomed` runs under a shard's lock: be brief, and do not use this cache in it.
+    /// Removes the entries with this tag that `doomed` accepts and says how many. Costs the number of entries with the tag,
+    /// in slices that let reads pass. `doomed` runs under a shard's lock: be brief, and do not use this cache in it.
     pub fn remove_tag_if(&self, tag: &str, doomed: impl Fn(&K, &V) -> bool) -> u64 {
-        self.engine().remove_tag(tag, doomed)
+        self.engine().remove_tag_if(tag, doomed)
+    }
+
+    /// Calls `visit` with every living entry that has this tag, in no particular order. Costs the number of entries with the
+    /// tag, in slices that let reads pass. Runs under a shard's lock: be brief, and do not use this cache in it.
+    ///
+    /// ```
+    /// use cache_core::Tags;
+    /// use cache_memory::{Memory, Put};
+    /// let users: Memory<u64, &str> = Memory::new();
+    /// users.insert_with(7, "Ada", Put::new().with_tags(Tags::new(["team:1"])?));
+    /// users.insert(8, "Bob");
+    /// let mut team = Vec::new();
+    /// users.for_each_with_tag("team:1", |found| team.push(*found.value()));
+    /// assert_eq!(team, ["Ada"]);
+    /// # Ok::<(), cache_core::TagError>(())
+    /// ```
+    pub fn for_each_with_tag(&self, tag: &str, mut visit: impl FnMut(Found<'_, K, V>)) {
+        self.engine().for_each_tagged(tag, |held| visit(Found(held)));
     }
 
     /// How many entries carry this tag, expired ones that are not yet freed included. Costs a look at each
@@ -255,12 +281,18 @@ where
         self.engine().remove_if(doomed)
     }
 
-    /// Removes everything and says how many living entries that were.
+    /// Removes everything and says how many living entries that were. Nobody sees one of them once this has returned.
+    ///
+    /// Costs the number of shards, however many entries there are. Few entries are freed at once, more are
+    /// [unfreed](Stats::unfreed) for a while, as after [`remove_tag`](Self::remove_tag).
     pub fn clear(&self) -> u64 {
-        self.engine().clear()
+        let removed = self.engine().clear();
+        self.see_to_leftovers();
+        removed
     }
 
-    /// Frees all entries whose time is over and says how many. The sweeping thread does this by itself.
+    /// Frees all entries whose time is over and says how many, and what removals have left [unfreed](Stats::unfreed). The
+    /// sweeping thread does this by itself.
     pub fn remove_expired(&self) -> u64 {
         self.engine().remove_expired()
     }
@@ -370,6 +402,18 @@ where
         &self.engine.engine
     }
 
+    /// Leaves what is to be freed to the sweeping thread, if there is one and nobody waits to hear of it.
+    fn see_to_leftovers(&self) {
+        if !self.engine().has_leftovers() {
+            return;
+        }
+        if self.setup.sweep_every.is_none() || self.setup.listener.is_some() {
+            self.engine().free_leftovers();
+        } else {
+            self.start_sweeper();
+        }
+    }
+
     fn start_sweeper(&self) {
         if let Some(interval) = self.setup.sweep_every {
             self.engine.sweeper.get_or_init(|| Sweeper::start(Arc::downgrade(&self.engine), interval));
@@ -415,6 +459,14 @@ where
 {
     fn announce(&self) {
         self.engine.present.announce();
+    }
+
+    fn clear_away(&self) {
+        if self.engine.has_leftovers() {
+            // The drop of the user's values may take long.
+            self.engine.present.retract();
+            self.engine.free_leftovers();
+        }
     }
 
     fn sweep(&self) {
@@ -463,7 +515,99 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::now::UNKNOWN;
     use crate::put::Put;
+
+    #[test]
+    fn no_horizon_hides_that_an_entry_was_removed_with_its_tag() {
+        // Nobody frees anything and nobody announces the time, save where this says so.
+        let memory = Memory::new().with_shards(2).with_sweep_every(None);
+        for round in 0..3_u64 {
+            for key in 0..400_u64 {
+                let ttl = [Ttl::FOREVER, Ttl::from_secs(3600)][usize::from(key % 2 == 0)];
+                let tags = Tags::new(["t"]).expect("legal");
+                memory.insert_with(key, round, Put::new().with_ttl(ttl).with_tags(tags));
+            }
+            assert!((0..50).all(|key| memory.touch(&key, Ttl::FOREVER)), "it may end otherwise all the same");
+            memory.insert_with(400, round, Put::new().with_ttl(Ttl::from_secs(3600)));
+            memory.engine().present.announce();
+            assert!(memory.is_surely_before(Time::NEVER), "there is a horizon");
+            assert_eq!(memory.engine().remove_tag("t"), 400);
+            memory.engine().present.announce();
+            let keys: Vec<u64> = (0..400).collect();
+            for key in &keys {
+                assert_eq!((memory.get(key), memory.contains(key), memory.ttl(key)), (None, false, None));
+            }
+            assert!(memory.get_many(&keys).iter().all(Option::is_none));
+            let shown = |key: &u64, _: &u64| assert_eq!(*key, 400, "no predicate is shown it");
+            assert_eq!(
+                memory.remove_if(|key, value| {
+                    shown(key, value);
+                    false
+                }),
+                0
+            );
+            assert_eq!(memory.get(&400), Some(round), "who was not removed is alive all the same");
+            if round == 0 {
+                for key in &keys {
+                    memory.insert(*key, round);
+                }
+                assert_eq!(memory.stats().unfreed, 0, "newer values have taken their places");
+            }
+            memory.engine().free_leftovers();
+            assert!(!memory.engine().has_leftovers());
+            memory.engine().present.announce();
+            assert!(memory.is_surely_before(Time::NEVER), "the horizon is trusted again");
+        }
+    }
+
+    type Removal = fn(&Memory<u64, u64>) -> u64;
+
+    /// Both ways to remove all, in a cache whose entries have the tag "t", which leave it to others to free them.
+    const WAYS: [Removal; 2] = [|memory| memory.engine().remove_tag("t"), |memory| memory.engine().clear()];
+
+    fn filled(entries: u64, shards: usize, policy: Policy) -> Memory<u64, u64> {
+        let memory = Memory::new().with_sweep_every(None).with_shards(shards).with_policy(policy);
+        let memory = memory.with_max_entries(entries);
+        for key in 0..entries {
+            let put = Put::new().with_tags(Tags::new(["t", "other"]).expect("legal"));
+            assert!(memory.insert_with(key, key, put).is_stored());
+        }
+        memory
+    }
+
+    #[test]
+    fn what_was_removed_makes_room_before_anyone_has_to_leave() {
+        // By tag it goes first within its shard, and one shard may need more than another.
+        for (way, shards) in [(WAYS[0], 1), (WAYS[1], 1), (WAYS[1], 4)] {
+            for policy in Policy::ALL {
+                let memory = filled(4000, shards, policy);
+                assert_eq!(way(&memory), 4000);
+                for key in 4000..8000 {
+                    assert!(memory.insert(key, key).is_stored());
+                    let stats = memory.stats();
+                    assert!(stats.entries + stats.unfreed <= 4000, "{stats:?}");
+                }
+                let stats = memory.stats();
+                assert_eq!((stats.evicted, stats.entries), (0, 4000), "{policy}, {shards} shards");
+            }
+        }
+    }
+
+    #[test]
+    fn lower_limits_take_what_was_removed_first() {
+        for way in WAYS {
+            let memory = filled(4000, 2, Policy::Lru);
+            assert_eq!(way(&memory), 4000);
+            assert!((0..100).all(|key| memory.insert(key, key).is_stored()));
+            memory.set_limits(Some(100), None);
+            let stats = memory.stats();
+            assert_eq!((stats.entries, stats.unfreed, stats.evicted), (100, 0, 0));
+            assert_eq!(memory.clear(), 100);
+            assert!((0..100).all(|key| memory.insert(key, key).is_stored()), "all room was given back once");
+            assert_eq!((memory.len(), memory.stats().evicted), (100, 0));
+        }
+    }
 
     #[test]
     fn no_horizon_is_trusted_while_the_thread_that_announces_it_runs_a_listener() {
@@ -478,6 +622,6 @@ mod tests {
         );
         assert!(this.set(memory.clone()).is_ok());
         memory.insert_with(1, 1, Put::new().with_ttl(Ttl::from_millis(1)));
-        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(Some(crate::now::UNKNOWN)));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(Some(UNKNOWN)));
     }
 }

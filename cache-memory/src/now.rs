@@ -4,6 +4,9 @@
 //! tick that time has certainly not reached yet when it is read. Whoever ends beyond it is alive, and no clock is asked; near
 //! its end an entry is asked about to the nanosecond. Without that thread, or under a clock of the user's, which may be
 //! moved by hand, the horizon is infinitely far and every question goes to the clock.
+//!
+//! So it is also while a shard holds entries that something else than time has ended: then nothing that could have
+//! ended is taken for alive without a closer look, and nobody else pays for that.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cache_core::{Clock, Time};
+use cache_policy::Wheel;
 
 use crate::slab::tick;
 
@@ -19,6 +23,8 @@ pub(crate) struct Present {
     clock: Arc<dyn Clock>,
     /// Whether the clock only moves as real time does, so that it can be extrapolated.
     is_steady: bool,
+    /// The tick, or [`UNKNOWN`], in the lower bits; how many doubt it in the upper ones, where each makes it a tick beyond
+    /// all others. In one word, so that no announcement can hide a doubt.
     horizon: AtomicU64,
 }
 
@@ -29,8 +35,9 @@ pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 /// stopped for longer may, once it goes on, take what has ended meanwhile for alive until that thread has run.
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// No moment but never lies beyond it.
-pub(crate) const UNKNOWN: u64 = tick(Time::NEVER) - 1;
+pub(crate) const UNKNOWN: u64 = DOUBT - 1;
+const DOUBT: u64 = 1 << 48;
+const _: () = assert!(UNKNOWN > Wheel::LATEST, "a wheel must vouch for nobody up to an unknown tick");
 
 impl Present {
     pub(crate) fn new(clock: Arc<dyn Clock>, is_steady: bool) -> Self {
@@ -51,13 +58,31 @@ impl Present {
     /// Moves the horizon. To be called every [`ANNOUNCE_EVERY`].
     pub(crate) fn announce(&self) {
         if self.is_steady {
-            self.horizon.store(tick(self.now().after(AHEAD)), Relaxed);
+            let horizon = tick(self.now().after(AHEAD));
+            // It cannot fail: the closure always has an answer.
+            let _held = self.horizon.fetch_update(Relaxed, Relaxed, |held| Some(held & !UNKNOWN | horizon));
         }
     }
 
     /// Takes the horizon back until it is announced again: every question goes to the clock.
     pub(crate) fn retract(&self) {
-        self.horizon.store(UNKNOWN, Relaxed);
+        self.horizon.fetch_or(UNKNOWN, Relaxed);
+    }
+
+    /// Lets nothing that could have ended be taken for alive without a closer look, until as many [`trust`](Self::trust)
+    /// again. To be called under the lock of a shard, by which its readers learn of it.
+    pub(crate) fn doubt(&self) {
+        self.horizon.fetch_add(DOUBT, Relaxed);
+    }
+
+    /// Takes back a [`doubt`](Self::doubt), under the same lock.
+    pub(crate) fn trust(&self) {
+        self.horizon.fetch_sub(DOUBT, Relaxed);
+    }
+
+    /// Tells whether anyone doubts.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.horizon() >= DOUBT
     }
 
     /// The time of one operation, read when first asked for.

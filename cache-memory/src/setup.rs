@@ -121,7 +121,7 @@ where
     }
 
     /// Frees expired entries at this interval, by a thread that starts with the first entry that can expire and ends
-    /// with the cache. Default: one second; at least one millisecond. `None`: only when their room is needed or
+    /// with the cache. It also frees what [`remove_tag`](Self::remove_tag) and [`clear`](Self::clear) leave to it. Default: one second; at least one millisecond. `None`: only when their room is needed or
     /// [`remove_expired`](Self::remove_expired) is called.
     #[must_use]
     pub fn with_sweep_every(self, interval: Option<Duration>) -> Self {

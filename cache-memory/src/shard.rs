@@ -3,19 +3,22 @@
 //! Nothing here locks, takes room, calls a listener or drops a user's value while others wait: what leaves is handed to
 //! the caller, who unlocks first.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+mod leave;
 
 use cache_core::{Tags, Time};
-use cache_policy::{Evictor, Node, Policy, Slab as _, Slot, Step, Wheel};
+use cache_policy::{Evictor, Node, Policy, Slab as _, Slot, Wheel};
 use equivalent::Equivalent;
 
+use crate::budget::Room;
 use crate::cells::Cell;
 use crate::index::Index;
 use crate::listen::{Cause, Departures};
-use crate::now::Moment;
+use crate::ruins::Ruin;
 use crate::sample::Sampler;
-use crate::slab::{Extras, Slab, tick};
+use crate::slab::{Extras, Slab};
 use crate::stats::Stats;
+
+pub(crate) use self::leave::Left;
 
 /// What is known about an entry.
 pub(crate) struct About<'a> {
@@ -68,6 +71,8 @@ pub(crate) struct Shard<K, V> {
     /// whether that is it.
     pub(crate) hits_left: u64,
     pub(crate) sampler: Option<Box<Sampler>>,
+    /// Whether it makes everyone [doubt](crate::now::Present::doubt), because it may hold dead entries.
+    pub(crate) is_doubted: bool,
 }
 
 /// More hits than there will ever be.
@@ -96,6 +101,11 @@ impl<K, V> Held<'_, K, V> {
         now < self.expires()
     }
 
+    /// Tells whether it has been removed, though it is still in its slot.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_marked && self.extras.tagged.is_dead(self.slot)
+    }
+
     /// Whoever is removed after its time was over has expired, even if nobody has noticed before.
     pub(crate) fn cause_of_removal(&self, now: Time) -> Cause {
         if self.is_alive(now) { Cause::Removed } else { Cause::Expired }
@@ -112,6 +122,7 @@ impl<K, V> Shard<K, V> {
             stats: Stats { hits: NO_HIT, ..Stats::default() },
             hits_left: NO_HIT,
             sampler: None,
+            is_doubted: false,
         }
     }
 
@@ -144,7 +155,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Runs `read` on the entry in this slot if it is alive, and counts that as a use. `due` tells whether its time is
-    /// over, and is asked only if the wheel cannot vouch for the entry up to the tick `horizon`.
+    /// over, and is asked only if it has an end and the wheel cannot vouch for it up to the tick `horizon`.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -158,8 +169,11 @@ impl<K, V> Shard<K, V> {
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
         let Cell { node, pair } = self.slab.cells.get_mut(slot)?;
-        if !self.wheel.outlives(node, horizon) && due(self.slab.extras.expires(slot)) {
-            return None;
+        if !self.wheel.outlives(node, horizon) {
+            let expires = self.slab.extras.expires(slot);
+            if expires != Time::NEVER && due(expires) {
+                return None;
+            }
         }
         let is_marked = node.is_marked();
         let watched = self.evictor.note_use(node);
@@ -185,6 +199,9 @@ impl<K, V> Shard<K, V> {
         self.slab.extras.set_expires(slot, expires);
         self.slab.node_mut(slot).set_marked(true);
         self.wheel.schedule(&mut self.slab, slot);
+        if self.slab.extras.tagged.contains(slot) {
+            self.wheel.watch(&mut self.slab, slot);
+        }
         self.evictor.update(&mut self.slab, slot);
     }
 
@@ -209,7 +226,7 @@ impl<K, V> Shard<K, V> {
         about: About<'_>,
         gone: &mut Departures<K, V>,
     ) {
-        self.forget(slot, cause);
+        let (_, cause) = self.forget(slot, cause);
         let Some(held) = self.slab.cells.get_mut(slot) else { return };
         let left = std::mem::replace(&mut held.node, about.node).fingerprint();
         gone.push(std::mem::replace(&mut held.pair, pair), cause);
@@ -239,21 +256,32 @@ impl<K, V> Shard<K, V> {
     ) {
         let is_plain = self.is_plain(&about);
         let Some(Cell { node, pair }) = self.slab.cells.get_mut(slot) else { return };
-        gone.push(std::mem::replace(pair, newer), Cause::Replaced);
+        let older = std::mem::replace(pair, newer);
         self.stats.inserts += 1;
         self.stats.replaced += 1;
         let watched = self.evictor.note_use(node);
+        let mut cause = Cause::Replaced;
         if !is_plain || node.is_marked() || node.class() != about.node.class() {
             node.set_class(about.node.class());
-            self.describe_anew(slot, about);
+            cause = self.describe_anew(slot, about);
         }
+        gone.push(older, cause);
         if watched {
             self.evictor.observe(&mut self.slab, slot);
         }
     }
 
-    /// Writes down what is known about the entry in this slot, in place of what was known about the one before it.
-    fn describe_anew(&mut self, slot: Slot, about: About<'_>) {
+    /// Writes down what is known about the entry in this slot, in place of what was known about the one before it, and
+    /// says why that one has left.
+    fn describe_anew(&mut self, slot: Slot, about: About<'_>) -> Cause {
+        let mut cause = Cause::Replaced;
+        if self.slab.extras.tagged.is_dead(slot) {
+            // Its leaving is in the books already, as a removal.
+            cause = Cause::Removed;
+            self.revive();
+            self.stats.removed += 1;
+            self.stats.replaced -= 1;
+        }
         let held = self.weight(slot);
         self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes).wrapping_sub(held);
         if self.slab.node(slot).is_marked() {
@@ -261,6 +289,7 @@ impl<K, V> Shard<K, V> {
         }
         self.describe(slot, about);
         self.evictor.update(&mut self.slab, slot);
+        cause
     }
 
     /// Writes down what is known about the entry in this slot, of which nothing is known yet.
@@ -277,98 +306,14 @@ impl<K, V> Shard<K, V> {
         self.get(slot).map_or(0, |held| held.bytes())
     }
 
-    /// Takes out the entry in this slot, and says what it weighed.
-    pub(crate) fn remove(&mut self, slot: Slot, cause: Cause, gone: &mut Departures<K, V>) -> Option<u64> {
-        let (pair, bytes) = self.extract(slot, cause)?;
-        gone.push(pair, cause);
-        Some(bytes)
-    }
-
-    /// Takes out the entry in this slot, and gives it to the caller with its weight.
-    pub(crate) fn extract(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
-        self.slab.cells.get(slot)?;
-        self.evictor.remove(&mut self.slab, slot);
-        self.unlink(slot, cause)
-    }
-
-    /// Chooses who has to make room: an entry whose time is over, else the policy's victim. It is still in its slot, but
-    /// policy and wheel have forgotten it: to be [unlinked](Self::unlink_chosen) or [replaced](Self::link). What the policy of one
-    /// shard learns reaches the others through `advice`.
-    #[inline]
-    pub(crate) fn choose(&mut self, moment: &Moment<'_>, advice: &AtomicU8) -> Option<(Slot, Cause)> {
-        if self.wheel.next_tick().is_some_and(|tick| tick <= moment.horizon())
-            && let Some(slot) = self.next_expired(moment.get(), &mut 8)
-        {
-            self.evictor.remove(&mut self.slab, slot);
-            return Some((slot, Cause::Expired));
-        }
-        self.heed(advice);
-        self.evictor.evict(&mut self.slab).map(|victim| (victim, Cause::Evicted))
-    }
-
-    /// Tells what this shard has learned, if it leads, else goes by what is told.
-    #[inline]
-    fn heed(&mut self, advice: &AtomicU8) {
-        let told = advice.load(Relaxed);
-        if told == self.evictor.advice() {
-            return;
-        }
-        if self.evictor.leads() {
-            advice.store(self.evictor.advice(), Relaxed);
-        } else {
-            self.evictor.follow(told);
-        }
-    }
-
-    /// Takes out who was [chosen](Self::choose), and says what it weighed.
-    pub(crate) fn unlink_chosen(
-        &mut self,
-        (slot, cause): (Slot, Cause),
-        gone: &mut Departures<K, V>,
-    ) -> Option<u64> {
-        let (pair, bytes) = self.unlink(slot, cause)?;
-        gone.push(pair, cause);
-        Some(bytes)
-    }
-
-    /// Makes room: takes out who is [chosen](Self::choose), and says what it weighed.
-    pub(crate) fn evict(
-        &mut self,
-        moment: &Moment<'_>,
-        advice: &AtomicU8,
-        gone: &mut Departures<K, V>,
-    ) -> Option<u64> {
-        let chosen = self.choose(moment, advice)?;
-        self.unlink_chosen(chosen, gone)
-    }
-
-    /// Takes out one entry whose time is over, if `steps` steps of the wheel find one, and says what it weighed.
-    pub(crate) fn pop_expired(
-        &mut self,
-        now: Time,
-        steps: &mut usize,
-        gone: &mut Departures<K, V>,
-    ) -> Option<u64> {
-        let slot = self.next_expired(now, steps)?;
-        self.remove(slot, Cause::Expired, gone)
-    }
-
-    /// An entry whose time is over and which the wheel has forgotten, if so many steps of the wheel find one.
-    fn next_expired(&mut self, now: Time, steps: &mut usize) -> Option<Slot> {
-        while *steps > 0 {
-            *steps -= 1;
-            match self.wheel.step(&mut self.slab, tick(now)) {
-                Step::Expired(slot) => return Some(slot),
-                Step::Moved => {}
-                Step::Idle => return None,
-            }
-        }
-        None
-    }
-
     /// The slots that carry this tag, as they are now.
     pub(crate) fn tagged(&self, tag: &str) -> Vec<Slot> {
         self.slab.extras.tagged.snapshot(tag)
+    }
+
+    /// Tells whether any entry carries this tag.
+    pub(crate) fn has_tag(&self, tag: &str) -> bool {
+        self.slab.extras.tagged.knows(tag)
     }
 
     /// How many entries carry this tag.
@@ -394,7 +339,8 @@ impl<K, V> Shard<K, V> {
     /// Returns memory that its present entries do not need, if that is most of it: they move to a new slab, in the order in
     /// which they would be evicted. The policy stays what it is: the plan may be from before a change.
     pub(crate) fn shrink(&mut self, plan: Plan) {
-        if !self.slab.cells.is_sparse() {
+        // The dead would come to life in their new places.
+        if !self.slab.cells.is_sparse() || self.dead() > 0 {
             return;
         }
         let plan = Plan { leads: self.evictor.leads(), policy: self.evictor.policy(), ..plan };
@@ -410,7 +356,8 @@ impl<K, V> Shard<K, V> {
     /// Goes on without entries, but with the same books and sample, and hands out what was.
     fn begin_anew(&mut self, plan: Plan) -> Self {
         let (stats, hits_left, sampler) = (self.stats, self.hits_left, self.sampler.take());
-        std::mem::replace(self, Self { stats, hits_left, sampler, ..Self::new(plan) })
+        let is_doubted = self.is_doubted;
+        std::mem::replace(self, Self { stats, hits_left, sampler, is_doubted, ..Self::new(plan) })
     }
 
     fn special(&self, slot: Slot) -> Special {
@@ -418,17 +365,17 @@ impl<K, V> Shard<K, V> {
         Special { expires: extras.expires(slot), cost: extras.cost(slot), tags: extras.tags(slot).clone() }
     }
 
-    /// Takes everything out at once and goes on as a new one. To be looked through without its lock: see [`Drained`].
-    pub(crate) fn drain(&mut self, plan: Plan) -> Drained<K, V> {
+    /// Takes everything out at once, as removed, and goes on as a new one.
+    pub(crate) fn clear(&mut self, plan: Plan) -> Ruin<K, V> {
         let old = self.begin_anew(Plan { leads: self.evictor.leads(), ..plan });
-        self.stats = Stats { entries: 0, bytes: 0, ..self.stats };
-        Drained(old.slab)
+        let removed = old.stats.removed + old.stats.entries;
+        self.stats = Stats { removed, entries: 0, unfreed: 0, bytes: 0, ..old.stats };
+        Ruin::new(old)
     }
 
-    /// Enters departures into the books that a [`Drained`] has told.
-    pub(crate) fn enter(&mut self, removed: u64, expired: u64) {
-        self.stats.removed += removed;
-        self.stats.expired += expired;
+    /// What its entries take, the dead included.
+    pub(crate) fn room(&self) -> Room {
+        Room { entries: self.stats.entries + self.stats.unfreed, bytes: self.stats.bytes }
     }
 
     /// Tells whether there is nothing to write down among the extras.
@@ -443,13 +390,18 @@ impl<K, V> Shard<K, V> {
     fn mark(&mut self, slot: Slot, about: &mut About<'_>) {
         let extras = &mut self.slab.extras;
         extras.set_weight(slot, about.bytes);
+        let mut has_tags = false;
         if let Some(Special { expires, cost, tags }) = about.special.take() {
             extras.set_cost(slot, cost);
             extras.set_expires(slot, expires);
+            has_tags = !tags.is_empty();
             extras.tagged.insert(slot, tags);
         }
         self.slab.node_mut(slot).set_marked(true);
         self.wheel.schedule(&mut self.slab, slot);
+        if has_tags {
+            self.wheel.watch(&mut self.slab, slot);
+        }
     }
 
     /// Forgets the extras of the entry in this slot.
@@ -459,34 +411,11 @@ impl<K, V> Shard<K, V> {
         extras.set_weight(slot, extras.weight_of_one);
         extras.set_cost(slot, 0.0);
         extras.set_expires(slot, Time::NEVER);
-        extras.tagged.remove(slot);
+        let has_new_herald = extras.tagged.remove(slot);
         self.slab.node_mut(slot).set_marked(false);
-    }
-
-    fn unlink(&mut self, slot: Slot, cause: Cause) -> Option<((K, V), u64)> {
-        let bytes = self.forget(slot, cause);
-        let Cell { node, pair } = self.slab.cells.take(slot)?;
-        self.index.remove(node.fingerprint(), slot);
-        Some((pair, bytes))
-    }
-
-    /// Strikes the entry in this slot out of the books and forgets its extras. Says what it weighed.
-    #[inline]
-    fn forget(&mut self, slot: Slot, cause: Cause) -> u64 {
-        let mut bytes = self.slab.extras.weight_of_one;
-        if self.slab.node(slot).is_marked() {
-            bytes = self.slab.weight(slot);
-            self.unmark(slot);
+        if has_new_herald {
+            self.announce_dead();
         }
-        self.stats.entries -= 1;
-        self.stats.bytes = self.stats.bytes.wrapping_sub(bytes);
-        *match cause {
-            Cause::Expired => &mut self.stats.expired,
-            Cause::Evicted => &mut self.stats.evicted,
-            Cause::Replaced => &mut self.stats.replaced,
-            Cause::Removed => &mut self.stats.removed,
-        } += 1;
-        bytes
     }
 }
 
@@ -496,27 +425,28 @@ impl Special {
     }
 }
 
-/// What a shard held when it was drained.
-pub(crate) struct Drained<K, V>(Slab<K, V>);
-
-impl<K, V> Drained<K, V> {
-    /// Hands every entry to `leave`, with its weight and why it leaves.
-    pub(crate) fn for_each(self, now: Time, mut leave: impl FnMut((K, V), u64, Cause)) {
-        let Slab { mut cells, extras } = self.0;
-        for slot in 0..cells.slots() {
-            #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
-            let slot = slot as Slot;
-            let Some(Cell { node, pair }) = cells.take(slot) else { continue };
-            let expires = if node.is_marked() { extras.expires(slot) } else { Time::NEVER };
-            let cause = if now < expires { Cause::Removed } else { Cause::Expired };
-            leave(pair, extras.weight(slot), cause);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tagged::Condemned;
+
+    #[test]
+    fn the_dead_do_not_move() {
+        let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
+        let mut shard = Shard::new(plan);
+        for number in 0..2048_u32 {
+            let tags = Tags::new((number >= 1800).then_some("t")).expect("legal");
+            let special = &mut Some(Special { expires: Time::NEVER, cost: 0.0, tags });
+            shard.settle((number, ()), About { node: Node::new(number, 0), bytes: 1, special });
+            shard.stats.entries += 1;
+        }
+        for slot in 0..1800 {
+            assert!(shard.extract(slot, Cause::Removed).is_some());
+        }
+        assert_eq!(shard.condemn("t"), Some(Condemned::Dead(248)));
+        shard.shrink(plan);
+        assert_eq!((shard.slots(), shard.dead()), (2048, 248));
+    }
 
     #[test]
     fn a_shard_that_shrinks_by_a_plan_of_the_past_keeps_its_policy() {

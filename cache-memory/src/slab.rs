@@ -51,7 +51,11 @@ impl Extras {
         self.costs.set(slot, upper);
     }
 
+    /// When the entry in this slot ends: one that is dead by its tags, before all time.
     pub(crate) fn expires(&self, slot: Slot) -> Time {
+        if self.tagged.is_dead(slot) {
+            return Time::ZERO;
+        }
         match self.ends.get(slot) {
             0 => Time::NEVER,
             nanos => Time::from_nanos(nanos),
@@ -65,6 +69,9 @@ impl Extras {
 
     /// The first tick at which its time is over.
     pub(crate) fn deadline(&self, slot: Slot) -> u64 {
+        if self.tagged.is_dead(slot) {
+            return 0;
+        }
         match self.ends.get(slot) {
             0 => u64::MAX,
             nanos => nanos.div_ceil(NANOS_PER_TICK),

@@ -28,7 +28,10 @@ pub struct Stats {
     pub listener_panics: u64,
     /// Entries held, expired ones that are not yet freed included.
     pub entries: u64,
-    /// Their weight: bytes, as the weigher counts them, modulo 2^64.
+    /// Entries that were removed with a tag or by clear, are seen by nobody and still take room, until they are freed. The limit
+    /// in entries holds for them and `entries` together.
+    pub unfreed: u64,
+    /// The weight of `entries` and `unfreed`: bytes, as the weigher counts them, modulo 2^64.
     pub bytes: u64,
 }
 
@@ -55,6 +58,7 @@ impl AddAssign for Stats {
             too_large,
             listener_panics,
             entries,
+            unfreed,
             bytes,
         } = other;
         self.hits += hits;
@@ -67,6 +71,7 @@ impl AddAssign for Stats {
         self.too_large += too_large;
         self.listener_panics += listener_panics;
         self.entries += entries;
+        self.unfreed += unfreed;
         self.bytes = self.bytes.wrapping_add(bytes);
     }
 }

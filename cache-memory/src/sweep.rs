@@ -1,7 +1,7 @@
 //! Time's own hand: a thread that frees what has expired, though nobody touches it.
 //!
-//! It starts with the first entry that can expire, sleeps between rounds, and ends with the cache it serves. Since it
-//! wakes anyway, it also announces the time.
+//! It starts with the first entry that can expire, or with what a removal leaves to be freed, sleeps between rounds, and
+//! ends with the cache it serves. Since it wakes anyway, it also announces the time.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -15,6 +15,9 @@ use crate::now::ANNOUNCE_EVERY;
 pub(crate) trait Sweep: Send + Sync + 'static {
     /// Announces how far the time has come.
     fn announce(&self);
+
+    /// Frees what was removed and still takes room.
+    fn clear_away(&self);
 
     /// Frees what has expired by now.
     fn sweep(&self);
@@ -37,7 +40,10 @@ impl Sweeper {
             loop {
                 let nap = next_sweep.min(ANNOUNCE_EVERY);
                 match target.upgrade() {
-                    Some(target) => target.announce(),
+                    Some(target) => {
+                        target.clear_away();
+                        target.announce();
+                    }
                     None => return,
                 }
                 if !sleep(&stopped, nap) {

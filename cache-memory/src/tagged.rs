@@ -4,6 +4,10 @@
 //! leaves is replaced by the last one who came. So an entry takes the number of its block and its share of a block, ten
 //! bytes in all, however many tags it has, and nothing is left behind to be cleaned. Links from entry to entry would take
 //! twelve, and lead to another place in memory for each.
+//!
+//! A set with many entries is removed by one mark: it is dead, and so are they, though they still stand in their slots.
+//! One of them, the herald, is shown to the wheel as long overdue, so that whoever frees what has expired frees it, and
+//! with it gone the next.
 
 mod pool;
 mod sets;
@@ -20,6 +24,20 @@ pub(crate) struct Tagged {
     block_of: Column<u32>,
     blocks: Pool<Block>,
     sets: Sets,
+    /// How many entries are dead.
+    dead: u64,
+    /// The set that died last and may still have entries; 0 if there is none.
+    last_dead: u32,
+    herald: Option<Slot>,
+}
+
+/// What is to become of a set whose entries are removed.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Condemned {
+    /// They are few: they stand in these slots, to be removed one by one.
+    Few(Vec<Slot>),
+    /// They are so many, and dead.
+    Dead(u64),
 }
 
 /// Slots of entries that have the same set.
@@ -33,6 +51,9 @@ struct Block {
 
 /// Half a cache line. Larger ones cost more where each entry has tags of its own, and then stand nearly empty.
 const BLOCK: usize = 6;
+
+/// A set with more entries than this dies by a mark. To remove fewer costs little, and then nothing is left behind.
+const FEW: u32 = 32;
 
 impl Tagged {
     pub(crate) fn of(&self, slot: Slot) -> &Tags {
@@ -56,11 +77,37 @@ impl Tagged {
         self.block_of.set(slot, set.block);
     }
 
-    /// Forgets the tags of the entry in this slot.
-    pub(crate) fn remove(&mut self, slot: Slot) {
+    /// Tells whether the entry in this slot has tags.
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
+        self.block_of.get(slot) != 0
+    }
+
+    /// Tells whether the entry in this slot has been removed with its set.
+    #[inline]
+    pub(crate) fn is_dead(&self, slot: Slot) -> bool {
+        self.dead > 0 && self.is_of_dead_set(slot)
+    }
+
+    #[cold]
+    fn is_of_dead_set(&self, slot: Slot) -> bool {
+        self.sets.get(self.blocks[self.block_of.get(slot)].set).is_dead
+    }
+
+    /// How many entries are dead.
+    pub(crate) fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    /// The dead entry that the wheel has to know as overdue.
+    pub(crate) fn herald(&self) -> Option<Slot> {
+        self.herald
+    }
+
+    /// Forgets the tags of the entry in this slot, and says whether another one has become the herald.
+    pub(crate) fn remove(&mut self, slot: Slot) -> bool {
         let block = self.block_of.get(slot);
         if block == 0 {
-            return;
+            return false;
         }
         self.block_of.set(slot, 0);
         let number = self.blocks[block].set;
@@ -78,9 +125,54 @@ impl Tagged {
         if place == 0 {
             set.block = self.blocks.take(last_block).before;
         }
-        if set.entries == 0 {
-            self.sets.retire(number);
+        if !set.is_dead {
+            if set.entries == 0 {
+                self.sets.retire(number);
+            }
+            return false;
         }
+        self.dead -= 1;
+        if self.herald != Some(slot) {
+            return false;
+        }
+        self.herald = self.next_dead();
+        self.herald.is_some()
+    }
+
+    /// Condemns one of the sets with this tag; `None` if there are none. Costs the same however many entries it has.
+    pub(crate) fn condemn(&mut self, tag: &str) -> Option<Condemned> {
+        let number = self.sets.any_with_tag(tag)?;
+        let set = self.sets.get(number);
+        if set.entries <= FEW {
+            let mut slots = Vec::with_capacity(set.entries as usize);
+            self.collect(set, &mut slots);
+            return Some(Condemned::Few(slots));
+        }
+        let entries = u64::from(set.entries);
+        self.sets.kill(number);
+        self.dead += entries;
+        self.sets.get_mut(number).member = std::mem::replace(&mut self.last_dead, number);
+        if self.herald.is_none() {
+            self.herald = self.next_dead();
+        }
+        Some(Condemned::Dead(entries))
+    }
+
+    /// A dead entry. Forgets the dead sets before it that have none.
+    fn next_dead(&mut self) -> Option<Slot> {
+        while self.last_dead != 0 {
+            let Set { entries, block, .. } = *self.sets.get(self.last_dead);
+            if entries > 0 {
+                return Some(self.blocks[block].slots[(entries as usize - 1) % BLOCK]);
+            }
+            self.last_dead = self.sets.bury(self.last_dead).member;
+        }
+        None
+    }
+
+    /// Tells whether any entry carries this tag.
+    pub(crate) fn knows(&self, tag: &str) -> bool {
+        self.sets.any_with_tag(tag).is_some()
     }
 
     /// How many entries carry this tag. Looks at each set that contains it.
@@ -109,6 +201,7 @@ impl Tagged {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::ops::Range;
 
     use proptest::prelude::*;
 
@@ -141,7 +234,7 @@ mod tests {
         assert_eq!(tagged.snapshot("b").len(), tagged.count("b"));
         // A block of each set; "b" is known although no entry has it alone.
         assert_eq!(held(&tagged), (2, (3, 3, 2)));
-        (0..10).for_each(|slot| tagged.remove(slot));
+        (0..10).for_each(|slot| assert!(!tagged.remove(slot)));
         assert_eq!(held(&tagged), (0, (0, 0, 0)));
         assert!(tagged.of(3).is_empty());
     }
@@ -175,6 +268,107 @@ mod tests {
         tagged.insert(2, tags(["b"]));
         tagged.remove(0);
         assert_eq!((tagged.snapshot("b"), tagged.count("a"), held(&tagged)), (vec![2], 0, (1, (1, 1, 0))));
+    }
+
+    /// Gives all of these slots the tags that these bits mean.
+    fn put_all(tagged: &mut Tagged, slots: Range<Slot>, bits: u8) {
+        let names = (0..8).filter(|tag| bits >> tag & 1 == 1).map(|tag| tag.to_string());
+        let tags = tags(names);
+        for slot in slots {
+            tagged.remove(slot);
+            tagged.insert(slot, tags.clone());
+        }
+    }
+
+    #[test]
+    fn a_large_set_dies_at_once_and_leaves_nothing_behind() {
+        let mut tagged = Tagged::default();
+        put_all(&mut tagged, 0..1000, 0b11);
+        put_all(&mut tagged, 1000..1010, 0b1);
+        assert_eq!(tagged.condemn("1"), Some(Condemned::Dead(1000)));
+        assert_eq!(
+            (tagged.condemn("1"), tagged.count("0"), tagged.count("1"), tagged.dead()),
+            (None, 10, 0, 1000)
+        );
+        // The same tags again: another set, which is alive.
+        put_all(&mut tagged, 2000..2040, 0b11);
+        assert!(
+            tagged.is_dead(999) && !tagged.is_dead(2000) && !tagged.is_dead(1000) && !tagged.is_dead(5000)
+        );
+        assert_eq!(tagged.condemn("1"), Some(Condemned::Dead(40)));
+        let few = tagged.condemn("0");
+        assert!(
+            matches!(&few, Some(Condemned::Few(slots)) if sorted(slots.clone()) == (1000..1010).collect::<Vec<_>>())
+        );
+        (1000..1010).for_each(|slot| assert!(!tagged.remove(slot)));
+        let mut freed = Vec::new();
+        while let Some(herald) = tagged.herald() {
+            assert!(tagged.is_dead(herald));
+            freed.push(herald);
+            assert_eq!(tagged.remove(herald), tagged.herald().is_some());
+        }
+        assert_eq!(sorted(freed), (0..1000).chain(2000..2040).collect::<Vec<_>>());
+        assert_eq!((tagged.dead(), held(&tagged)), (0, (0, (0, 0, 0))));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// The twin holds the tags of each slot, and whether it has died. Drawn are many slots at a time, so that sets are
+        /// large, and what happens to them: other tags, no more, or that one of eight tags is removed.
+        #[test]
+        fn the_dead_are_those_whose_tag_was_removed(
+            ops in prop::collection::vec((0_u32..4, 0_u32..200, 0_u32..100, 1_u8..8), 0..60),
+        ) {
+            let mut tagged = Tagged::default();
+            let mut twin: BTreeMap<Slot, (u8, bool)> = BTreeMap::new();
+            for (what, from, many, bits) in ops {
+                let slots = from..from + many;
+                match what {
+                    0 | 1 => {
+                        put_all(&mut tagged, slots.clone(), bits);
+                        twin.extend(slots.map(|slot| (slot, (bits, false))));
+                    }
+                    2 => {
+                        for slot in slots {
+                            tagged.remove(slot);
+                            twin.remove(&slot);
+                        }
+                    }
+                    _ => {
+                        let tag = bits % 3;
+                        let carries = |(bits, is_dead): (u8, bool)| !is_dead && bits >> tag & 1 == 1;
+                        let expected = twin.values().filter(|held| carries(**held)).count() as u64;
+                        let mut removed = 0;
+                        while let Some(condemned) = tagged.condemn(&tag.to_string()) {
+                            match condemned {
+                                Condemned::Dead(entries) => removed += entries,
+                                Condemned::Few(few) => for slot in few {
+                                    tagged.remove(slot);
+                                    prop_assert!(twin.remove(&slot).is_some_and(carries));
+                                    removed += 1;
+                                },
+                            }
+                        }
+                        prop_assert_eq!(removed, expected);
+                        twin.values_mut().filter(|held| carries(**held)).for_each(|held| held.1 = true);
+                    }
+                }
+                prop_assert_eq!(tagged.dead(), twin.values().filter(|(_, is_dead)| *is_dead).count() as u64);
+                prop_assert_eq!(tagged.herald().is_some(), tagged.dead() > 0);
+                prop_assert!(tagged.herald().is_none_or(|herald| twin[&herald].1));
+                prop_assert!((0..300).all(|slot| tagged.is_dead(slot) == twin.get(&slot).is_some_and(|held| held.1)));
+                for tag in 0..3 {
+                    let living = twin.iter().filter(|(_, (bits, is_dead))| !is_dead && bits >> tag & 1 == 1);
+                    prop_assert_eq!(
+                        sorted(tagged.snapshot(&tag.to_string())),
+                        living.map(|(slot, _)| *slot).collect::<Vec<_>>()
+                    );
+                }
+            }
+            (0..300).for_each(|slot| _ = tagged.remove(slot));
+            prop_assert_eq!((held(&tagged), tagged.last_dead), ((0, (0, 0, 0)), 0));
+        }
     }
 
     proptest! {

@@ -5,12 +5,15 @@
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use cache_core::Time;
 use cache_policy::{Policy, Slot};
 
 use crate::budget::Room;
 use crate::engine::{Engine, Lock};
-use crate::listen::Cause;
-use crate::shard::Held;
+use crate::listen::{Cause, Departures};
+use crate::ruins::RUINS;
+use crate::shard::{Held, Shard};
+use crate::tagged::Condemned;
 
 /// How many slots or timers one lock hold works through at most.
 const SLICE: usize = 256;
@@ -34,9 +37,88 @@ impl Drop for Walk<'_> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
+    /// Removes the entries with this tag. A set of tags that many have dies at once and is freed later, one that few have is
+    /// removed by a slice at a time.
+    pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
+        let mut removed = 0;
+        for shard in &self.shards {
+            while self.remove_tag_slice(shard, tag, &mut removed) {}
+        }
+        removed
+    }
+
+    /// Removes a slice of the entries with this tag from a shard, adds how many to those that were `removed` before, and says
+    /// whether there are more.
+    fn remove_tag_slice(&self, shard: &Lock<K, V>, tag: &str, removed: &mut u64) -> bool {
+        let now = self.present.now();
+        let mut gone = self.reporter.departures();
+        let mut steps = SLICE;
+        let mut locked = shard.lock();
+        let mut more = locked.has_tag(tag);
+        // Nobody looks at the entries of a set that dies, so those whose time is over have to be out of it.
+        let mut is_pure = more && self.free_expired(&mut locked, now, &mut steps, &mut gone);
+        while is_pure && steps > 0 {
+            match locked.condemn(tag) {
+                Some(Condemned::Dead(entries)) => {
+                    *removed += entries;
+                    steps -= 1;
+                }
+                Some(Condemned::Few(slots)) => {
+                    steps = steps.saturating_sub(slots.len());
+                    let mut remove = |slot| self.remove_at(&mut locked, slot, now, &mut gone);
+                    *removed += slots.into_iter().map(&mut remove).map(u64::from).sum::<u64>();
+                }
+                None => (more, is_pure) = (false, false),
+            }
+        }
+        locked.announce_dead();
+        self.note_dead(&mut locked);
+        drop(locked);
+        self.reporter.dismiss(gone);
+        more
+    }
+
+    /// Removes the entry in this slot, and says whether it was alive.
+    fn remove_at(
+        &self,
+        shard: &mut Shard<K, V>,
+        slot: Slot,
+        now: Time,
+        gone: &mut Departures<'_, K, V>,
+    ) -> bool {
+        let Some(held) = shard.get(slot) else { return false };
+        let cause = held.cause_of_removal(now);
+        self.release(shard.remove(slot, cause, gone));
+        cause == Cause::Removed
+    }
+
+    /// Frees what has expired in a shard, as far as so many steps suffice, and says whether they did. The dead stay, hidden.
+    fn free_expired(
+        &self,
+        shard: &mut Shard<K, V>,
+        now: Time,
+        steps: &mut usize,
+        gone: &mut Departures<'_, K, V>,
+    ) -> bool {
+        shard.hide_dead();
+        while self.release(shard.pop_expired(now, steps, gone)) {}
+        *steps > 0
+    }
+
+    /// Makes readers look closer at what could be dead if there are dead entries in a shard, and no longer if there are none.
+    fn note_dead(&self, shard: &mut Shard<K, V>) {
+        let has_dead = shard.dead() > 0;
+        match (shard.is_doubted, has_dead) {
+            (false, true) => self.present.doubt(),
+            (true, false) => self.present.trust(),
+            _ => {}
+        }
+        shard.is_doubted = has_dead;
+    }
+
     /// Removes the entries with this tag that `doomed` accepts and that were here when it was called, a bounded slice at a
     /// time.
-    pub(crate) fn remove_tag(&self, tag: &str, doomed: impl Fn(&K, &V) -> bool) -> u64 {
+    pub(crate) fn remove_tag_if(&self, tag: &str, doomed: impl Fn(&K, &V) -> bool) -> u64 {
         let _walk = Walk::begin(&self.walks);
         let carries =
             |held: &Held<'_, K, V>| held.extras.tags(held.slot).contains(tag) && doomed(held.key, held.value);
@@ -81,44 +163,78 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let mut removed = 0;
         let mut shard = shard.lock();
         for slot in slots {
-            let Some(held) = shard.get(slot).filter(|held| doomed(held)) else { continue };
-            let cause = held.cause_of_removal(now);
-            self.release(shard.remove(slot, cause, &mut gone));
-            removed += u64::from(cause == Cause::Removed);
+            if shard.get(slot).is_some_and(|held| !held.is_dead() && doomed(&held)) {
+                removed += u64::from(self.remove_at(&mut shard, slot, now, &mut gone));
+            }
         }
         drop(shard);
         self.reporter.dismiss(gone);
         removed
     }
 
-    /// Removes everything and says how many living entries that were. Each shard is locked for two short moments,
-    /// however much it holds.
+    /// Removes everything and says how many living entries that were. Each shard is locked for a short moment, however much
+    /// it holds; what it held becomes a ruin, of which not more than a slice for each shard is freed here.
     pub(crate) fn clear(&self) -> u64 {
-        let mut all_removed = 0;
-        for shard in &self.shards {
-            let now = self.present.now();
-            let plan = self.plan.lock();
-            let drained = shard.lock().drain(*plan);
-            let (mut removed, mut expired, mut room) = (0, 0, Room::default());
-            let mut gone = self.reporter.departures();
-            drained.for_each(now, |pair, bytes, cause| {
-                *(if cause == Cause::Removed { &mut removed } else { &mut expired }) += 1;
-                room.add(Room::of_one(bytes));
-                gone.push(pair, cause);
-            });
-            let mut shard = shard.lock();
-            shard.enter(removed, expired);
-            self.budget.give(room);
-            drop((shard, plan));
-            self.reporter.dismiss(gone);
-            all_removed += removed;
-        }
-        all_removed
+        let removed = self.shards.iter().map(|shard| self.clear_shard(shard)).sum();
+        let _rest = self.shards.iter().all(|_| self.free_ruins());
+        removed
     }
 
-    /// Frees all entries whose time is over, and says how many: a slice at a time, now in one shard, now in another, so
+    fn clear_shard(&self, shard: &Lock<K, V>) -> u64 {
+        loop {
+            let now = self.present.now();
+            let mut gone = self.reporter.departures();
+            // Before the shard: who changes the limits must find all room in a shard or in a ruin.
+            let plan = self.plan.lock();
+            let mut locked = shard.lock();
+            let is_pure = self.free_expired(&mut locked, now, &mut SLICE.clone(), &mut gone);
+            let removed = locked.stats.entries;
+            if is_pure && locked.slots() > 0 {
+                let ruin = locked.clear(*plan);
+                self.ruins.add(ruin, &self.advice);
+            }
+            locked.announce_dead();
+            self.note_dead(&mut locked);
+            drop((locked, plan));
+            self.reporter.dismiss(gone);
+            if is_pure {
+                return removed;
+            }
+        }
+    }
+
+    /// Frees a slice of what was cleared, and says whether there was any.
+    fn free_ruins(&self) -> bool {
+        let mut gone = self.reporter.departures();
+        let found = self.take_from_ruins(&mut gone);
+        self.reporter.dismiss(gone);
+        found
+    }
+
+    /// Takes a slice of what was cleared apart, and says whether there was any.
+    pub(crate) fn take_from_ruins(&self, gone: &mut Departures<'_, K, V>) -> bool {
+        self.ruins.free_slice(SLICE, (&self.advice, &self.budget), gone)
+    }
+
+    /// Tells whether anything that was removed has not been freed yet.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.present.is_doubted() || self.advice.load(Relaxed) & RUINS != 0
+    }
+
+    /// Frees what was removed, a slice at a time. For a ruin nobody waits who reads.
+    pub(crate) fn free_leftovers(&self) {
+        while self.free_ruins() {}
+        let mut sweeping: Vec<_> = self.shards.iter().collect();
+        while !sweeping.is_empty() {
+            sweeping.retain(|shard| shard.lock().is_doubted && self.sweep_slice(shard, &mut 0));
+            std::thread::yield_now();
+        }
+    }
+
+    /// Frees what was removed and all entries whose time is over, and says how many the latter are: a slice at a time, now in one shard, now in another, so
     /// that whoever waits for a shard finds it free soon.
     pub(crate) fn remove_expired(&self) -> u64 {
+        while self.free_ruins() {}
         let mut sweeping: Vec<_> = self.shards.iter().collect();
         let mut freed = 0;
         while !sweeping.is_empty() {
@@ -128,23 +244,39 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         freed
     }
 
-    /// Frees a slice of what has expired, adds how many to those that were `freed` before, and says whether there may be
-    /// more.
+    /// Frees a slice of what has expired or is dead, adds how many had expired to those that were `freed` before, and
+    /// says whether there may be more.
     fn sweep_slice(&self, shard: &Lock<K, V>, freed: &mut u64) -> bool {
         let (now, plan) = (self.present.now(), *self.plan.lock());
         let mut gone = self.reporter.departures();
         let mut steps = SLICE;
         let mut locked = shard.lock();
-        while self.release(locked.pop_expired(now, &mut steps, &mut gone)) {
-            *freed += 1;
-        }
+        let before = locked.stats.expired;
+        while self.release(locked.pop_expired(now, &mut steps, &mut gone)) {}
+        *freed += locked.stats.expired - before;
         let idle = steps > 0;
+        self.note_dead(&mut locked);
         if idle && self.walks.load(Relaxed) == 0 {
             locked.shrink(plan);
         }
         drop(locked);
         self.reporter.dismiss(gone);
         !idle
+    }
+
+    /// Calls `visit` with every living entry that has this tag, a bounded slice at a time. Runs under a shard's lock.
+    pub(crate) fn for_each_tagged(&self, tag: &str, mut visit: impl FnMut(Held<'_, K, V>)) {
+        let _walk = Walk::begin(&self.walks);
+        for shard in &self.shards {
+            let slots = shard.lock().tagged(tag);
+            for slice in slots.chunks(SLICE) {
+                let now = self.present.now();
+                let shard = shard.lock();
+                let held = slice.iter().filter_map(|slot| shard.get(*slot));
+                held.filter(|held| held.is_alive(now) && held.extras.tags(held.slot).contains(tag))
+                    .for_each(&mut visit);
+            }
+        }
     }
 
     /// Calls `visit` with every living entry, a bounded slice at a time. Runs under a shard's lock.
@@ -169,18 +301,25 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let all: Vec<_> = self.shards.iter().map(Lock::lock).collect();
         let mut held = Room::default();
         for shard in &all {
-            held.add(Room { entries: shard.stats.entries, bytes: shard.stats.bytes });
+            held.add(shard.room());
         }
+        let (of_ruins, ruins) = self.ruins.survey();
+        held.add(of_ruins);
         self.budget.set(max_entries, max_bytes, held);
+        drop(ruins);
         drop((all, plan));
+        if self.budget.is_overdrawn() {
+            self.free_leftovers();
+        }
         while self.budget.is_overdrawn() && self.evict_slices() {
             std::thread::yield_now();
         }
     }
 
-    /// Evicts a slice from every shard, as long as too much is held, and says whether there was anything to evict.
+    /// Evicts a slice from every shard, as long as too much is held, and says whether there was anything to evict. While
+    /// there are ruins, it frees of those instead.
     fn evict_slices(&self) -> bool {
-        let mut found = false;
+        let mut found = self.free_ruins();
         for shard in &self.shards {
             let (moment, plan) = (self.present.moment(), *self.plan.lock());
             let mut gone = self.reporter.departures();

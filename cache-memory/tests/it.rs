@@ -24,6 +24,8 @@ mod moka_store;
 mod panics;
 #[path = "it/past_bugs.rs"]
 mod past_bugs;
+#[path = "it/removed.rs"]
+mod removed;
 #[path = "it/sample.rs"]
 mod sample;
 #[path = "it/store.rs"]

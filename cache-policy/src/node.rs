@@ -84,6 +84,9 @@ const CLASS_SHIFT: u32 = 14;
 const MARK: u16 = 1 << 13;
 const PLACE: u16 = MARK - 1;
 
+/// The place of whom the wheel watches: that of the last bucket of a level above all others.
+pub(crate) const WATCHED: u16 = 512;
+
 impl Node {
     /// Remembers nothing yet about an entry with this fingerprint, part of the hash of its key and the same whenever it
     /// returns, and this priority class. Of two classes, 0 to 3, the lower goes first; a higher number counts as 3.
@@ -122,10 +125,10 @@ impl Node {
     /// Tells whether a wheel will end it.
     #[inline]
     pub fn is_mortal(self) -> bool {
-        self.place() != 0
+        !matches!(self.place(), 0 | WATCHED)
     }
 
-    /// The wheel's bucket, counted from 1; 0 if it is in none.
+    /// The wheel's bucket, counted from 1; 0 if it is in none, [`WATCHED`] if it is in none and watched.
     #[inline]
     pub(crate) fn place(self) -> u16 {
         self.bits & PLACE

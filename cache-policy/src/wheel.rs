@@ -8,7 +8,7 @@
 //! Source: Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987, scheme 7.
 
 use crate::column::Column;
-use crate::node::{NIL, Node, Slab, Slot};
+use crate::node::{NIL, Node, Slab, Slot, WATCHED};
 
 const LEVELS: usize = 7;
 const BITS: usize = 6;
@@ -66,6 +66,9 @@ pub enum Step {
 }
 
 impl Wheel {
+    /// All deadlines are earlier than this tick, so nobody whom the wheel knows outlives it.
+    pub const LATEST: u64 = (BUCKETS as u64 - 1) << (BITS * LEVELS);
+
     /// Sets or changes a slot's deadline to what the slab says. One beyond the horizon never comes; one that has passed
     /// comes at once.
     pub fn schedule(&mut self, slab: &mut impl Slab, slot: Slot) {
@@ -76,10 +79,22 @@ impl Wheel {
         }
     }
 
-    /// Forgets a slot's deadline, if it has one.
+    /// Watches a slot, if it has no deadline: until the next [`schedule`](Self::schedule) or [`cancel`](Self::cancel),
+    /// [`outlives`](Self::outlives) vouches for it below [`LATEST`](Self::LATEST) only. So an owner who may have ended it in
+    /// another way asks about that tick, and is told to look for itself.
+    pub fn watch(&mut self, slab: &mut impl Slab, slot: Slot) {
+        let node = slab.node_mut(slot);
+        if node.place() == 0 {
+            node.set_place(WATCHED);
+        }
+    }
+
+    /// Forgets a slot's deadline, if it has one, and watches it no longer.
     pub fn cancel(&mut self, slab: &mut impl Slab, slot: Slot) {
-        if slab.node(slot).is_mortal() {
-            self.unlink(slab, slot);
+        match slab.node(slot).place() {
+            0 => {}
+            WATCHED => slab.node_mut(slot).set_place(0),
+            _ => self.unlink(slab, slot),
         }
     }
 
@@ -108,7 +123,7 @@ impl Wheel {
     }
 
     /// Tells without a look at its deadline, which may stand far away in memory, that an entry lives beyond this tick.
-    /// `false` if that is not certain.
+    /// `false` if that is not certain, and for all but those without a deadline from [`LATEST`](Self::LATEST) on.
     #[inline]
     pub fn outlives(&self, node: &Node, tick: u64) -> bool {
         match usize::from(node.place()) {
@@ -170,7 +185,7 @@ impl Wheel {
         (0..LEVELS).filter_map(first_of_level).min()
     }
 
-    /// The tick at which a bucket that is in use begins.
+    /// The tick at which a bucket that is in use begins; for the place of whom it watches, [`Wheel::LATEST`].
     fn begins(&self, bucket: usize) -> u64 {
         let (level, digit) = (bucket / BUCKETS, (bucket % BUCKETS) as u64);
         let below = BITS * (level + 1);

@@ -31,8 +31,12 @@ pub(super) struct Set {
     /// How many entries have this set, and the block of slots that the last of them came into.
     pub(super) entries: u32,
     pub(super) block: u32,
-    /// Of a set of one tag, the first place of the tag in a larger set; of a larger one, its own first member.
-    member: u32,
+    /// Of a set of one tag, the first place of the tag in a larger set; of a larger one, its own first member; of a dead
+    /// one, the set that died before it.
+    pub(super) member: u32,
+    /// Whether its entries have been removed. Then no tag leads here any more, and whoever comes with these tags gets
+    /// another set.
+    pub(super) is_dead: bool,
 }
 
 /// That a tag is in a set of several.
@@ -58,17 +62,21 @@ impl Sets {
 
     /// The sets that contain this tag.
     pub(super) fn with_tag(&self, tag: &str) -> impl Iterator<Item = &Set> {
-        let hash = self.hash([tag]);
-        let is_alone = |tags: &Tags| matches!(tags.as_slice(), [only] if only.as_str() == tag);
-        let alone = self
-            .numbers
-            .find(hash, |number| is_alone(&self.rows[*number].tags))
-            .map(|number| &self.rows[*number]);
+        let alone = self.alone(tag).map(|number| &self.rows[number]);
         let first = alone.map_or(0, |set| set.member);
         let members = std::iter::successors(Some(first), |member| Some(self.members[*member].next_of_tag));
         let larger =
             members.take_while(|member| *member != 0).map(|member| &self.rows[self.members[member].set]);
         alone.into_iter().chain(larger)
+    }
+
+    /// A set that contains this tag: that of the tag alone last, because the others are found by it.
+    pub(super) fn any_with_tag(&self, tag: &str) -> Option<u32> {
+        let alone = self.alone(tag)?;
+        match self.rows[alone].member {
+            0 => Some(alone),
+            member => Some(self.members[member].set),
+        }
     }
 
     /// The number of this set, which is not empty. Whoever asks for it gives it an entry or retires it.
@@ -95,16 +103,39 @@ impl Sets {
         if *entries > 0 || is_alone && *member != 0 {
             return;
         }
-        let hash = self.hash(tags.iter().map(Tag::as_str));
+        self.delist(number);
+        self.rows.take(number);
+    }
+
+    /// Lets a set die that is found by no other one's tag. Its row stays until [`bury`](Self::bury).
+    pub(super) fn kill(&mut self, number: u32) {
+        self.delist(number);
+        self.rows[number].is_dead = true;
+    }
+
+    /// Forgets a dead set that no entry has any more.
+    pub(super) fn bury(&mut self, number: u32) -> Set {
+        self.rows.take(number)
+    }
+
+    /// Lets no tag lead to this set any more.
+    fn delist(&mut self, number: u32) {
+        let hash = self.hash(self.rows[number].tags.iter().map(Tag::as_str));
         if let Ok(place) = self.numbers.find_entry(hash, |held| *held == number) {
             place.remove();
         }
-        let mut next = self.rows.take(number).member;
+        let mut next = std::mem::take(&mut self.rows[number].member);
         while next != 0 {
             let member = self.strike(next);
             next = member.next_of_set;
             self.retire(member.tag);
         }
+    }
+
+    /// The set of this tag alone.
+    fn alone(&self, tag: &str) -> Option<u32> {
+        let is_alone = |tags: &Tags| matches!(tags.as_slice(), [only] if only.as_str() == tag);
+        self.numbers.find(self.hash([tag]), |number| is_alone(&self.rows[*number].tags)).copied()
     }
 
     fn enlist(&mut self, set: u32, tag: u32) {

@@ -1,6 +1,6 @@
 //! The timing wheel against a sorted map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cache_policy::{Slab, Slot, Slots, Step, Wheel};
 use proptest::prelude::*;
@@ -9,6 +9,7 @@ use proptest::prelude::*;
 enum Tick {
     Schedule(Slot, u64),
     Cancel(Slot),
+    Watch(Slot),
     Advance(u64, usize),
 }
 
@@ -18,6 +19,7 @@ fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     let op = prop_oneof![
         5 => (0_u32..16, reach.clone()).prop_map(|(slot, after)| Tick::Schedule(slot, after)),
         1 => (0_u32..16).prop_map(Tick::Cancel),
+        1 => (0_u32..16).prop_map(Tick::Watch),
         4 => (reach, 0_usize..12).prop_map(|(by, steps)| Tick::Advance(by, steps)),
     ];
     prop::collection::vec(op, 0..120)
@@ -33,10 +35,18 @@ proptest! {
             slots.put(slot, 0, 0);
         }
         let mut due: BTreeMap<Slot, u64> = BTreeMap::new();
+        let mut watched = BTreeSet::new();
         let mut now = 0_u64;
         for op in ops {
             match op {
+                Tick::Watch(slot) => {
+                    wheel.watch(&mut slots, slot);
+                    if !due.contains_key(&slot) {
+                        watched.insert(slot);
+                    }
+                }
                 Tick::Schedule(slot, after) => {
+                    watched.remove(&slot);
                     slots.set_deadline(slot, now + after);
                     wheel.schedule(&mut slots, slot);
                     due.insert(slot, now + after);
@@ -46,6 +56,7 @@ proptest! {
                 }
                 Tick::Cancel(slot) => {
                     wheel.cancel(&mut slots, slot);
+                    watched.remove(&slot);
                     due.remove(&slot);
                 }
                 Tick::Advance(by, steps) => {
@@ -56,6 +67,11 @@ proptest! {
                     for (slot, deadline) in &due {
                         let certain = wheel.outlives(slots.node(*slot), now);
                         prop_assert!(!certain || *deadline > now, "{slot} at {now}: {deadline}");
+                    }
+                    for slot in 0..16 {
+                        let is_known = due.contains_key(&slot) || watched.contains(&slot);
+                        prop_assert_eq!(wheel.outlives(slots.node(slot), Wheel::LATEST), !is_known);
+                        prop_assert!(due.contains_key(&slot) || wheel.outlives(slots.node(slot), Wheel::LATEST - 1));
                     }
                     // A bounded number of steps may leave work behind, but never expires anything early.
                     for _ in 0..steps {
