@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
-use cache_memory::{Inserted, Memory};
+use cache_memory::{Found, Inserted, Memory};
 
 use crate::change::Defaults;
 use crate::close::Phase;
@@ -95,13 +95,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let shared = &self.shared;
-        shared.memory.peek_with(key, |found| {
-            let kept = found.value();
-            let ends = kept.ages.as_ref().map_or_else(|| found.expires(), |ages| ages.stale());
-            let is_fresh = kept.is_fresh(|| shared.memory.clock().now());
-            is_fresh.then(|| Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
-        })?
+        self.shared.memory.peek_with(key, |found| self.shared.hit_of(&found))?
     }
 
     /// Reads a value.
@@ -220,15 +214,36 @@ where
         Ok(found.flatten())
     }
 
-    /// The keys of all values with this tag, in no particular order. Costs a walk over the cache.
+    /// The keys of all values with this tag, stale ones included, in no particular order. Costs the number of values with the
+    /// tag, in slices that let reads pass.
     pub async fn keys_with_tag(&self, tag: &str) -> Result<Vec<K>> {
         let mut keys = Vec::new();
-        self.shared.memory.for_each(|found| {
-            if found.tags().contains(tag) {
-                keys.push(found.key().clone());
-            }
-        });
+        self.shared.memory.for_each_with_tag(tag, |found| keys.push(found.key().clone()));
         Ok(keys)
+    }
+
+    /// All values with this tag, with their keys, in no particular order, which counts neither as reads nor as uses of them. A
+    /// stale one is none. Costs the number of values with the tag, in slices that let reads pass.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use strata::{Cache, Options, Tags};
+    /// let users: Cache<u64, String> = Cache::builder("users").build()?;
+    /// users.insert_with(7, "Ada".into(), Options::new().with_tags(Tags::new(["team:1"])?)).await?;
+    /// let team = users.entries_with_tag("team:1").await?;
+    /// assert_eq!((team.len(), team[0].0, team[0].1.as_str()), (1, 7, "Ada"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn entries_with_tag(&self, tag: &str) -> Result<Vec<(K, Hit<V>)>> {
+        let shared = &self.shared;
+        let mut entries = Vec::new();
+        shared.memory.for_each_with_tag(tag, |found| {
+            entries.extend(shared.hit_of(&found).map(|hit| (found.key().clone(), hit)));
+        });
+        Ok(entries)
     }
 }
 
@@ -257,6 +272,20 @@ where
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         self.shared.loads.stats(self.shared.memory.stats(), self.shared.flights.len())
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// What was found, as an answer, if it is fresh.
+    fn hit_of(&self, found: &Found<'_, K, Kept<V>>) -> Option<Hit<V>> {
+        let kept = found.value();
+        let ends = kept.ages.as_ref().map_or_else(|| found.expires(), |ages| ages.stale());
+        let is_fresh = kept.is_fresh(|| self.memory.clock().now());
+        is_fresh.then(|| Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
     }
 }
 

@@ -8,8 +8,10 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-use cache_core::{CacheKey, Result, Ttl};
+use cache_core::{CacheKey, KeyWriter, Pattern, Result, Ttl};
 
+#[cfg(doc)]
+use crate::Memory;
 use crate::cache::{Cache, Shared};
 use crate::kept::Kept;
 
@@ -37,6 +39,7 @@ where
     }
 
     /// Ends the fresh life of all values with this tag, as [`expire`](Self::expire) does, and says how many were there.
+    /// Costs their number, because what stays as a copy has to be told so.
     pub async fn expire_tag(&self, tag: &str) -> Result<u64> {
         let shared = &self.shared;
         shared.fence.seal_tag(tag);
@@ -51,6 +54,13 @@ where
     pub async fn expire_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
         let begins = self.shared.begins(prefix);
         Ok(self.shared.expire_if(&begins))
+    }
+
+    /// Ends the fresh life of all values whose key [`matches`](Pattern::matches) this pattern as
+    /// [`remove_pattern`](Self::remove_pattern) says, as [`expire`](Self::expire) does, and says how many were there. Costs a
+    /// walk over the cache.
+    pub async fn expire_pattern(&self, pattern: &Pattern) -> Result<u64> {
+        Ok(self.shared.expire_if(&matches(pattern)))
     }
 
     /// Ends the fresh life of everything, as [`expire`](Self::expire) does, and says how many values were there. Costs a
@@ -85,7 +95,8 @@ where
         Ok(removed)
     }
 
-    /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored.
+    /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored. Costs the
+    /// number of different sets of tags that contain it, however many values there are: see [`Memory::remove_tag`].
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
         let shared = &self.shared;
         shared.fence.seal_tag(tag);
@@ -118,15 +129,38 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
-        let begins = self.shared.begins(prefix);
-        self.shared.fence.seal_all();
-        let removed = self.shared.memory.remove_if(|key, _| begins(key));
-        self.shared.failures.forget_if(begins);
-        self.shared.fence.seal_all();
-        Ok(removed)
+        Ok(self.shared.remove_if(&self.shared.begins(prefix)))
     }
 
-    /// Removes everything and says how many values that were. No load in flight is stored.
+    /// Removes all values whose key [`matches`](Pattern::matches) this pattern, and says how many. No load in flight is stored.
+    /// Costs a walk over the cache, in slices that let reads pass.
+    ///
+    /// The pattern is compared with the key's parts as they are, with a colon between each two and without the name of the
+    /// cache: a glob has no use for what keeps `("a:b", "c")` and `("a", "b:c")` apart elsewhere.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use strata::{Cache, Pattern};
+    /// let users: Cache<String, u32> = Cache::builder("users").build()?;
+    /// users.insert("team:7:ada".into(), 1).await?;
+    /// users.insert("team:8:ada".into(), 2).await?;
+    /// assert_eq!(users.remove_pattern(&Pattern::new("team:[0-7]:*")?).await?, 1);
+    ///
+    /// let candles: Cache<(String, u32), f64> = Cache::builder("ohlcv").build()?;
+    /// candles.insert(("BTC".into(), 5), 1.0).await?;
+    /// candles.insert(("BTC".into(), 15), 2.0).await?;
+    /// assert_eq!(candles.remove_pattern(&Pattern::new("*:?")?).await?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn remove_pattern(&self, pattern: &Pattern) -> Result<u64> {
+        Ok(self.shared.remove_if(&matches(pattern)))
+    }
+
+    /// Removes everything and says how many values that were. No load in flight is stored. Costs the number of shards, however
+    /// many values there are: see [`Memory::clear`].
     pub async fn clear(&self) -> Result<u64> {
         self.shared.fence.seal_all();
         let removed = self.shared.memory.clear();
@@ -165,6 +199,14 @@ where
             let kept = found.value();
             if kept.expire(now) { self.left(kept) } else { Ttl::ZERO }
         })
+    }
+
+    fn remove_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
+        self.fence.seal_all();
+        let removed = self.memory.remove_if(|key, _| doomed(key));
+        self.failures.forget_if(doomed);
+        self.fence.seal_all();
+        removed
     }
 
     fn expire_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
@@ -214,4 +256,9 @@ where
             rendered.as_str().starts_with(within.as_str())
         }
     }
+}
+
+/// Tells whether a key, as people write it, matches this pattern.
+fn matches<K: CacheKey>(pattern: &Pattern) -> impl Fn(&K) -> bool {
+    |key: &K| pattern.matches(&KeyWriter::plain(key))
 }

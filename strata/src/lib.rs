@@ -74,8 +74,8 @@ pub use analytics::{AccessPattern, Analytics};
 pub use builder::{BuildError, Builder};
 pub use cache::Cache;
 pub use cache_core::{
-    CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Priority, Result, SystemClock, Tag,
-    TagError, Tags, Time, Ttl, TtlError,
+    CacheKey, Clock, Error, ErrorKind, Key, KeyError, KeyWriter, Params, Pattern, PatternError, Priority,
+    Result, SystemClock, Tag, TagError, Tags, Time, Ttl, TtlError,
 };
 #[cfg(feature = "macros")]
 pub use cache_core::{Encoding, Param};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use cache_core::{CacheKey, Result};
+use cache_core::{CacheKey, Pattern, Result};
 use thiserror::Error;
 
 use crate::analytics::Analytics;
@@ -44,8 +44,24 @@ pub trait Region: std::fmt::Debug + Send + Sync + 'static {
     /// Removes all values whose key, rendered, begins with this text as its first part does, and says how many.
     async fn remove_prefix(&self, prefix: &str) -> Result<u64>;
 
+    /// Removes all values whose key matches this pattern and says how many.
+    async fn remove_pattern(&self, pattern: &Pattern) -> Result<u64>;
+
     /// Removes everything and says how many values that were.
     async fn clear(&self) -> Result<u64>;
+
+    /// Ends the fresh life of all values with this tag and says how many were there.
+    async fn expire_tag(&self, tag: &str) -> Result<u64>;
+
+    /// Ends the fresh life of all values whose key, rendered, begins with this text as its first part does, and says how many
+    /// were there.
+    async fn expire_prefix(&self, prefix: &str) -> Result<u64>;
+
+    /// Ends the fresh life of all values whose key matches this pattern and says how many were there.
+    async fn expire_pattern(&self, pattern: &Pattern) -> Result<u64>;
+
+    /// Ends the fresh life of everything and says how many values were there.
+    async fn expire_all(&self) -> Result<u64>;
 }
 
 #[async_trait]
@@ -86,8 +102,28 @@ where
         Cache::remove_prefix(self, prefix).await
     }
 
+    async fn remove_pattern(&self, pattern: &Pattern) -> Result<u64> {
+        Cache::remove_pattern(self, pattern).await
+    }
+
     async fn clear(&self) -> Result<u64> {
         Cache::clear(self).await
+    }
+
+    async fn expire_tag(&self, tag: &str) -> Result<u64> {
+        Cache::expire_tag(self, tag).await
+    }
+
+    async fn expire_prefix(&self, prefix: &str) -> Result<u64> {
+        Cache::expire_prefix(self, prefix).await
+    }
+
+    async fn expire_pattern(&self, pattern: &Pattern) -> Result<u64> {
+        Cache::expire_pattern(self, pattern).await
+    }
+
+    async fn expire_all(&self) -> Result<u64> {
+        Cache::expire_all(self).await
     }
 }
 

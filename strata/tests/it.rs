@@ -30,6 +30,9 @@ mod crowd;
 #[path = "it/flight.rs"]
 mod flight;
 #[cfg(not(strata_shuttle))]
+#[path = "it/groups.rs"]
+mod groups;
+#[cfg(not(strata_shuttle))]
 #[path = "it/history.rs"]
 mod history;
 #[cfg(not(strata_shuttle))]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use strata::{Cache, LoadError, Loaded, Memory, Options, Source, Tags, Ttl};
+use strata::{Cache, LoadError, Loaded, Memory, Options, Pattern, Source, Tags, Ttl};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
@@ -188,6 +188,7 @@ async fn overtake(cache: &Cache<u32, u32>, how: usize) -> &'static str {
         0 => cache.remove(&1).await.map(|_| "remove"),
         1 => cache.remove_tag("t").await.map(|_| "remove_tag"),
         2 => cache.remove_prefix("").await.map(|_| "remove_prefix"),
+        3 => cache.remove_pattern(&Pattern::new("[0-9]").expect("legal")).await.map(|_| "remove_pattern"),
         _ => cache.clear().await.map(|_| "clear"),
     }
     .expect("memory does not fail")
@@ -195,7 +196,7 @@ async fn overtake(cache: &Cache<u32, u32>, how: usize) -> &'static str {
 
 #[tokio::test]
 async fn an_overtaken_load_answers_its_callers_and_stores_nothing() {
-    for how in 0..4 {
+    for how in 0..5 {
         let (cache, old, new) = (cache(), Gate::closed(), Gate::closed());
         let tagged = || Options::new().with_tags(Tags::new(["t"]).expect("legal"));
         let call = |load| {

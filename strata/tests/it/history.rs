@@ -11,7 +11,7 @@ use cache_testkit::clock::ManualClock;
 use cache_testkit::history::{Answer, Books, Brought, History, Leaves, Moment, Of};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use strata::{Cache, Clock, Loaded, Memory, Options, Tags};
+use strata::{Cache, Clock, Loaded, Memory, Options, Pattern, Tags};
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, yield_now};
 
@@ -140,7 +140,7 @@ impl World {
     async fn change(&self, key: u64, random: &mut StdRng) {
         let cache = &self.cache;
         let value = self.source(key).fetch_add(1, SeqCst) + 1;
-        let how = random.random_range(0..9);
+        let how = random.random_range(0..11);
         let tag = if random.random() { key % 2 } else { GROUP };
         let of = match how {
             2 | 3 => Of::Tag(tag),
@@ -149,10 +149,11 @@ impl World {
         };
         let change = match how {
             8 => self.history.insert_begins(key, Brought::new(value).with_tags([tag])),
-            1 | 3 | 5 | 7 => self.history.change_begins(of, Leaves::Copy),
+            1 | 3 | 5 | 7 | 9 => self.history.change_begins(of, Leaves::Copy),
             _ => self.history.change_begins(of, Leaves::Nothing),
         };
         let tag = tag.to_string();
+        let pattern = Pattern::new(key.to_string()).expect("legal");
         match how {
             0 => drop(cache.remove(&key).await.expect("memory")),
             1 => drop(cache.expire(&key).await.expect("memory")),
@@ -162,6 +163,8 @@ impl World {
             5 => drop(cache.expire_all().await.expect("memory")),
             6 => drop(cache.remove_prefix(&key).await.expect("memory")),
             7 => drop(cache.expire_prefix(&key).await.expect("memory")),
+            9 => drop(cache.expire_pattern(&pattern).await.expect("memory")),
+            10 => drop(cache.remove_pattern(&pattern).await.expect("memory")),
             _ => {
                 let options = Options::new().with_tags(Tags::new([tag]).expect("legal"));
                 let value = Counted::new(value, &self.alive);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cache_testkit::clock::ManualClock;
 use cache_testkit::history::Books;
 use proptest::prelude::*;
-use strata::{Cache, Clock, LoadError, Loaded, Memory, Options, Source, Stats, Tags, Time, Ttl};
+use strata::{Cache, Clock, LoadError, Loaded, Memory, Options, Pattern, Source, Stats, Tags, Time, Ttl};
 
 use crate::Down;
 
@@ -25,6 +25,7 @@ enum Op {
     RemoveMany(Vec<u8>),
     RemoveTag(u8),
     RemovePrefix(u8),
+    RemovePattern(u8),
     Advance(u64),
     Clear,
 }
@@ -54,6 +55,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => keys.prop_map(Op::RemoveMany),
         1 => (0_u8..3).prop_map(Op::RemoveTag),
         1 => (0_u8..3).prop_map(Op::RemovePrefix),
+        1 => (0_u8..3).prop_map(Op::RemovePattern),
         3 => (1_u64..100).prop_map(Op::Advance),
         1 => Just(Op::Clear),
     ]
@@ -243,6 +245,13 @@ impl Pair {
                 cache.remove_prefix(&(group, "")).await.expect("memory"),
                 self.remove_if(|held, _| held.0 == group),
             ),
+            Op::RemovePattern(last) => (
+                cache
+                    .remove_pattern(&Pattern::new(format!("*{last}")).expect("legal"))
+                    .await
+                    .expect("memory"),
+                self.remove_if(|held, _| held.1 % 10 == last),
+            ),
             _ => (cache.clear().await.expect("memory"), self.remove_if(|_, _| true)),
         };
         prop_assert_eq!(removed, expected);
@@ -294,6 +303,10 @@ proptest! {
                 let expected = pair.model.values().filter(carries).count();
                 let keys = pair.cache.keys_with_tag(&tag.to_string()).await.expect("memory");
                 prop_assert_eq!(keys.len(), expected);
+                let entries = pair.cache.entries_with_tag(&tag.to_string()).await.expect("memory");
+                let values: BTreeMap<_, _> = entries.iter().map(|(key, hit)| (*key, **hit)).collect();
+                let carried = pair.model.iter().filter(|(_, held)| carries(held));
+                prop_assert_eq!(values, carried.map(|(key, held)| (*key, held.value)).collect());
             }
             let stats = pair.cache.stats();
             prop_assert_eq!((stats.in_flight, stats.loads_lost), (0, 0));

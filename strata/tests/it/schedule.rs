@@ -13,7 +13,7 @@ use cache_core::Lifetime;
 use cache_testkit::clock::ManualClock;
 use cache_testkit::history::{Answer, Brought, History, Leaves, Moment, Of};
 use proptest::prelude::*;
-use strata::{Cache, Clock, Hit, Memory, Options, Tags, Ttl};
+use strata::{Cache, Clock, Hit, Memory, Options, Pattern, Tags, Ttl};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -30,6 +30,7 @@ enum Op {
     Remove(u8),
     RemoveTag(u8),
     RemovePrefix,
+    RemovePattern,
     Clear,
     Insert(u8),
     /// Drops a caller.
@@ -48,6 +49,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => key.clone().prop_map(Op::Remove),
         1 => (0_u8..2).prop_map(Op::RemoveTag),
         1 => Just(Op::RemovePrefix),
+        1 => Just(Op::RemovePattern),
         1 => Just(Op::Clear),
         2 => key.prop_map(Op::Insert),
         1 => (0_usize..4).prop_map(Op::GiveUp),
@@ -215,7 +217,7 @@ impl Run {
                 self.cache.insert_with(key, value, options).await.expect("memory");
                 self.history.ends(insert);
             }
-            Op::Remove(_) | Op::RemoveTag(_) | Op::RemovePrefix | Op::Clear => self.invalidate(op).await,
+            Op::Remove(_) | Op::RemoveTag(_) | Op::RemovePrefix | Op::RemovePattern | Op::Clear => self.invalidate(op).await,
         }
     }
 
@@ -234,6 +236,10 @@ impl Run {
             Op::Remove(key) => drop(self.cache.remove(&key).await.expect("memory")),
             Op::RemoveTag(tag) => drop(self.cache.remove_tag(&tag.to_string()).await.expect("memory")),
             Op::RemovePrefix => drop(self.cache.remove_prefix("").await.expect("memory")),
+            Op::RemovePattern => {
+                let any = Pattern::new("?").expect("legal");
+                drop(self.cache.remove_pattern(&any).await.expect("memory"));
+            }
             _ => drop(self.cache.clear().await.expect("memory")),
         }
         self.history.ends(change);

@@ -11,7 +11,7 @@ use cache_core::Time;
 use cache_testkit::history::{Answer, Brought, History, Leaves, Moment, Of};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use strata::{Cache, Hit, Loaded, Memory, Options, Tags};
+use strata::{Cache, Hit, Loaded, Memory, Options, Pattern, Tags};
 use tokio::sync::Mutex;
 use tokio::task::{JoinSet, yield_now};
 
@@ -84,16 +84,16 @@ impl World {
 
     async fn write(&self, random: &mut StdRng) {
         let key = random.random_range(0..KEYS);
-        let (how, delay) = (random.random_range(0..7), random.random_range(0..3));
+        let (how, delay) = (random.random_range(0..9), random.random_range(0..3));
         let row = self.row(key);
         let _alone = row.writing.lock().await;
         let value = row.source.fetch_add(1, SeqCst) + 1;
         let cache = &self.cache;
         let change = self.note(|history| match how {
-            0 | 1 | 4 => history.change_begins(Of::Keys(vec![key]), Leaves::Nothing),
+            0 | 1 | 4 | 5 => history.change_begins(Of::Keys(vec![key]), Leaves::Nothing),
             2 => history.change_begins(Of::Tag(key % 2), Leaves::Nothing),
             3 => history.change_begins(Of::Keys((0..KEYS).collect()), Leaves::Nothing),
-            5 => history.release_begins(),
+            6 => history.release_begins(),
             _ => history.insert_begins(key, Brought::new(value).with_tags([key % 2])),
         });
         match how {
@@ -110,6 +110,10 @@ impl World {
                 cache.remove_prefix(&key).await.expect("memory");
             }
             5 => {
+                let pattern = Pattern::new(key.to_string()).expect("legal");
+                cache.remove_pattern(&pattern).await.expect("memory");
+            }
+            6 => {
                 let (world, asked) = (self.clone(), self.asks(key));
                 let load = move || world.load(key, delay, asked);
                 let forced = tagged(key).with_force_refresh(true);

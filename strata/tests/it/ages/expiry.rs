@@ -1,6 +1,6 @@
 //! Two kinds of invalidation, and what runs while they happen.
 
-use strata::{Options, Source, Stale, Tags};
+use strata::{Options, Pattern, Source, Stale, Tags};
 
 use super::{World, kept, secs, seen};
 use crate::settle;
@@ -8,7 +8,8 @@ use crate::settle;
 #[tokio::test]
 async fn what_is_expired_may_stand_in_and_what_is_removed_may_not() {
     // C24, for every way to name it
-    for how in 0..4 {
+    let pattern = Pattern::new("[^2]").expect("legal");
+    for how in 0..5 {
         for removes in [false, true] {
             let tags = Tags::new(["t"]).expect("legal");
             let world = World::filled(kept().with_stale_for(secs(50)).with_tags(tags)).await;
@@ -21,6 +22,8 @@ async fn what_is_expired_may_stand_in_and_what_is_removed_may_not() {
                 (1, true) => cache.remove_tag("t").await.expect("memory"),
                 (2, false) => cache.expire_prefix(&1).await.expect("memory"),
                 (2, true) => cache.remove_prefix(&1).await.expect("memory"),
+                (4, false) => cache.expire_pattern(&pattern).await.expect("memory"),
+                (4, true) => cache.remove_pattern(&pattern).await.expect("memory"),
                 (_, false) => cache.expire_all().await.expect("memory"),
                 (_, true) => cache.clear().await.expect("memory"),
             };
@@ -50,7 +53,8 @@ async fn to_expire_what_has_no_copy_is_to_remove_it() {
 #[tokio::test]
 async fn a_load_that_an_expiry_has_overtaken_is_not_stored() {
     // C06, C07
-    for how in 0..4 {
+    let pattern = Pattern::new("?").expect("legal");
+    for how in 0..5 {
         let tags = Tags::new(["t"]).expect("legal");
         let world = World::filled(kept().with_tags(tags)).await;
         world.pass(secs(10));
@@ -60,6 +64,7 @@ async fn a_load_that_an_expiry_has_overtaken_is_not_stored() {
             0 => assert!(world.cache.expire(&1).await.expect("memory")),
             1 => assert_eq!(world.cache.expire_tag("t").await.expect("memory"), 1),
             2 => assert_eq!(world.cache.expire_prefix(&1).await.expect("memory"), 1),
+            3 => assert_eq!(world.cache.expire_pattern(&pattern).await.expect("memory"), 1),
             _ => assert_eq!(world.cache.expire_all().await.expect("memory"), 1),
         }
         world.answers().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_testkit::clock::ManualClock;
-use strata::{Cache, Last, LoadError, Loaded, Memory, Options, Priority, Source, Tags, Ttl};
+use strata::{Cache, Last, LoadError, Loaded, Memory, Options, Pattern, Priority, Source, Tags, Ttl};
 
 use super::{FRESH, World, kept, secs, seen};
 use crate::{Down, settle};
@@ -49,7 +49,8 @@ async fn errors_are_remembered_only_where_asked_and_for_as_long() {
     world.pass(secs(5));
     assert!(world.get().await.is_err());
     assert_eq!(world.asked(), 3);
-    for how in 0..6 {
+    let pattern = Pattern::new("1").expect("legal");
+    for how in 0..8 {
         let before = world.asked();
         let (cache, tags) = (&world.cache, Options::new().with_tags(Tags::new(["t"]).expect("legal")));
         assert!(world.get_with(tags.with_force_refresh(true)).await.is_err());
@@ -59,6 +60,8 @@ async fn errors_are_remembered_only_where_asked_and_for_as_long() {
             2 => assert_eq!(cache.remove_prefix(&1).await.expect("memory"), 0),
             3 => assert_eq!(cache.clear().await.expect("memory"), 0),
             4 => assert!(!cache.expire(&1).await.expect("memory")),
+            5 => assert_eq!(cache.remove_pattern(&pattern).await.expect("memory"), 0),
+            6 => assert_eq!(cache.expire_pattern(&pattern).await.expect("memory"), 0),
             _ => assert_eq!(cache.expire_tag("t").await.expect("memory"), 0),
         }
         assert!(world.get().await.is_err());
