@@ -101,7 +101,9 @@ where
         let kept = found.value();
         let ends = match &kept.ages {
             None => found.expires(),
-            Some(ages) if self.memory.is_surely_before(ages.notice()) => ages.stale(),
+            Some(ages) if ages.notice() == Time::NEVER || self.memory.is_surely_before(ages.notice()) => {
+                ages.stale()
+            }
             Some(_) => UNCERTAIN,
         };
         Seen { value: Arc::clone(kept.value()), ends }

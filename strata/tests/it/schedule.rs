@@ -217,7 +217,9 @@ impl Run {
                 self.cache.insert_with(key, value, options).await.expect("memory");
                 self.history.ends(insert);
             }
-            Op::Remove(_) | Op::RemoveTag(_) | Op::RemovePrefix | Op::RemovePattern | Op::Clear => self.invalidate(op).await,
+            Op::Remove(_) | Op::RemoveTag(_) | Op::RemovePrefix | Op::RemovePattern | Op::Clear => {
+                self.invalidate(op).await
+            }
         }
     }
 
