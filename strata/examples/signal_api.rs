@@ -3,7 +3,6 @@
 //! `cargo run -p strata --example signal_api --features macros`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
-#![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

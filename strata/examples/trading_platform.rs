@@ -4,7 +4,6 @@
 //! `cargo run -p strata --example trading_platform --features msgpack,seal`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
-#![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -40,7 +40,8 @@ fn examples() -> Outcome {
 }
 
 /// One for each kind of use.
-const EXAMPLES: [&str; 4] = ["api_collectors", "signal_api", "token_and_report_caches", "trading_platform"];
+const EXAMPLES: [&str; 5] =
+    ["api_collectors", "document_cache", "signal_api", "token_and_report_caches", "trading_platform"];
 
 /// What only adds.
 const ADDED: &str =
