@@ -6,9 +6,10 @@
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use strata::{Cache, Change, Loaded, Memory, Objective, Options, Policy, Priority, Tags, Ttl};
+use strata::{Cache, Change, Loaded, Memory, Objective, Options, Pattern, Policy, Priority, Tags, Ttl};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -29,7 +30,7 @@ impl Document {
 async fn main() -> Result<(), Failure> {
     let memory = Memory::new()
         .with_max_bytes(1 << 20)
-        .with_weigher(|key: &String, document| (key.len() + document.body.len()) as u64)
+        .with_weigher(|key: &String, document: &Arc<Document>| (key.len() + document.body.len()) as u64)
         .with_policy(Policy::Hybrid(Objective::Cost))
         .with_sampling(1);
     let cache: Cache<String, Document> = Cache::builder("documents")
@@ -62,7 +63,7 @@ async fn main() -> Result<(), Failure> {
     // Look up and remove by group; every removal says how many.
     assert_eq!(cache.entries_with_tag("report").await?.len(), 2);
     assert_eq!(cache.remove_tag("user:7").await?, 1);
-    assert_eq!(cache.remove_pattern("user:8:*").await?, 2);
+    assert_eq!(cache.remove_pattern(&Pattern::new("user:8:*")?).await?, 2);
     assert_eq!(cache.remove_prefix("page").await?, 1);
 
     // Change it while it runs: nothing that fits is lost.

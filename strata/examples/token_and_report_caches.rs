@@ -4,7 +4,6 @@
 //! `cargo run -p strata --example token_and_report_caches`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
-#![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 //! `cargo run -p strata --example trading_platform --features msgpack,seal`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
+#![expect(clippy::float_cmp, reason = "what was stored comes back as it was")]
+#![expect(clippy::disallowed_methods, reason = "a frame tells the time of day")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
