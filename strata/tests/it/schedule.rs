@@ -218,7 +218,7 @@ impl Run {
                 self.history.ends(insert);
             }
             Op::Remove(_) | Op::RemoveTag(_) | Op::RemovePrefix | Op::RemovePattern | Op::Clear => {
-                self.invalidate(op).await
+                self.invalidate(op).await;
             }
         }
     }
@@ -240,7 +240,7 @@ impl Run {
             Op::RemovePrefix => drop(self.cache.remove_prefix("").await.expect("memory")),
             Op::RemovePattern => {
                 let any = Pattern::new("?").expect("legal");
-                drop(self.cache.remove_pattern(&any).await.expect("memory"));
+                self.cache.remove_pattern(&any).await.expect("memory");
             }
             _ => drop(self.cache.clear().await.expect("memory")),
         }
