@@ -87,7 +87,8 @@ fn docs() -> Outcome {
     command.env("RUSTDOCFLAGS", "-D warnings").args(arguments);
     let workspace = workspace()?;
     let packages = workspace.workspace_packages().into_iter();
-    for package in packages.filter(|package| !package.targets.iter().any(Target::is_lib)) {
+    let is_library = |target: &Target| target.is_lib() || target.is_proc_macro();
+    for package in packages.filter(|package| !package.targets.iter().any(is_library)) {
         command.args(["--bin", &package.name]);
     }
     run::run(&mut command)
