@@ -119,6 +119,11 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
+    /// Tells whether what is brought may be stored.
+    pub(crate) fn is_open(&self) -> bool {
+        *self.phase.borrow() == Phase::Open
+    }
+
     /// A place for a load that begins now; `None` if the cache is closed.
     pub(crate) fn enter(&self, runtime: Handle) -> Option<Place> {
         // The look is held on to, so that nobody closes the cache between it and the place: places are what `close` counts.

@@ -25,7 +25,8 @@ where
     /// with it. Needs no runtime.
     ///
     /// Callers who miss a key at the same time each compute it: use [`get_or_load`](Self::get_or_load) where one load has to do
-    /// for all. A value that an invalidation has overtaken while it was computed is returned and not stored. Stale values,
+    /// for all. A value that an invalidation has overtaken while it was computed is returned and not stored, nor is any by a
+    /// [closed](Self::close) cache. Stale values,
     /// timeouts, budgets and remembered errors are for loads: here a stale value is none.
     ///
     /// # Errors
@@ -104,8 +105,12 @@ where
             about.lead = self.chance.lead(took, beta);
         }
         let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
-        let permit = || self.fence.may_store(ticket, key, &tags);
+        let is_open = self.is_open();
+        let permit = || is_open && self.fence.may_store(ticket, key, &tags);
         let (hit, inserted) = self.store(key.to_owned(), (Arc::new(value), about), options, permit);
+        if !is_open {
+            return Ok(hit);
+        }
         if inserted == Inserted::Refused {
             LoadCounts::count(&self.loads.fenced);
             if forced {

@@ -251,3 +251,20 @@ async fn a_thousand_caches_that_are_dropped_leave_no_task_behind() {
         assert!(ends.await.is_err(), "the loader was dropped");
     }
 }
+
+#[tokio::test]
+async fn what_a_closed_cache_computes_is_answered_and_not_stored() {
+    let cache: Cache<u32, u32> = Cache::builder("closed").build().expect("legal");
+    let compute = |value| cache.get_or_compute(&1, Options::new(), move || Ok::<_, Down>(value));
+    assert_eq!(compute(7).map(|hit| *hit), Ok(7));
+    assert!(cache.remove_local(&1));
+    cache.close(Duration::ZERO).await;
+    assert_eq!(compute(8).map(|hit| *hit), Ok(8));
+    assert!(cache.get_local(&1).is_none());
+    cache.insert(1, 9).await.expect("memory");
+    let forced = Options::new().with_force_refresh(true);
+    let fresh = cache.get_or_compute(&1, forced, || Ok::<_, Down>(10));
+    assert_eq!(fresh.map(|hit| *hit), Ok(10));
+    assert_eq!(cache.get_local(&1).map(|hit| *hit), Some(9), "whoever inserts by hand may");
+    assert_eq!((cache.stats().loads_ok, cache.stats().fenced), (3, 0));
+}
