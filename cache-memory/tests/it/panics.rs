@@ -1,139 +1,44 @@
 //! Every piece of the user's code panics in every operation, under every policy: the cache stays usable, its books and
 //! its bounds hold, whoever left was announced, and nothing is dropped twice or never.
 
-use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use cache_core::{Tags, Ttl};
 use cache_memory::{Memory, Policy, Put};
 use cache_testkit::clock::ManualClock;
+use cache_testkit::fuse::{Act, Fuse, Key, Value};
 
 use crate::model::books_balance;
 
-/// What the user's code is doing when it panics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
-    Hash,
-    Compare,
-    Clone,
-    DropKey,
-    DropValue,
-    Weigh,
-    Permit,
-    Select,
-    Visit,
-    Choose,
-    Read,
-    Listen,
-}
+const WEIGH: Act = Act::Call("weigher");
+const PERMIT: Act = Act::Call("insert_if");
+const SELECT: Act = Act::Call("remove_if");
+const VISIT: Act = Act::Call("for_each");
+const CHOOSE: Act = Act::Call("touch_with");
+const READ: Act = Act::Call("get_with");
+const LISTEN: Act = Act::Call("listener");
 
 const ACTS: [Act; 12] = [
     Act::Hash,
     Act::Compare,
-    Act::Clone,
+    Act::CloneValue,
     Act::DropKey,
     Act::DropValue,
-    Act::Weigh,
-    Act::Permit,
-    Act::Select,
-    Act::Visit,
-    Act::Choose,
-    Act::Read,
-    Act::Listen,
+    WEIGH,
+    PERMIT,
+    SELECT,
+    VISIT,
+    CHOOSE,
+    READ,
+    LISTEN,
 ];
-
-/// What is armed, after how many times it goes off, and what has happened.
-#[derive(Debug, Default)]
-struct Fuse {
-    armed: Mutex<Option<(Act, u32)>>,
-    has_blown: AtomicBool,
-    keys: AtomicI64,
-    values: AtomicI64,
-    heard: AtomicU64,
-}
-
-impl Fuse {
-    fn arm(&self, armed: Option<(Act, u32)>) {
-        *self.armed.lock().expect("released before each panic") = armed;
-    }
-
-    /// Goes off for ever from the given time on, but not while another panic is on its way: that would abort.
-    fn pass(&self, act: Act) {
-        let mut armed = self.armed.lock().expect("released before each panic");
-        let Some((_, left)) = armed.as_mut().filter(|(which, _)| *which == act) else { return };
-        if *left > 0 {
-            *left -= 1;
-        } else if !thread::panicking() {
-            drop(armed);
-            self.has_blown.store(true, SeqCst);
-            panic!("{act:?} of the user");
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Key(u8, Arc<Fuse>);
-
-#[derive(Debug)]
-struct Value(u8, Arc<Fuse>);
-
-impl Key {
-    fn new(number: u8, fuse: &Arc<Fuse>) -> Self {
-        fuse.keys.fetch_add(1, SeqCst);
-        Self(number, Arc::clone(fuse))
-    }
-}
-
-impl Value {
-    fn new(number: u8, fuse: &Arc<Fuse>) -> Self {
-        fuse.values.fetch_add(1, SeqCst);
-        Self(number, Arc::clone(fuse))
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.1.pass(Act::Compare);
-        self.0 == other.0
-    }
-}
-
-impl Eq for Key {}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.1.pass(Act::Hash);
-        self.0.hash(state);
-    }
-}
-
-impl Clone for Value {
-    fn clone(&self) -> Self {
-        self.1.pass(Act::Clone);
-        Self::new(self.0, &self.1)
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.1.keys.fetch_sub(1, SeqCst);
-        self.1.pass(Act::DropKey);
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        self.1.values.fetch_sub(1, SeqCst);
-        self.1.pass(Act::DropValue);
-    }
-}
 
 struct Subject {
     fuse: Arc<Fuse>,
+    heard: Arc<AtomicU64>,
     clock: ManualClock,
     memory: Memory<Key, Value>,
 }
@@ -142,8 +47,8 @@ const CAPACITY: u8 = 8;
 
 impl Subject {
     fn new(policy: Policy) -> Self {
-        let (fuse, clock) = (Arc::new(Fuse::default()), ManualClock::new());
-        let (weighs, listens) = (Arc::clone(&fuse), Arc::clone(&fuse));
+        let (fuse, heard, clock) = (Fuse::new(), Arc::new(AtomicU64::new(0)), ManualClock::new());
+        let (weighs, listens, counts) = (Arc::clone(&fuse), Arc::clone(&fuse), Arc::clone(&heard));
         let memory = Memory::new()
             .with_policy(policy)
             .with_shards(2)
@@ -152,14 +57,14 @@ impl Subject {
             .with_clock(Arc::new(clock.clone()))
             .with_sweep_every(None)
             .with_weigher(move |_: &Key, _: &Value| {
-                weighs.pass(Act::Weigh);
+                weighs.pass(WEIGH);
                 1
             })
             .with_listener(move |_: &Key, _: &Value, _| {
-                listens.heard.fetch_add(1, SeqCst);
-                listens.pass(Act::Listen);
+                counts.fetch_add(1, SeqCst);
+                listens.pass(LISTEN);
             });
-        Self { fuse, clock, memory }
+        Self { fuse, heard, clock, memory }
     }
 
     fn key(&self, number: u8) -> Key {
@@ -169,7 +74,7 @@ impl Subject {
     fn insert(&self, number: u8, put: Put) {
         let (key, value) = (self.key(number), Value::new(number, &self.fuse));
         self.memory.insert_if(key, value, put, || {
-            self.fuse.pass(Act::Permit);
+            self.fuse.pass(PERMIT);
             true
         });
     }
@@ -188,13 +93,13 @@ impl Subject {
         let stats = self.memory.stats();
         books_balance(&stats);
         assert!(stats.entries <= u64::from(CAPACITY) && stats.bytes == stats.entries, "{stats:?}");
-        assert_eq!(self.fuse.heard.load(SeqCst), stats.inserts - stats.entries, "announced: {stats:?}");
+        assert_eq!(self.heard.load(SeqCst), stats.inserts - stats.entries, "announced: {stats:?}");
         let held = i64::try_from(stats.entries).expect("small");
-        assert_eq!([&self.fuse.keys, &self.fuse.values].map(|alive| alive.load(SeqCst)), [held; 2], "alive");
+        assert_eq!(self.fuse.alive(), [held; 2], "alive");
         self.memory.remove_expired();
         for number in 100..100 + CAPACITY {
             self.insert(number, Put::new());
-            let found = self.memory.get(&self.key(number)).map(|value| value.0);
+            let found = self.memory.get(&self.key(number)).map(|value| value.number());
             assert_eq!(found, Some(number), "it is still of use");
         }
         assert_eq!(self.memory.len(), u64::from(CAPACITY), "no room was lost");
@@ -210,27 +115,27 @@ const OPERATIONS: [(&str, Operation); 20] = [
         let keys = [1, 99, 2].map(|number| it.key(number));
         drop(it.memory.get_many(&keys));
     }),
-    ("get_with", |it| _ = it.memory.get_with(&it.key(1), |_| it.fuse.pass(Act::Read))),
-    ("peek_with", |it| _ = it.memory.peek_with(&it.key(1), |_| it.fuse.pass(Act::Read))),
+    ("get_with", |it| _ = it.memory.get_with(&it.key(1), |_| it.fuse.pass(READ))),
+    ("peek_with", |it| _ = it.memory.peek_with(&it.key(1), |_| it.fuse.pass(READ))),
     ("ttl", |it| _ = it.memory.ttl(&it.key(1))),
     ("replace", |it| it.insert(1, Put::new())),
     ("insert", |it| (50..54).for_each(|number| it.insert(number, Put::new()))),
     ("insert what cannot live", |it| it.insert(1, Put::new().with_ttl(Ttl::ZERO))),
     ("touch", |it| {
         it.memory.touch_with(&it.key(1), |_| {
-            it.fuse.pass(Act::Choose);
+            it.fuse.pass(CHOOSE);
             Ttl::FOREVER
         });
     }),
     ("touch to nothing", |it| _ = it.memory.touch(&it.key(1), Ttl::ZERO)),
     ("get_and_touch_with", |it| {
-        _ = it.memory.get_and_touch_with(&it.key(1), Ttl::FOREVER, |_| it.fuse.pass(Act::Read));
+        _ = it.memory.get_and_touch_with(&it.key(1), Ttl::FOREVER, |_| it.fuse.pass(READ));
     }),
     ("remove", |it| drop(it.memory.remove(&it.key(1)))),
     ("remove_tag", |it| _ = it.memory.remove_tag("t")),
     ("remove_if", |it| {
         it.memory.remove_if(|_, _| {
-            it.fuse.pass(Act::Select);
+            it.fuse.pass(SELECT);
             true
         });
     }),
@@ -243,7 +148,7 @@ const OPERATIONS: [(&str, Operation); 20] = [
         it.clock.advance(Duration::from_secs(1));
         it.insert(50, Put::new());
     }),
-    ("for_each", |it| it.memory.for_each(|_| it.fuse.pass(Act::Visit))),
+    ("for_each", |it| it.memory.for_each(|_| it.fuse.pass(VISIT))),
     ("set_limits", |it| {
         it.memory.set_limits(Some(2), None);
         it.memory.set_limits(Some(CAPACITY.into()), Some(CAPACITY.into()));
@@ -262,7 +167,7 @@ fn code_of_the_user_may_panic_anywhere() {
                     let subject = Subject::new(policy);
                     let attempt = catch_unwind(AssertUnwindSafe(|| subject.survive(operation, (act, after))));
                     assert!(attempt.is_ok(), "{act:?} after {after} in {name} by {policy}");
-                    blown += u32::from(subject.fuse.has_blown.load(SeqCst));
+                    blown += u32::from(subject.fuse.has_blown());
                 }
             }
         }

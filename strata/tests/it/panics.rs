@@ -2,37 +2,24 @@
 //! alive that should not be, and the key can be loaded as before.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_testkit::clock::ManualClock;
-use strata::{Cache, CacheKey, KeyWriter, LoadError, Loaded, Memory, Options, Tags};
+use cache_testkit::fuse::{Act, Fuse, Key, Value};
+use strata::{Cache, LoadError, Loaded, Memory, Options, Tags};
 
 use crate::settle;
 
-/// Code of the user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
-    Hash,
-    Compare,
-    CloneKey,
-    DropKey,
-    DropValue,
-    WriteKey,
-    Weigh,
-    Listen,
-    Admit,
-    IsNegative,
-    BeginLoad,
-    Load,
-    SayError,
-    DropError,
-}
+const WEIGH: Act = Act::Call("weigher");
+const LISTEN: Act = Act::Call("listener");
+const ADMIT: Act = Act::Call("budget");
+const IS_NEGATIVE: Act = Act::Call("negative_if");
+const BEGIN_LOAD: Act = Act::Call("the loader, called");
+const LOAD: Act = Act::Call("the loader, polled");
+const SAY_ERROR: Act = Act::Call("the error's Display");
+const DROP_ERROR: Act = Act::Call("the error's Drop");
 
 const ACTS: [Act; 14] = [
     Act::Hash,
@@ -41,124 +28,28 @@ const ACTS: [Act; 14] = [
     Act::DropKey,
     Act::DropValue,
     Act::WriteKey,
-    Act::Weigh,
-    Act::Listen,
-    Act::Admit,
-    Act::IsNegative,
-    Act::BeginLoad,
-    Act::Load,
-    Act::SayError,
-    Act::DropError,
+    WEIGH,
+    LISTEN,
+    ADMIT,
+    IS_NEGATIVE,
+    BEGIN_LOAD,
+    LOAD,
+    SAY_ERROR,
+    DROP_ERROR,
 ];
-
-/// Panics in one act, after it was done so many times, and counts what is alive.
-#[derive(Debug, Default)]
-struct Fuse {
-    armed: Mutex<Option<(Act, u32)>>,
-    has_blown: AtomicBool,
-    /// Goes off for ever, or only once.
-    is_lasting: AtomicBool,
-    keys: AtomicI64,
-    values: AtomicI64,
-}
-
-impl Fuse {
-    fn arm(&self, armed: Option<(Act, u32)>) {
-        *self.armed.lock().expect("released before each panic") = armed;
-    }
-
-    /// Not while another panic is on its way: that would abort.
-    fn pass(&self, act: Act) {
-        let mut armed = self.armed.lock().expect("released before each panic");
-        let Some((_, left)) = armed.as_mut().filter(|(which, _)| *which == act) else { return };
-        if *left > 0 {
-            *left -= 1;
-        } else if !thread::panicking() {
-            if !self.is_lasting.load(SeqCst) {
-                *armed = None;
-            }
-            drop(armed);
-            self.has_blown.store(true, SeqCst);
-            // As a panic, without its words in the output.
-            resume_unwind(Box::new("code of the user"));
-        }
-    }
-}
-
-struct Key(u8, Arc<Fuse>);
-
-impl Key {
-    fn new(number: u8, fuse: &Arc<Fuse>) -> Self {
-        fuse.keys.fetch_add(1, SeqCst);
-        Self(number, Arc::clone(fuse))
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.1.pass(Act::Compare);
-        self.0 == other.0
-    }
-}
-
-impl Eq for Key {}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.1.pass(Act::Hash);
-        self.0.hash(state);
-    }
-}
-
-impl Clone for Key {
-    fn clone(&self) -> Self {
-        self.1.pass(Act::CloneKey);
-        Self::new(self.0, &self.1)
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.1.keys.fetch_sub(1, SeqCst);
-        self.1.pass(Act::DropKey);
-    }
-}
-
-impl CacheKey for Key {
-    fn write(&self, out: &mut KeyWriter) {
-        self.1.pass(Act::WriteKey);
-        out.push(self.0);
-    }
-}
-
-struct Value(u8, Arc<Fuse>);
-
-impl Value {
-    fn new(number: u8, fuse: &Arc<Fuse>) -> Self {
-        fuse.values.fetch_add(1, SeqCst);
-        Self(number, Arc::clone(fuse))
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        self.1.values.fetch_sub(1, SeqCst);
-        self.1.pass(Act::DropValue);
-    }
-}
 
 struct Broken(Arc<Fuse>);
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.pass(Act::SayError);
+        self.0.pass(SAY_ERROR);
         f.write_str("broken")
     }
 }
 
 impl Drop for Broken {
     fn drop(&mut self) {
-        self.0.pass(Act::DropError);
+        self.0.pass(DROP_ERROR);
     }
 }
 
@@ -173,7 +64,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Subject {
     fn new(options: Options) -> Self {
-        let (fuse, clock) = (Arc::new(Fuse::default()), ManualClock::new());
+        let (fuse, clock) = (Fuse::new(), ManualClock::new());
         let (weighs, listens, admits) = (Arc::clone(&fuse), Arc::clone(&fuse), Arc::clone(&fuse));
         let memory = Memory::new()
             .with_shards(1)
@@ -182,19 +73,19 @@ impl Subject {
             .with_clock(Arc::new(clock.clone()))
             .with_sweep_every(None)
             .with_weigher(move |_: &Key, _: &Arc<Value>| {
-                weighs.pass(Act::Weigh);
+                weighs.pass(WEIGH);
                 1
             })
-            .with_listener(move |_: &Key, _: &Arc<Value>, _| listens.pass(Act::Listen));
+            .with_listener(move |_: &Key, _: &Arc<Value>, _| listens.pass(LISTEN));
         let cache = Cache::builder("panics")
             .memory(memory)
             .options(options.with_ttl(SECOND).with_cache_errors_for(SECOND))
             .budget(move || {
-                admits.pass(Act::Admit);
+                admits.pass(ADMIT);
                 true
             })
             .negative_if(|value: &Value| {
-                value.1.pass(Act::IsNegative);
+                value.fuse().pass(IS_NEGATIVE);
                 false
             })
             .seed(7)
@@ -216,10 +107,10 @@ impl Subject {
     async fn load(&self, number: u8, fails: bool) -> Result<u8, LoadError<Broken>> {
         let fuse = Arc::clone(&self.fuse);
         let load = move || {
-            fuse.pass(Act::BeginLoad);
+            fuse.pass(BEGIN_LOAD);
             async move {
                 tokio::task::yield_now().await;
-                fuse.pass(Act::Load);
+                fuse.pass(LOAD);
                 let tags = Tags::new(["t"]).expect("legal");
                 if fails {
                     Err(Broken(Arc::clone(&fuse)))
@@ -229,18 +120,18 @@ impl Subject {
             }
         };
         let key = self.key(number);
-        self.cache.get_or_load(&key, load).await.map(|hit| hit.0)
+        self.cache.get_or_load(&key, load).await.map(|hit| hit.number())
     }
 
     async fn load_many(&self) {
         let fuse = Arc::clone(&self.fuse);
         let load = move |wanted: Vec<Key>| {
-            fuse.pass(Act::BeginLoad);
+            fuse.pass(BEGIN_LOAD);
             async move {
                 tokio::task::yield_now().await;
-                fuse.pass(Act::Load);
+                fuse.pass(LOAD);
                 let entry = |key: Key| {
-                    let value = Value::new(key.0, &fuse);
+                    let value = Value::new(key.number(), &fuse);
                     (key, value)
                 };
                 Ok::<_, Broken>(wanted.into_iter().map(entry).collect::<Vec<_>>())
@@ -276,9 +167,9 @@ impl Subject {
             assert_eq!(loaded.ok(), Some(number), "the key can be loaded as before");
         }
         self.cache.clear().await.expect("memory");
-        let alive = [&self.fuse.keys, &self.fuse.values].map(|alive| alive.load(SeqCst));
+        let alive = self.fuse.alive();
         // What a function returns is leaked by the language if one of its locals panics in its drop (rust-lang/rust#47949).
-        let leaks = if matches!(armed.0, Act::DropKey | Act::DropValue | Act::DropError) { 2 } else { 0 };
+        let leaks = if matches!(armed.0, Act::DropKey | Act::DropValue | DROP_ERROR) { 2 } else { 0 };
         let in_bounds = alive.iter().all(|alive| (0..=leaks).contains(alive));
         assert!(in_bounds, "keys and values alive in an empty cache: {alive:?}");
     }
@@ -326,11 +217,11 @@ async fn code_of_the_user_may_panic_in_every_verb() {
             {
                 for is_lasting in [false, true] {
                     let subject = Subject::new(options.clone());
-                    subject.fuse.is_lasting.store(is_lasting, SeqCst);
+                    subject.fuse.set_once(!is_lasting);
                     let run = subject.clone();
                     let outcome = tokio::spawn(async move { run.survive(verb, (act, after)).await }).await;
                     assert!(outcome.is_ok(), "{act:?} after {after}, lasting: {is_lasting}, in {name}");
-                    blown += u32::from(subject.fuse.has_blown.load(SeqCst));
+                    blown += u32::from(subject.fuse.has_blown());
                 }
             }
         }
