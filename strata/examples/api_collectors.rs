@@ -94,3 +94,8 @@ async fn main() -> Result<(), Failure> {
     assert_eq!(budget.refused.load(Relaxed), 2);
     Ok(())
 }
+
+#[test]
+fn what_it_shows_holds() -> Result<(), Failure> {
+    main()
+}

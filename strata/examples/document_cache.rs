@@ -83,3 +83,8 @@ async fn main() -> Result<(), Failure> {
     assert_eq!(cache.clear().await?, 1);
     Ok(())
 }
+
+#[test]
+fn what_it_shows_holds() -> Result<(), Failure> {
+    main()
+}

@@ -96,3 +96,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} hits, {} loads, {} failed", stats.memory.hits, stats.loads_begun, stats.loads_failed);
     Ok(())
 }
+
+#[test]
+fn what_it_shows_holds() -> Result<(), Box<dyn std::error::Error>> {
+    main()
+}

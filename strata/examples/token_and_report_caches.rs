@@ -90,3 +90,8 @@ async fn main() -> Result<(), Failure> {
     assert_eq!((tokens.memory().len(), regions.clear_all().await?), (2, 2));
     Ok(())
 }
+
+#[test]
+fn what_it_shows_holds() -> Result<(), Failure> {
+    main()
+}

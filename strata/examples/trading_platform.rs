@@ -98,3 +98,8 @@ async fn main() -> Result<(), Failure> {
     assert!(Step::ALL.iter().any(|step| sessions.stats().failed_at(*step) == 1));
     Ok(())
 }
+
+#[test]
+fn what_it_shows_holds() -> Result<(), Failure> {
+    main()
+}

@@ -3,15 +3,10 @@
 //! `--all-targets` covers unit, integration and bench targets, each once, but leaves out the examples in the docs;
 //! they are the second command. Both have the features that only add something. Those of `cache-memory` replace something,
 //! so it is tested with and without them. That what users get who choose no features compiles, another step of CI tells.
-//!
-//! The example programs check what they show. The first command builds them; here they are run.
 
 use std::ffi::OsString;
-use std::process::Command;
 
-use cargo_metadata::MetadataCommand;
-
-use crate::run::{self, Failure, Outcome};
+use crate::run::{self, Outcome};
 use crate::tools;
 
 /// Runs every test and stops at the first command that fails. The arguments go to the test binaries.
@@ -25,23 +20,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
         }
         run::run(&mut command)?;
     }
-    examples()
-}
-
-/// Runs the example programs, from where the tests of the whole workspace have put them.
-fn examples() -> Outcome {
-    let metadata = MetadataCommand::new().current_dir(run::root()).no_deps().exec();
-    let metadata = metadata.map_err(|error| Failure::new(format!("cannot read the workspace: {error}")))?;
-    let built = metadata.target_directory.join("debug").join("examples");
-    for example in EXAMPLES {
-        run::run(&mut Command::new(built.join(example)))?;
-    }
     Ok(())
 }
-
-/// One for each kind of use.
-const EXAMPLES: [&str; 5] =
-    ["api_collectors", "document_cache", "signal_api", "token_and_report_caches", "trading_platform"];
 
 /// What only adds.
 const ADDED: &str =
