@@ -131,9 +131,9 @@ impl<'a> Expansion<'a> {
         let given = self.attributes.options.as_ref();
         let given = given.map(|given| quote_spanned!(given.span()=> let #base: ::strata::Options = #given;));
         let force = match given {
-            _ if forced => quote!(::core::option::Option::Some(true)),
-            Some(_) => quote!(#base.force_refresh()),
-            None => quote!(::core::option::Option::None),
+            _ if forced => quote!(true),
+            Some(_) => quote!(#base.force_refresh() == ::core::option::Option::Some(true)),
+            None => quote!(false),
         };
         quote! {
             let #its_key = #key;

@@ -6,6 +6,7 @@
 
 use std::any::TypeId;
 use std::hash::{BuildHasher, Hash};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use cache_core::{Time, Ttl};
@@ -148,13 +149,14 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     ) -> Option<R> {
         let is_due = |expires: Time| self.present.now() >= expires;
         let horizon = self.present.horizon();
-        let answer = found.and_then(|slot| shard.read(slot, horizon, is_due, read));
+        // See there for why nothing drops the answer meanwhile.
+        let answer = found.and_then(|slot| shard.read(slot, horizon, is_due, read)).map(ManuallyDrop::new);
         if answer.is_some() {
             shard.count_hit(found);
         } else {
             shard.stats.misses += 1;
         }
-        answer
+        answer.map(ManuallyDrop::into_inner)
     }
 
     /// Reads many entries, each as [`read`](Self::read) does: one answer per key, in their order.
@@ -228,7 +230,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let slot = shard.find(hash.fingerprint(), key)?;
         let is_alive = shard.outlives(slot, self.present.horizon());
         let held = shard.get(slot)?;
-        (is_alive || held.expires() == Time::NEVER || held.is_alive(self.present.now())).then(|| read(held))
+        (is_alive || held.expires == Time::NEVER || held.is_alive(self.present.now())).then(|| read(held))
     }
 
     /// Enters a read into the books that was not made by [`read`](Self::read).
@@ -403,7 +405,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let mut shard = self.shard(hash);
         let slot = shard.find(hash.fingerprint(), key)?;
         let cause = match shard.get(slot)? {
-            held if held.expires() == Time::NEVER => Cause::Removed,
+            held if held.expires == Time::NEVER => Cause::Removed,
             held => held.cause_of_removal(self.present.now()),
         };
         let left: Left<K, V> = shard.extract(slot, cause)?;

@@ -447,7 +447,7 @@ impl<'a, K, V> Found<'a, K, V> {
 
     /// When it ends, on the cache's clock; [`Time::NEVER`] if time does not end it.
     pub fn expires(&self) -> Time {
-        self.0.expires()
+        self.0.expires
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod leave;
 
+use std::mem::ManuallyDrop;
+
 use cache_core::{Tags, Time};
 use cache_policy::{Evictor, Node, Policy, Slab as _, Slot, Wheel};
 use equivalent::Equivalent;
@@ -82,6 +84,8 @@ pub(crate) const NO_HIT: u64 = u64::MAX;
 pub(crate) struct Held<'a, K, V> {
     pub(crate) key: &'a K,
     pub(crate) value: &'a V,
+    /// When it ends.
+    pub(crate) expires: Time,
     /// Whether there is more to know of it among the extras.
     is_marked: bool,
     pub(crate) extras: &'a Extras,
@@ -89,16 +93,12 @@ pub(crate) struct Held<'a, K, V> {
 }
 
 impl<K, V> Held<'_, K, V> {
-    pub(crate) fn expires(&self) -> Time {
-        if self.is_marked { self.extras.expires(self.slot) } else { Time::NEVER }
-    }
-
     pub(crate) fn bytes(&self) -> u64 {
         if self.is_marked { self.extras.weight(self.slot) } else { self.extras.weight_of_one }
     }
 
     pub(crate) fn is_alive(&self, now: Time) -> bool {
-        now < self.expires()
+        now < self.expires
     }
 
     /// Tells whether it has been removed, though it is still in its slot.
@@ -151,7 +151,9 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<Held<'_, K, V>> {
         let Cell { node, pair: (key, value) } = self.slab.cells.get(slot)?;
-        Some(Held { key, value, is_marked: node.is_marked(), extras: &self.slab.extras, slot })
+        let extras = &self.slab.extras;
+        let expires = if node.is_timeless() { Time::NEVER } else { extras.expires(slot) };
+        Some(Held { key, value, expires, is_marked: node.is_marked(), extras, slot })
     }
 
     /// Runs `read` on the entry in this slot if it is alive, and counts that as a use. `due` tells whether its time is
@@ -168,20 +170,25 @@ impl<K, V> Shard<K, V> {
         due: impl FnOnce(Time) -> bool,
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
-        let Cell { node, pair } = self.slab.cells.get_mut(slot)?;
-        if !self.wheel.outlives(node, horizon) {
-            let expires = self.slab.extras.expires(slot);
-            if expires != Time::NEVER && due(expires) {
+        let Cell { node, pair: (key, value) } = self.slab.cells.get_mut(slot)?;
+        let extras = &self.slab.extras;
+        let mut expires = Time::NEVER;
+        if !node.is_timeless() {
+            // Asked for twice, so that who does not need it leaves its line of memory alone where the wheel vouches.
+            let end = || extras.expires(slot);
+            if !self.wheel.outlives(node, horizon) && end() != Time::NEVER && due(end()) {
                 return None;
             }
+            expires = end();
         }
         let is_marked = node.is_marked();
         let watched = self.evictor.note_use(node);
-        let answer = read(Held { key: &pair.0, value: &pair.1, is_marked, extras: &self.slab.extras, slot });
+        // What would have to be dropped if the policy panicked had to stand in memory meanwhile.
+        let answer = ManuallyDrop::new(read(Held { key, value, expires, is_marked, extras, slot }));
         if watched {
             self.evictor.observe(&mut self.slab, slot);
         }
-        Some(answer)
+        Some(ManuallyDrop::into_inner(answer))
     }
 
     /// Tells without asking a clock that the entry in this slot lives beyond this tick; `false` if that is not certain.

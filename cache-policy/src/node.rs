@@ -128,6 +128,12 @@ impl Node {
         !matches!(self.place(), 0 | WATCHED)
     }
 
+    /// Tells without a look at its deadline that it has none, and that no wheel watches it.
+    #[inline]
+    pub fn is_timeless(self) -> bool {
+        self.place() == 0
+    }
+
     /// The wheel's bucket, counted from 1; 0 if it is in none, [`WATCHED`] if it is in none and watched.
     #[inline]
     pub(crate) fn place(self) -> u16 {

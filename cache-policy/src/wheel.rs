@@ -69,13 +69,15 @@ impl Wheel {
     /// All deadlines are earlier than this tick, so nobody whom the wheel knows outlives it.
     pub const LATEST: u64 = (BUCKETS as u64 - 1) << (BITS * LEVELS);
 
-    /// Sets or changes a slot's deadline to what the slab says. One beyond the horizon never comes; one that has passed
-    /// comes at once.
+    /// Sets or changes a slot's deadline to what the slab says. One beyond the horizon never comes, and is
+    /// [watched](Self::watch); one that has passed comes at once; `u64::MAX` is none.
     pub fn schedule(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.cancel(slab, slot);
         let deadline = slab.deadline(slot);
         if deadline < HORIZON {
             self.place(slab, slot, deadline.max(self.now));
+        } else if deadline < u64::MAX {
+            self.watch(slab, slot);
         }
     }
 

@@ -16,7 +16,7 @@ use cache_core::{CacheKey, Tags, Ttl};
 use crate::Memory;
 use crate::cache::Cache;
 use crate::call::CallKey;
-use crate::fresh::Verdict;
+use crate::fresh::{Seen, Verdict};
 use crate::hit::Hit;
 use crate::loaded::{About, LoadError, Loaded};
 use crate::options::Options;
@@ -31,17 +31,14 @@ pub struct Asked<K, V> {
 
 /// Answers with what is fresh, if this call does not say otherwise.
 #[inline]
-pub fn look<K, V>(cache: &Cache<K, V>, key: &K, force: Option<bool>) -> Result<Hit<V>, Asked<K, V>>
+pub fn look<K, V>(cache: &Cache<K, V>, key: &K, forced: bool) -> Result<Hit<V>, Asked<K, V>>
 where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    let forced = force.unwrap_or_else(|| cache.shared.defaults.force_refresh());
     let found = if forced { None } else { cache.shared.find(key) };
-    match found {
-        Some(seen) if seen.is_fresh() => Ok(seen.hit()),
-        other => Err(Asked { cache: cache.clone(), aged: other.is_some() }),
-    }
+    let aged = found.is_some();
+    found.and_then(Seen::fresh).ok_or_else(|| Asked { cache: cache.clone(), aged })
 }
 
 impl<K, V> Asked<K, V>

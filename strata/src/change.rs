@@ -1,7 +1,6 @@
 //! Changing a cache while it runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use cache_core::CacheKey;
@@ -112,14 +111,11 @@ where
 #[derive(Debug)]
 pub(crate) struct Defaults {
     options: ArcSwap<Options>,
-    /// Of those what each hit asks.
-    forced: AtomicBool,
 }
 
 impl Defaults {
     pub(crate) fn new(options: Options) -> Self {
-        let forced = options.force_refresh() == Some(true);
-        Self { options: ArcSwap::from_pointee(options), forced: AtomicBool::new(forced) }
+        Self { options: ArcSwap::from_pointee(options) }
     }
 
     pub(crate) fn get(&self) -> Arc<Options> {
@@ -131,14 +127,7 @@ impl Defaults {
         options.over(&self.options.load())
     }
 
-    #[inline]
-    pub(crate) fn force_refresh(&self) -> bool {
-        self.forced.load(Relaxed)
-    }
-
     fn set(&self, options: Options) {
-        let forced = options.force_refresh() == Some(true);
         self.options.store(Arc::new(options));
-        self.forced.store(forced, Relaxed);
     }
 }

@@ -71,7 +71,7 @@ pub(crate) enum Landing<V> {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Arc<dyn Any + Send + Sync>,
-    pub(crate) message: String,
+    pub(crate) message: Arc<String>,
 }
 
 /// A caller's place in a flight.

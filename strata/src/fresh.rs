@@ -51,16 +51,22 @@ pub(crate) enum Verdict<V> {
 }
 
 impl<V> Seen<V> {
-    /// Tells whether it is fresh for certain, and nobody has to know of the read.
+    /// The answer, if it is fresh for certain and nobody has to know of the read.
     #[inline]
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.ends != UNCERTAIN
+    pub(crate) fn fresh(self) -> Option<Hit<V>> {
+        if self.ends == UNCERTAIN {
+            let_go(self.value);
+            return None;
+        }
+        Some(Hit::new(self.value, Source::Memory, self.ends))
     }
+}
 
-    #[inline]
-    pub(crate) fn hit(self) -> Hit<V> {
-        Hit::new(self.value, Source::Memory, self.ends)
-    }
+/// Drops what it is handed, which so need not stand in memory.
+#[cold]
+#[inline(never)]
+fn let_go<V>(value: Arc<V>) {
+    drop(value);
 }
 
 impl<V> Aged<V> {
@@ -92,8 +98,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let seen = self.find(key)?;
-        if seen.is_fresh() { Some(seen.hit()) } else { self.fresh_only(key) }
+        self.find(key)?.fresh().or_else(|| self.fresh_only(key))
     }
 
     #[inline]

@@ -188,18 +188,14 @@ where
         if let Some(Beyond::Flying(flying)) = this.beyond.as_mut() {
             return flying.as_mut().poll(context);
         }
-        let shared = &this.cache.shared;
-        let asked = this.asked().and_then(Options::force_refresh);
-        let forced = asked.unwrap_or_else(|| shared.defaults.force_refresh());
-        if !forced {
-            match shared.find(this.key) {
-                Some(seen) if seen.is_fresh() => return Poll::Ready(Ok(seen.hit())),
-                Some(_) => {
-                    if let Some(hit) = this.answer_aged() {
-                        return Poll::Ready(Ok(hit));
-                    }
-                }
-                None => {}
+        let forced = this.asked().and_then(Options::force_refresh).unwrap_or(false);
+        if !forced && let Some(seen) = this.cache.shared.find(this.key) {
+            // Each returns by itself: joined, their answers would be copied.
+            if let Some(hit) = seen.fresh() {
+                return Poll::Ready(Ok(hit));
+            }
+            if let Some(hit) = this.answer_aged() {
+                return Poll::Ready(Ok(hit));
             }
         }
         this.fly(context)

@@ -202,9 +202,8 @@ where
 
     /// What memory answers. A key that is to be refreshed behind its answer is loaded with the missing ones.
     fn find_or_refresh(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
-        let seen = self.find(key)?;
-        if seen.is_fresh() {
-            return Some(seen.hit());
+        if let Some(hit) = self.find(key)?.fresh() {
+            return Some(hit);
         }
         match self.judge(key, options.throttle()) {
             Verdict::Answer(hit) => Some(hit),

@@ -121,7 +121,7 @@ pub enum LoadError<E> {
     Failed(Arc<E>),
     /// The loader of another caller, with an error of another type, failed. This is its text.
     #[error("the loader of another caller failed: {0}")]
-    FailedElsewhere(String),
+    FailedElsewhere(Arc<String>),
     /// The load took longer than the hard timeout. It may still go on; the key is free for another one.
     #[error("the load took longer than its hard timeout")]
     TimedOut,
@@ -156,7 +156,7 @@ impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Failed(error) => Self::Failed(Arc::clone(error)),
-            Self::FailedElsewhere(message) => Self::FailedElsewhere(message.clone()),
+            Self::FailedElsewhere(message) => Self::FailedElsewhere(Arc::clone(message)),
             Self::TimedOut => Self::TimedOut,
             Self::OverBudget => Self::OverBudget,
             Self::NothingToKeep => Self::NothingToKeep,
@@ -169,12 +169,13 @@ impl<E> Clone for LoadError<E> {
 
 impl Failure {
     pub(crate) fn new<E: fmt::Display + Send + Sync + 'static>(error: E) -> Self {
-        Self { message: error.to_string(), error: Arc::new(error) }
+        Self { message: Arc::new(error.to_string()), error: Arc::new(error) }
     }
 
     /// The error as this caller knows it.
     pub(crate) fn as_load_error<E: Send + Sync + 'static>(&self) -> LoadError<E> {
         let error: Arc<dyn Any + Send + Sync> = Arc::clone(&self.error);
-        error.downcast().map_or_else(|_| LoadError::FailedElsewhere(self.message.clone()), LoadError::Failed)
+        let elsewhere = |_| LoadError::FailedElsewhere(Arc::clone(&self.message));
+        error.downcast().map_or_else(elsewhere, LoadError::Failed)
     }
 }

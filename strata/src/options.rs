@@ -159,7 +159,8 @@ impl Options {
         self
     }
 
-    /// Loads even if the value is there, and never joins a load that is already running. Default: `false`.
+    /// Loads even if the value is there, and never joins a load that is already running. Default: `false`. For calls; a cache
+    /// refuses to do so always.
     #[must_use]
     pub fn with_force_refresh(mut self, force: bool) -> Self {
         self.force_refresh = Some(force);
@@ -249,7 +250,7 @@ impl Options {
             .with_fail_safe_for(self.fail_safe_for.unwrap_or_default())
     }
 
-    /// What of the options can never work, as the option's name, what was given, and what would be right.
+    /// What of the options can never work for a cache, as the option's name, what was given, and what would be right.
     pub(crate) fn fault(&self) -> Option<(&'static str, String, &'static str)> {
         let number = |name, given: Option<f64>, right, is_right: fn(f64) -> bool| {
             given.filter(|given| !is_right(*given)).map(|given| (name, given.to_string(), right))
@@ -266,6 +267,10 @@ impl Options {
             })
             .or_else(|| timeout("soft_timeout", self.soft_timeout))
             .or_else(|| timeout("hard_timeout", self.hard_timeout))
+            .or_else(|| {
+                let right = "set by single calls; a cache that always loads is none";
+                self.force_refresh.filter(|forced| *forced).map(|_| ("force_refresh", "true".into(), right))
+            })
     }
 
     /// What the memory tier is told.

@@ -52,6 +52,7 @@ proptest! {
                     due.insert(slot, now + after);
                     if now + after >= 1 << 42 {
                         due.remove(&slot);
+                        watched.insert(slot);
                     }
                 }
                 Tick::Cancel(slot) => {

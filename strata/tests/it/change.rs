@@ -44,13 +44,6 @@ async fn other_options_hold_for_what_comes_and_not_for_what_is_there() {
     cache.insert(1, 1).await.expect("memory");
     assert_eq!((lives(0).await, cache.options()), (Some(Ttl::FOREVER), Arc::new(minute)));
     assert!(lives(1).await.is_some_and(|ttl| ttl <= Ttl::from_secs(60)));
-
-    let load = || async { Ok::<_, Infallible>(9) };
-    assert_eq!(*cache.get_or_load(&1, load).await.expect("there"), 1);
-    cache.reconfigure(Change::new().with_options(Options::new().with_force_refresh(true))).expect("legal");
-    assert_eq!(*cache.get_or_load(&1, load).await.expect("loads"), 9);
-    cache.reconfigure(Change::new().with_options(Options::new())).expect("legal");
-    assert_eq!(*cache.get_or_load(&1, || async { Ok::<_, Infallible>(3) }).await.expect("there"), 9);
 }
 
 #[tokio::test]
@@ -62,6 +55,12 @@ async fn what_cannot_work_is_refused_by_name_and_nothing_has_changed() {
     let wrong = Change::new().with_policy(Policy::Lru).with_options(Options::new().with_jitter(2.0));
     let refused = cache.reconfigure(wrong.with_max_entries(Some(1))).expect_err("no such share");
     assert!(refused.to_string().contains("jitter is 2"), "{refused}");
+    let always = Change::new().with_options(Options::new().with_force_refresh(true));
+    let refused = cache.reconfigure(always).expect_err("for calls");
+    assert!(
+        refused.to_string().contains("force_refresh is true; it has to be set by single calls"),
+        "{refused}"
+    );
     assert_eq!((cache.memory().policy(), cache.memory().max_entries()), (Policy::Adaptive, Some(5)));
     assert_eq!(*cache.options(), Options::new());
 }
