@@ -1,5 +1,6 @@
-//! The door to the measuring tools, in release mode: `load` goes to the package `measure`, `hit-ratio` and `bench` to
-//! `peers`, which alone compiles what Strata is compared with.
+//! The door to the measuring tools, in release mode: `load` goes to the package `measure`, `hit-ratio`, `bench` and `races` to
+//! `peers`, which alone compiles what Strata is compared with. The caches with loaders are many crates, so `peers` compiles them only
+//! for who compares with them: `races` and `bench cache`.
 //!
 //! Every argument passes unread, `--help` too. The tool runs where the user stands, so relative paths keep working.
 
@@ -8,8 +9,8 @@ use std::ffi::OsStr;
 
 use crate::run::{self, Outcome};
 
-/// Hands this program's whole command line to a package.
-pub(crate) fn to(package: &str) -> Outcome {
+/// Hands this program's whole command line to a package, compiled with these features.
+pub(crate) fn to(package: &str, features: &[&str]) -> Outcome {
     let mut command = run::cargo();
     // Taken from the environment because a parser would swallow a `--`.
     let arguments = env::args_os().skip(1);
@@ -17,7 +18,9 @@ pub(crate) fn to(package: &str) -> Outcome {
     command
         .args(["run", "--release", "--quiet", "--manifest-path"])
         .arg(manifest)
-        .args(["--package", package, "--"])
+        .args(["--package", package])
+        .args(features.iter().flat_map(|feature| ["--features", feature]))
+        .arg("--")
         .args(arguments);
     command.current_dir(env::current_dir().as_deref().map_or(OsStr::new("."), AsRef::as_ref));
     run::run(&mut command)

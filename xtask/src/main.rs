@@ -1,7 +1,7 @@
 //! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
 //!
-//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `hit-ratio` and `bench` only open
-//! the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
+//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `hit-ratio`, `bench` and `races` only
+//! open the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
 
@@ -75,13 +75,23 @@ enum Task {
     /// Times the library, and others beside it (see `cargo xtask bench --help`).
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
+    /// Runs the races between loads and invalidations against the library, and others beside it (see `cargo xtask races --help`).
+    #[command(disable_help_flag = true)]
+    Races(Forwarded),
 }
 
 /// Arguments that the measuring tool reads; here they only have to pass the parser.
 #[derive(clap::Args)]
 struct Forwarded {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    _args: Vec<OsString>,
+    args: Vec<OsString>,
+}
+
+impl Forwarded {
+    /// Whether this is the tool's first word.
+    fn begins_with(&self, word: &str) -> bool {
+        self.args.first().is_some_and(|first| first == word)
+    }
 }
 
 fn main() -> ExitCode {
@@ -98,8 +108,10 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
-        Task::Load(_) => forward::to("measure"),
-        Task::HitRatio(_) | Task::Bench(_) => forward::to("peers"),
+        Task::Load(_) => forward::to("measure", &[]),
+        Task::Bench(arguments) if arguments.begins_with("cache") => forward::to("peers", &["cache"]),
+        Task::Races(_) => forward::to("peers", &["cache"]),
+        Task::HitRatio(_) | Task::Bench(_) => forward::to("peers", &[]),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,9 @@
-//! The cost of an operation: instructions per hit of ours, and the memory tier beside other caches.
+//! The cost of an operation: instructions per hit of ours, the memory tier and the whole cache beside others.
 
+mod cache;
 mod instructions;
 mod memory;
+mod timing;
 
 use std::io::Write;
 
@@ -21,6 +23,8 @@ pub(crate) struct Args {
 enum Part {
     /// Times the memory tier beside other caches, in turns
     Memory(memory::Args),
+    /// Times a hit of get-or-load beside other caches with loaders, counts what it allocates, and wakes ten thousand waiters
+    Cache(cache::Args),
 }
 
 /// Runs the part that was asked for; without one, counts the instructions of our hits.
@@ -28,5 +32,6 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
     match &args.part {
         None => instructions::run(&args.instructions, out),
         Some(Part::Memory(args)) => memory::run(args, out),
+        Some(Part::Cache(args)) => cache::run(args, out),
     }
 }

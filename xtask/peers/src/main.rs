@@ -1,8 +1,9 @@
-//! Strata beside other caches: `hit-ratio` compares decisions, `bench` the cost of an operation.
+//! Strata beside other caches: `hit-ratio` compares decisions, `bench` the cost of an operation, `races` what goes wrong.
 //!
 //! ```text
 //! trace ──► hit_ratio   one thread, exact counts: our policies, theirs, and the optimum
-//! seed  ──► bench       processor time, instructions and memory: our memory tier, and others in turn
+//! seed  ──► bench       processor time, instructions and memory: ours, and others in turn
+//! gates ──► races       loads against removals, drops and panics: who keeps what is old, who hangs
 //! ```
 //!
 //! This is the only package that compiles competitors. Users reach it as `cargo xtask <tool>`. Results go to standard
@@ -11,7 +12,10 @@
 mod bench;
 mod capacity;
 mod hit_ratio;
+mod peer;
+mod races;
 mod scramble;
+mod version;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -36,6 +40,8 @@ enum Tool {
     HitRatio(hit_ratio::Args),
     /// Counts the instructions of a hit; `bench memory` times the memory tier beside other caches.
     Bench(bench::Args),
+    /// Runs the races between loads and invalidations against our cache and others.
+    Races(races::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().tool {
         Tool::HitRatio(args) => hit_ratio::run(&args, &mut out),
         Tool::Bench(args) => bench::run(&args, &mut out),
+        Tool::Races(args) => races::run(&args, &mut out),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +76,6 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["hit-ratio", "bench"]);
+        assert_eq!(tools, ["hit-ratio", "bench", "races"]);
     }
 }

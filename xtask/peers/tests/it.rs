@@ -6,6 +6,9 @@ mod bench;
 #[cfg(test)]
 #[path = "it/hit_ratio.rs"]
 mod hit_ratio;
+#[cfg(test)]
+#[path = "it/races.rs"]
+mod races;
 
 #[cfg(test)]
 mod tool {

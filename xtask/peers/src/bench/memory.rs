@@ -9,7 +9,7 @@
 
 mod engine;
 mod footprint;
-mod kind;
+pub(super) mod kind;
 mod lane;
 mod report;
 mod workload;
@@ -24,6 +24,7 @@ use self::lane::{Cost, Lane, Operation};
 use self::report::{Report, Row};
 use self::workload::{Group, Workload};
 use super::instructions;
+use super::timing::lower_quartile;
 use crate::Outcome;
 use crate::scramble::scrambled;
 
@@ -164,12 +165,6 @@ fn per_operation(cost: &Cost) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand operations")]
     let operations = cost.operations.max(1) as f64;
     cost.time.as_secs_f64() * 1e9 / operations
-}
-
-/// What three of four rounds took at least: disturbances only ever add time.
-fn lower_quartile(mut times: Vec<f64>) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    times.get(times.len() / 4).copied().unwrap_or_default()
 }
 
 /// Makes so many hits, rounded up to whole batches, so that callgrind can count them.

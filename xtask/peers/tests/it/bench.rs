@@ -56,3 +56,44 @@ fn engines_and_workloads_can_be_chosen_and_wrong_ones_are_named() {
     assert_eq!(code, Some(1));
     assert!(error.contains("--workload sleep: no such workload"), "{error}");
 }
+
+#[test]
+fn a_brief_run_times_a_hit_of_every_cache_and_wakes_every_waiter() {
+    let (code, out, error) = run(&["bench", "cache", "--quick", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let workloads = json["workloads"].as_array().unwrap();
+    assert_eq!(workloads.len(), 4);
+    for workload in workloads {
+        for lane in [
+            "strata",
+            "strata-ages",
+            "strata-tags",
+            "strata-local",
+            "memory",
+            "moka",
+            "moka-with",
+            "foyer-fetch",
+        ] {
+            assert!(workload["ns"][lane].as_f64().unwrap() > 0.0, "{lane}: {workload}");
+        }
+        if let Some(counted) = workload["allocations"]["strata"].as_f64() {
+            assert!(counted.abs() < f64::EPSILON, "{workload}");
+        }
+    }
+    let bounds = json["bounds"].as_array().unwrap();
+    assert_eq!(bounds.len(), 12);
+    assert!(bounds.iter().all(|bound| bound["holds"].is_boolean()), "{bounds:?}");
+    let ours = &json["waiters"]["strata"];
+    assert_eq!((ours["loads"].as_u64(), ours["woken"].as_u64()), (Some(1), ours["waiters"].as_u64()));
+}
+
+#[test]
+fn lanes_can_be_chosen_and_wrong_ones_are_named() {
+    let (code, out, error) = run(&["bench", "cache", "--quick", "--lane", "strata,moka"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("strata ") && !out.contains("foyer"), "{out}");
+    let (code, _, error) = run(&["bench", "cache", "--lane", "redis"]);
+    assert_ne!(code, Some(0));
+    assert!(error.contains("redis") && error.contains("strata-ttl"), "{error}");
+}

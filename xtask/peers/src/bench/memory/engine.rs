@@ -5,10 +5,8 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cache_core::Tags;
@@ -24,6 +22,7 @@ use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use super::kind::Kind;
 use crate::Outcome;
+use crate::bench::timing::finish;
 
 /// A cache, or one thread's hold on it.
 pub(super) trait Engine<K: Kind>: Send {
@@ -254,16 +253,6 @@ impl<K: Kind> Engine<K> for MokaFuture<K> {
     fn entries(&self) -> u64 {
         finish(self.0.run_pending_tasks());
         self.0.entry_count()
-    }
-}
-
-/// Runs a future that is ready at once nearly always; what waiting costs is paid only where there is something to wait
-/// for.
-fn finish<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => pollster::block_on(future),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::scramble::scrambled;
 
 /// A kind of entry. A key is looked up by what it is made from, which lies in a batch one after another, so that
 /// fetching it costs next to nothing.
-pub(super) trait Kind: 'static {
+pub(in crate::bench) trait Kind: 'static {
     type Key: Borrow<Self::Lookup> + Hash + Eq + Clone + Send + Sync + 'static;
     type Lookup: Hash + Eq + ?Sized;
     type Value: Clone + Send + Sync + 'static;
@@ -32,7 +32,7 @@ pub(super) trait Kind: 'static {
 
 /// 8 bytes of key, 8 bytes of value.
 #[derive(Debug)]
-pub(super) enum Integers {}
+pub(in crate::bench) enum Integers {}
 
 impl Kind for Integers {
     type Key = u64;
@@ -61,7 +61,7 @@ impl Kind for Integers {
 
 /// A shared string of 32 bytes, a shared value of 100.
 #[derive(Debug)]
-pub(super) enum Strings {}
+pub(in crate::bench) enum Strings {}
 
 impl Kind for Strings {
     type Key = Arc<str>;

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use foyer_memory::{LruConfig, S3FifoConfig};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::engine::{Dash, Engine, Foyer, LruMutex, Moka, MokaFuture, Name, QuickCache, Strata, Table};
 use super::kind::Kind;
 use crate::Outcome;
+use crate::bench::timing::processor_time;
 
 /// What is done with each key of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,12 +176,6 @@ where
         operations += MANY as u64;
         hits += engine.get_many(&keys) as u64;
     }
-}
-
-/// What this thread has had of a processor so far.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// How many keys are asked for at once.

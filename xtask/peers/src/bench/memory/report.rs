@@ -12,6 +12,7 @@ use super::engine::Name;
 use super::footprint::Measured;
 use super::kind::{Integers, Kind, Strings};
 use crate::Outcome;
+use crate::version::version;
 
 /// One workload.
 pub(super) struct Row {
@@ -169,19 +170,6 @@ fn rounded(number: f64) -> Value {
     Value::from((number * 1_000.0).round() / 1_000.0)
 }
 
-/// The version that this program was built with. Where there are several, the newest.
-fn version(package: &str) -> &'static str {
-    let name = format!("name = \"{package}\"");
-    let mut lines = LOCK.lines();
-    let mut found = "";
-    while lines.any(|line| line == name) {
-        let version = lines.next().and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
-        found = version.unwrap_or(found);
-    }
-    found
-}
-
-const LOCK: &str = include_str!("../../../../../Cargo.lock");
 const INTEGER: &str = Integers::NAME;
 const STRING: &str = Strings::NAME;
 

@@ -1,0 +1,29 @@
+//! What a run of operations cost, in a way that a busy machine blurs least.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What this thread has had of a processor so far.
+pub(super) fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// What three of four rounds took at least: disturbances only ever add time.
+pub(super) fn lower_quartile(mut times: Vec<f64>) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times.get(times.len() / 4).copied().unwrap_or_default()
+}
+
+/// Runs a future that is ready at once nearly always; what waiting costs is paid only where there is something to wait
+/// for.
+pub(super) fn finish<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => pollster::block_on(future),
+    }
+}
