@@ -116,8 +116,9 @@ fn race<K: Keys>(keys: NonZeroU32, names: &[Name], scale: Scale) -> Outcome<Row>
 
 /// Those of the caches that take such keys, with room and an entry for each key.
 fn filled<K: Keys>(count: u64, names: &[Name]) -> Outcome<Vec<Box<dyn Lane<K>>>> {
-    // A quarter more than is needed, since some caches divide their limit into parts that fill unevenly.
-    let able = names.iter().filter_map(|name| K::lane(*name, count + count / 4).transpose());
+    // A quarter more than is needed, since some caches divide their limit into parts that fill unevenly; more if they are few.
+    let capacity = (count + count / 4).max(LEAST_CAPACITY);
+    let able = names.iter().filter_map(|name| K::lane(*name, capacity).transpose());
     let mut lanes = able.collect::<Outcome<Vec<_>>>()?;
     let mut ids: Vec<u64> = (0..count).collect();
     // In an order that has nothing to do with how often each will be asked for.
@@ -179,25 +180,22 @@ fn hit_few<K: Keys>(name: Name, hits: u64) -> Outcome {
 }
 
 fn count(names: &[Name], json: bool, out: &mut impl Write) -> Outcome {
-    let mut counts = serde_json::Map::new();
-    for name in names {
+    let mut counts = Vec::new();
+    for &name in names {
         let path = ["bench", "cache", "--lane", name.as_str()];
-        let per_hit = instructions::per_hit(&path, 5 * HITS_PER_BATCH as u64)?;
-        counts.insert(name.as_str().to_owned(), per_hit.into());
+        let per_hit = instructions::per_hit(&path, HITS)?;
+        counts.push((name, per_hit));
         if !json {
             let keys = if name.takes_text_alone() { "text keys" } else { "u64 keys" };
             writeln!(
                 out,
-                "{:<16} {per_hit:>6} instructions per hit, {keys}: {}",
+                "{:<18} {per_hit:>6} instructions per hit, {keys}: {}",
                 name.as_str(),
                 name.does()
             )?;
         }
     }
-    if json {
-        writeln!(out, "{}", serde_json::json!({ "instructions": counts }))?;
-    }
-    Ok(())
+    if json { report::instructions_json(&counts, out) } else { report::instructions_bound(&counts, out) }
 }
 
 const fn keys(count: u32) -> NonZeroU32 {
@@ -213,4 +211,7 @@ const QUICK: Scale = Scale { keys: [keys(512), keys(4_096)], batch: 1_000, round
 /// The exponent of YCSB's Zipf.
 const SKEW: f64 = 0.99;
 const FEW_KEYS: u64 = 256;
+const LEAST_CAPACITY: u64 = 4_096;
 const HITS_PER_BATCH: usize = 4_096;
+/// So many that what threads do behind the hits does not show.
+const HITS: u64 = 100 * HITS_PER_BATCH as u64;

@@ -224,8 +224,8 @@ async fn leader_dropped(peer: Shared) -> Step {
     }
     match (lost, gate.runs()) {
         (0, 1) => Ok(()),
-        (0, runs) => Err(Stop::Fails(format!("{runs} runs"))),
-        (lost, runs) => Err(Stop::Fails(format!("{lost} are not answered, {runs} runs"))),
+        (0, runs) => Err(Stop::Fails(format!("{runs} runs of the loader"))),
+        (lost, _) => Err(Stop::Fails(format!("{lost} of {WAITERS} are not answered"))),
     }
 }
 

@@ -80,7 +80,7 @@ impl Report {
             let holds = if found <= most { "holds" } else { "MISSED" };
             writeln!(
                 out,
-                "{:<18} {workload:<10} {found:>5.2} of moka, at most {most}: {holds}",
+                "{:<18} {workload:<12} {found:>5.2} of moka, at most {most}: {holds}",
                 name.as_str()
             )?;
         }
@@ -106,15 +106,15 @@ impl Report {
         }
         write!(out, "\n{title}\n{:<18}", "")?;
         for row in &self.rows {
-            write!(out, " {:>10}", row.name())?;
+            write!(out, " {:>12}", row.name())?;
         }
         writeln!(out)?;
         for &name in &self.names {
             write!(out, "{:<18}", name.as_str())?;
             for row in &self.rows {
                 match cell(row, name) {
-                    Some(number) => write!(out, " {number:>10.decimals$}")?,
-                    None => write!(out, " {:>10}", "-")?,
+                    Some(number) => write!(out, " {number:>12.decimals$}")?,
+                    None => write!(out, " {:>12}", "-")?,
                 }
             }
             writeln!(out, "  {}", name.does())?;
@@ -162,10 +162,40 @@ impl Row {
     }
 }
 
+/// Prints instructions per hit as one object on one line.
+pub(super) fn instructions_json(counts: &[(Name, u64)], out: &mut impl Write) -> Outcome {
+    let each = counts.iter().map(|(name, count)| (name.as_str().to_owned(), Value::from(*count)));
+    let each: Map<String, Value> = each.collect();
+    let bound = over_memory(counts).map(|found| {
+        json!({ "over_memory": rounded(found), "at_most": OVER_MEMORY, "holds": found <= OVER_MEMORY })
+    });
+    writeln!(out, "{}", json!({ "instructions": each, "bound": bound }))?;
+    Ok(())
+}
+
+/// Prints whether our instructions are what we set out for, if they were counted.
+pub(super) fn instructions_bound(counts: &[(Name, u64)], out: &mut impl Write) -> Outcome {
+    if let Some(found) = over_memory(counts) {
+        let holds = if found <= OVER_MEMORY { "holds" } else { "MISSED" };
+        writeln!(out, "strata {found:.2} of memory, at most {OVER_MEMORY}: {holds}")?;
+    }
+    Ok(())
+}
+
+/// The instructions of our whole hit over those of the memory tier alone.
+fn over_memory(counts: &[(Name, u64)]) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "some hundred instructions")]
+    let of = |wanted| counts.iter().find(|(name, _)| *name == wanted).map(|(_, count)| *count as f64);
+    Some(of(Name::Strata)? / of(Name::Memory).filter(|count| *count > 0.0)?)
+}
+
 /// Three decimals are more than repeat.
 fn rounded(number: f64) -> Value {
     Value::from((number * 1_000.0).round() / 1_000.0)
 }
+
+/// The most that a hit may run beyond that of the memory tier.
+const OVER_MEMORY: f64 = 1.15;
 
 #[cfg(test)]
 mod tests {
@@ -192,6 +222,21 @@ mod tests {
         assert!(json["workloads"][0]["ns"].get("foyer").is_none(), "it took no part: {json}");
         assert_eq!(json["bounds"][0]["holds"], false);
         assert_eq!(json["waiters"]["strata"]["woken"], 10);
+    }
+
+    #[test]
+    fn instructions_are_compared_with_the_memory_tier() {
+        let said = |ours| {
+            let mut out = Vec::new();
+            instructions_bound(&[(Name::Strata, ours), (Name::Memory, 100)], &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(said(115), "strata 1.15 of memory, at most 1.15: holds\n");
+        assert_eq!(said(300), "strata 3.00 of memory, at most 1.15: MISSED\n");
+        let mut out = Vec::new();
+        instructions_json(&[(Name::Strata, 300)], &mut out).unwrap();
+        let json: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&json["instructions"]["strata"], &json["bound"]), (&json!(300), &Value::Null));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) struct Crowd {
 
 /// The same crowd before every cache.
 pub(super) fn all(waiters: usize) -> Outcome<Vec<Crowd>> {
-    writeln!(io::stderr(), "{waiters} waiters")?;
+    writeln!(io::stderr(), "{waiters} waiters for one key")?;
     peer::ALL.iter().map(|entrant| one(entrant, waiters)).collect()
 }
 
