@@ -114,7 +114,8 @@ fn features() -> Outcome {
 /// Runs the model of strata: its real code, in other orders of its threads and tasks.
 ///
 /// Ten thousand schedules of each property, unless the environment says how many: a tenth of what the model runs by itself,
-/// so that CI ends in time. The one step that sets `RUSTFLAGS`, so it builds below a folder of its own and leaves what the others share alone.
+/// so that CI ends in time. The one step that sets `RUSTFLAGS`. It names the target that is meant anyway, because then they hold for that alone, and
+/// what runs while compiling, which the other steps have built, need not be built again.
 fn shuttle() -> Outcome {
     let mut command = run::cargo();
     command.env("RUSTFLAGS", "--cfg strata_shuttle");
@@ -122,7 +123,7 @@ fn shuttle() -> Outcome {
         command.env(SCHEDULES, "10000");
     }
     command.args(["test", "--package", "strata", "--test", "it", "--locked"]);
-    run::run(command.args(["--target-dir", "target/shuttle"]))
+    run::run(command.args(["--target", "host-tuple"]))
 }
 
 fn workspace() -> Result<Metadata, Failure> {
