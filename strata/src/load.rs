@@ -124,53 +124,66 @@ where
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        GetOrLoad { cache: self, key, loader: Some(loader), beyond: Rare::none() }
+        GetOrLoad { cache: self, key, loader: Some(loader), options: (), flying: Rare::none() }
     }
 }
 
-/// The future of [`Cache::get_or_load`] and [`Cache::get_or_refresh`].
+/// The future of [`Cache::get_or_load`] and [`Cache::get_or_refresh`]. A call without options of its own is five words, so that
+/// it costs little to hand on.
 #[must_use = "a future does nothing until it is awaited"]
-pub struct GetOrLoad<'a, K, V, Q: ?Sized, F, E> {
+pub struct GetOrLoad<'a, K, V, Q: ?Sized, F, E, O = ()> {
     cache: &'a Cache<K, V>,
     key: &'a Q,
     loader: Option<F>,
-    beyond: Rare<Beyond<'a, V, E>>,
-}
-
-/// What most calls are without.
-#[expect(clippy::large_enum_variant, reason = "in a box, a hit with options would allocate")]
-enum Beyond<'a, V, E> {
-    /// Options of its own. A call without any does not write down each that is not set.
-    Asked(Options),
+    options: O,
     /// A miss, on its way.
-    Flying(Flying<'a, V, E>),
+    flying: Rare<Flying<'a, V, E>>,
 }
 
 type Flying<'a, V, E> = Pin<Box<dyn Future<Output = Result<Hit<V>, LoadError<E>>> + Send + 'a>>;
 
-impl<K, V, Q: ?Sized, F, E> GetOrLoad<'_, K, V, Q, F, E> {
-    /// Sets options for this call, over those set before and those of the cache. To be called before the first poll.
-    pub fn with(mut self, options: Options) -> Self {
-        let options = match self.beyond.take() {
-            Some(Beyond::Asked(before)) => options.over(&before),
-            _ => options,
-        };
-        self.beyond.insert(Beyond::Asked(options));
-        self
-    }
+/// The options of one call: none, or some.
+pub trait Asked: sealed::Sealed {
+    #[doc(hidden)]
+    fn options(&self) -> Option<&Options>;
+}
 
-    fn asked(&self) -> Option<&Options> {
-        match self.beyond.as_ref() {
-            Some(Beyond::Asked(options)) => Some(options),
-            _ => None,
-        }
+impl Asked for () {
+    #[inline]
+    fn options(&self) -> Option<&Options> {
+        None
+    }
+}
+
+impl Asked for Options {
+    #[inline]
+    fn options(&self) -> Option<&Options> {
+        Some(self)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl Sealed for crate::Options {}
+}
+
+impl<'a, K, V, Q: ?Sized, F, E, O: Asked> GetOrLoad<'a, K, V, Q, F, E, O> {
+    /// Sets options for this call, over those set before and those of the cache. To be called before the first poll.
+    pub fn with(self, options: Options) -> GetOrLoad<'a, K, V, Q, F, E, Options> {
+        let options = match self.options.options() {
+            Some(before) => options.over(before),
+            None => options,
+        };
+        let Self { cache, key, loader, flying, .. } = self;
+        GetOrLoad { cache, key, loader, options, flying }
     }
 }
 
 // Nothing is pinned structurally: the one future inside is boxed.
-impl<K, V, Q: ?Sized, F, E> Unpin for GetOrLoad<'_, K, V, Q, F, E> {}
+impl<K, V, Q: ?Sized, F, E, O> Unpin for GetOrLoad<'_, K, V, Q, F, E, O> {}
 
-impl<K, V, Q, F, Fut, L, E> Future for GetOrLoad<'_, K, V, Q, F, E>
+impl<K, V, Q, F, Fut, L, E, O> Future for GetOrLoad<'_, K, V, Q, F, E, O>
 where
     K: CacheKey + Clone + Borrow<Q>,
     V: Send + Sync + 'static,
@@ -179,16 +192,17 @@ where
     Fut: Future<Output = Result<L, E>> + Send + 'static,
     L: Into<Loaded<V>>,
     E: fmt::Display + Send + Sync + 'static,
+    O: Asked,
 {
     type Output = Result<Hit<V>, LoadError<E>>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Some(Beyond::Flying(flying)) = this.beyond.as_mut() {
+        if let Some(flying) = this.flying.as_mut() {
             return flying.as_mut().poll(context);
         }
-        let forced = this.asked().and_then(Options::force_refresh).unwrap_or(false);
+        let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
         if !forced && let Some(seen) = this.cache.shared.find(this.key) {
             // Each returns by itself: joined, their answers would be copied.
             if let Some(hit) = seen.fresh() {
@@ -202,7 +216,7 @@ where
     }
 }
 
-impl<K, V, Q, F, Fut, L, E> GetOrLoad<'_, K, V, Q, F, E>
+impl<K, V, Q, F, Fut, L, E, O> GetOrLoad<'_, K, V, Q, F, E, O>
 where
     K: CacheKey + Clone + Borrow<Q>,
     V: Send + Sync + 'static,
@@ -211,17 +225,18 @@ where
     Fut: Future<Output = Result<L, E>> + Send + 'static,
     L: Into<Loaded<V>>,
     E: fmt::Display + Send + Sync + 'static,
+    O: Asked,
 {
     #[cold]
     fn fly(&mut self, context: &mut Context<'_>) -> Poll<Result<Hit<V>, LoadError<E>>> {
         let Some(loader) = self.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
         let shared = &self.cache.shared;
-        let options = self.take_options();
+        let options = self.under_defaults();
         let load = |last| async move { loader(last).await.map(Into::into) };
         let flying = Arc::clone(shared).fly(self.key.to_owned(), options, load);
         let mut flying: Flying<'_, V, E> = Box::pin(flying);
         let landed = flying.as_mut().poll(context);
-        self.beyond.insert(Beyond::Flying(flying));
+        self.flying = Rare::some(flying);
         landed
     }
 
@@ -229,7 +244,7 @@ where
     #[cold]
     fn answer_aged(&mut self) -> Option<Hit<V>> {
         let shared = &self.cache.shared;
-        let asked = self.asked().and_then(Options::fail_safe_throttle);
+        let asked = self.options.options().and_then(Options::fail_safe_throttle);
         let throttle = asked.unwrap_or_else(|| shared.defaults.get().throttle());
         match shared.judge(self.key, throttle) {
             Verdict::Answer(hit) => Some(hit),
@@ -242,18 +257,14 @@ where
     }
 
     /// The options of this call over those of the cache.
-    fn take_options(&mut self) -> Options {
-        let asked = match self.beyond.take() {
-            Some(Beyond::Asked(options)) => options,
-            _ => Options::new(),
-        };
-        self.cache.shared.defaults.under(asked)
+    fn under_defaults(&self) -> Options {
+        self.cache.shared.defaults.under(self.options.options().cloned().unwrap_or_default())
     }
 
     fn refresh_behind(&mut self) {
         let Some(loader) = self.loader.take() else { return };
         let shared = &self.cache.shared;
-        let options = self.take_options();
+        let options = self.under_defaults();
         let load = |last| async move { loader(last).await.map(Into::into) };
         shared.refresh_behind(&self.key.to_owned(), options, load);
     }
@@ -405,11 +416,11 @@ where
     }
 }
 
-impl<K, V, Q: ?Sized, F, E> fmt::Debug for GetOrLoad<'_, K, V, Q, F, E> {
+impl<K, V, Q: ?Sized, F, E, O: Asked> fmt::Debug for GetOrLoad<'_, K, V, Q, F, E, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GetOrLoad")
             .field("cache", self.cache)
-            .field("options", &self.asked())
+            .field("options", &self.options.options())
             .finish_non_exhaustive()
     }
 }

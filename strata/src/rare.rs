@@ -11,20 +11,12 @@ impl<T> Rare<T> {
         Self(None)
     }
 
-    pub(crate) fn as_ref(&self) -> Option<&T> {
-        self.0.as_ref()
+    pub(crate) fn some(value: T) -> Self {
+        Self(Some(value))
     }
 
     pub(crate) fn as_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut()
-    }
-
-    pub(crate) fn take(&mut self) -> Option<T> {
-        self.0.take()
-    }
-
-    pub(crate) fn insert(&mut self, value: T) -> &mut T {
-        self.0.insert(value)
     }
 }
 
