@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Corrupt,
     /// The request itself can never succeed.
     Invalid,
+    /// The place has failed too often a moment ago and is left alone for a while.
+    Suspended,
 }
 
 impl Error {
@@ -72,6 +74,7 @@ impl fmt::Display for Error {
             ErrorKind::Refused => "refused",
             ErrorKind::Corrupt => "holds something unreadable",
             ErrorKind::Invalid => "cannot do this",
+            ErrorKind::Suspended => "is left alone for a while",
         };
         write!(f, "{} {what} during {}", self.place, self.operation)
     }
@@ -95,6 +98,7 @@ mod tests {
             !retryable(ErrorKind::Refused)
                 && !retryable(ErrorKind::Corrupt)
                 && !retryable(ErrorKind::Invalid)
+                && !retryable(ErrorKind::Suspended)
         );
     }
 

@@ -6,6 +6,7 @@
 //! load     accesses made up from a seed                    what a limit is pushed with
 //! share    a part of a whole                               how a capacity is given
 //! clock    time by hand                                    what a lifetime is tested with
+//! chaos    a store that fails as told                      what a layer is tested with
 //! fuse     keys and values that panic                      what the user's code may do
 //! history  what was asked and answered                     whether that can be right
 //! suite    one promise of a seam, one function             what every backend must keep
@@ -13,6 +14,7 @@
 //!
 //! Only tests and the measuring tools depend on this crate; no part of a running cache does.
 
+pub mod chaos;
 pub mod clock;
 pub mod fuse;
 pub mod history;

@@ -4,7 +4,7 @@
 //! measurement did can be done again. Its generator is a few words: no table, whatever the number of keys.
 //! Ids are also ranks where the shape has a popularity: 0 is the hottest key.
 
-mod seed;
+pub(crate) mod seed;
 mod shapes;
 mod zipf;
 

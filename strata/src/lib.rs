@@ -57,6 +57,7 @@ mod flight;
 mod fresh;
 mod hit;
 mod kept;
+pub mod layer;
 mod load;
 mod load_many;
 mod loaded;

@@ -24,3 +24,12 @@ pub(crate) use shuttle_tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
+
+/// Lets this much time pass. What waits for an event has no use for it: this is for pauses that are the purpose.
+#[expect(clippy::disallowed_methods, reason = "a pause between tries is no wait for an event")]
+pub(crate) async fn pause(duration: std::time::Duration) {
+    #[cfg(not(strata_shuttle))]
+    tokio::time::sleep(duration).await;
+    #[cfg(strata_shuttle)]
+    shuttle_tokio::time::sleep(duration).await;
+}

@@ -110,7 +110,7 @@ impl Chance {
     }
 
     /// A number from [0, 1), by `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014).
-    fn draw(&self) -> f64 {
+    pub(crate) fn draw(&self) -> f64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut bits = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -36,6 +36,9 @@ mod groups;
 #[path = "it/history.rs"]
 mod history;
 #[cfg(not(strata_shuttle))]
+#[path = "it/layer.rs"]
+mod layer;
+#[cfg(not(strata_shuttle))]
 #[path = "it/many.rs"]
 mod many;
 #[cfg(not(strata_shuttle))]

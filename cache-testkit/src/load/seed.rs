@@ -6,16 +6,16 @@
 use std::num::NonZeroU32;
 
 #[derive(Clone, Debug)]
-pub(super) struct SplitMix64 {
+pub(crate) struct SplitMix64 {
     state: u64,
 }
 
 impl SplitMix64 {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    pub(super) const fn next(&mut self) -> u64 {
+    pub(crate) const fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -24,7 +24,7 @@ impl SplitMix64 {
     }
 
     /// Evenly in 0..`end`. The bias of the multiplication is at most `end` / 2^64, which no test can see.
-    pub(super) fn below(&mut self, end: NonZeroU32) -> u32 {
+    pub(crate) fn below(&mut self, end: NonZeroU32) -> u32 {
         let scaled = (u128::from(self.next()) * u128::from(end.get())) >> 64;
         u32::try_from(scaled).unwrap_or(u32::MAX)
     }

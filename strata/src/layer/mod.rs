@@ -1,0 +1,215 @@
+//! What stands around a store that may fail: a time limit, a circuit breaker, retries.
+//!
+//! ```text
+//! retries ( circuit breaker ( time limit ( store ) ) )
+//!    │            │               └── no call takes longer, whatever the store does
+//!    │            └── after some failures in a row nobody asks for a while; then one does, and tells
+//!    └── what may pass by itself is tried again, after a pause; a breaker that is open is not asked twice
+//! ```
+//!
+//! A layer is written once, for any operation ([`Layer`]), and becomes a store around another one by [`Layered`]. [`Guards`] builds all three
+//! in the order that makes sense. A retry sees single calls and their limits, so the breaker counts each of them, and the time of a call is
+//! at most limit and pause times tries.
+
+mod breaker;
+mod retries;
+mod time_limit;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_core::{Clock, Entry, Key, Removed, Result, Store, StoreInfo, SystemClock, Tag, Ttl};
+pub use cache_policy::{Backoff, Passage, Trip};
+
+pub use self::breaker::{BreakerStats, CircuitBreaker};
+pub use self::retries::Retries;
+pub use self::time_limit::TimeLimit;
+
+/// Which operation on which place, for errors and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The place, as [`StoreInfo::name`] says.
+    pub place: &'static str,
+    /// The operation, as errors name it.
+    pub name: &'static str,
+}
+
+/// Does something around each operation of a store.
+pub trait Layer: fmt::Debug + Send + Sync + 'static {
+    /// Makes the attempt, so often and so long as this layer thinks right.
+    fn around<T, F>(
+        &self,
+        operation: Operation,
+        attempt: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send;
+}
+
+impl<L: Layer> Layer for Arc<L> {
+    fn around<T, F>(
+        &self,
+        operation: Operation,
+        attempt: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        (**self).around(operation, attempt)
+    }
+}
+
+/// A store with a layer around it. Its `Debug` shows both, from outside to inside.
+#[derive(Debug)]
+pub struct Layered<L> {
+    layer: L,
+    inner: Arc<dyn Store>,
+}
+
+impl<L: Layer> Layered<L> {
+    /// Puts the layer around the store.
+    pub fn new(layer: L, inner: Arc<dyn Store>) -> Self {
+        Self { layer, inner }
+    }
+
+    fn on(&self, name: &'static str) -> Operation {
+        Operation { place: self.inner.info().name, name }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<L: Layer> Store for Layered<L> {
+    fn info(&self) -> StoreInfo {
+        self.inner.info()
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        self.layer.around(self.on("get"), || self.inner.get_many(keys)).await
+    }
+
+    async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
+        self.layer.around(self.on("put"), || self.inner.put_many(entries.clone())).await
+    }
+
+    async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
+        self.layer.around(self.on("remove"), || self.inner.remove_many(keys)).await
+    }
+
+    async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
+        self.layer.around(self.on("touch"), || self.inner.touch(key, ttl)).await
+    }
+
+    async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
+        self.layer.around(self.on("remove tag"), || self.inner.remove_tag(tag)).await
+    }
+
+    async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
+        self.layer.around(self.on("remove prefix"), || self.inner.remove_prefix(prefix)).await
+    }
+
+    async fn clear(&self) -> Result<Removed> {
+        self.layer.around(self.on("clear"), || self.inner.clear()).await
+    }
+}
+
+/// All three layers, with their settings.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+/// # runtime.block_on(async {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use cache_core::{Entry, Key, StoreExt};
+/// use cache_memory::MemoryStore;
+/// use strata::layer::{Guards, Passage};
+///
+/// let far_away = Arc::new(MemoryStore::new(64 << 20));
+/// let guarded = Guards::new().with_timeout(Duration::from_millis(200)).around(far_away);
+/// guarded.store.put(Key::new("greeting")?, Entry::new("hello")).await?;
+/// assert!(guarded.store.get(&Key::new("greeting")?).await?.is_some());
+/// assert_eq!(guarded.breaker.passage(), Passage::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "guards do nothing until they are put around a store"]
+pub struct Guards {
+    timeout: Duration,
+    trip: Trip,
+    tries: u32,
+    backoff: Backoff,
+    clock: Arc<dyn Clock>,
+}
+
+/// A store with all three layers around it, and the breaker, which tells how it is.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    /// The store to use.
+    pub store: Arc<dyn Store>,
+    /// Its breaker.
+    pub breaker: Arc<CircuitBreaker>,
+}
+
+impl Guards {
+    /// A second for each try, two tries, and a breaker that opens after five failures for half a second.
+    pub fn new() -> Self {
+        Self {
+            timeout: Duration::from_secs(1),
+            trip: Trip::default(),
+            tries: 2,
+            backoff: Backoff::default(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// The time that one try may take. Default: 1 s.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// When the breaker opens. Default: after 5 failures, for 500 ms.
+    pub fn with_trip(mut self, trip: Trip) -> Self {
+        self.trip = trip;
+        self
+    }
+
+    /// How often something is tried at most; 0 counts as 1. Default: 2.
+    pub fn with_tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// The pauses between tries. Default: up to 10 ms, growing to up to 100 ms.
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The clock of the breaker's pauses. Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Puts them around a store. Its calls need a tokio runtime with timers.
+    pub fn around(self, store: Arc<dyn Store>) -> Guarded {
+        let limited = Layered::new(TimeLimit::new(self.timeout), store);
+        let breaker = Arc::new(CircuitBreaker::new(self.trip, self.clock));
+        let broken = Layered::new(Arc::clone(&breaker), Arc::new(limited));
+        let retried = Layered::new(Retries::new(self.tries, self.backoff), Arc::new(broken));
+        Guarded { store: Arc::new(retried), breaker }
+    }
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self::new()
+    }
+}
