@@ -1,0 +1,160 @@
+//! The tier as its users see it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cache_core::{Entry, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+
+use crate::builder::{BuildError, Builder};
+use crate::read;
+use crate::shared::Shared;
+use crate::stats::{Start, Stats};
+use crate::work::Work;
+use crate::writer::PLACE;
+
+/// A store of entries in a folder of the file system.
+///
+/// Clones are the same store. The folder belongs to one store at a time, and to it alone: what else lies there may be in
+/// the way of its files. Work on files is done by threads of the store, so the futures need no runtime and block none. A
+/// future that is dropped takes nothing back: what it asked for may still happen.
+///
+/// When the last clone goes, the thread that drops it waits until everything that was asked for is done and the
+/// folder is closed, which may take as long as a sync of the file system. [`close`](Self::close) does the same without
+/// blocking.
+///
+/// # Errors
+/// A call fails as `Unavailable` if too many calls wait already, if the folder cannot be used, or after a close; as
+/// `Refused` if the disk is full or read-only; as `Invalid` if an entry has more labels or longer ones than a frame holds.
+/// A write that fails leaves nothing that was under its keys before. A read never fails because of files: what cannot be read is missing, and
+/// counted.
+///
+/// # Example
+/// ```
+/// use cache_core::{Entry, Key, StoreExt, Ttl};
+/// use cache_disk::Disk;
+/// # let temporary = tempfile::tempdir()?;
+/// # let folder = temporary.path().join("cache");
+/// # pollster::block_on(async {
+/// let key = Key::new("user:42")?;
+/// let disk = Disk::builder(&folder).with_max_bytes(64 << 20).build()?;
+/// disk.put(key.clone(), Entry::new("Ada").with_ttl(Ttl::from_secs(60))).await?;
+/// disk.close().await?;
+///
+/// let disk = Disk::open(&folder)?;
+/// assert_eq!(disk.get(&key).await?.expect("it survived").value, "Ada");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Disk {
+    shared: Arc<Shared>,
+    work: Arc<Work>,
+}
+
+impl Disk {
+    /// Opens the store in this folder with all settings as they are by default.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, BuildError> {
+        Self::builder(folder).build()
+    }
+
+    /// Sets up a store in this folder.
+    pub fn builder(folder: impl Into<PathBuf>) -> Builder {
+        Builder::new(folder)
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, work: Work) -> Self {
+        Self { shared, work: Arc::new(work) }
+    }
+
+    /// What happened since it was opened, and what it holds now. Reads no file.
+    pub fn stats(&self) -> Stats {
+        let overflows = self.work.overflows();
+        Stats { overflows, ..self.shared.stats() }
+    }
+
+    /// How it found its folder.
+    pub fn start(&self) -> Start {
+        self.shared.index.lock().start
+    }
+
+    /// Ends all use of the folder, once everything that was asked for before is done. Reads miss and writes fail
+    /// from then on, on all clones.
+    ///
+    /// What was acknowledged before survives whatever comes, a power cut too, and the next start finds all of it.
+    ///
+    /// # Errors
+    /// The file system could not promise that.
+    ///
+    /// # Cancel safety
+    /// It goes on if the future is dropped.
+    pub async fn close(&self) -> Result<()> {
+        self.work.write("close", 0, crate::writer::Writer::close).await
+    }
+}
+
+#[async_trait]
+impl Store for Disk {
+    fn info(&self) -> StoreInfo {
+        let mut info = StoreInfo::new(PLACE);
+        info.survives_restart = true;
+        info
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        // A miss is known from the index alone.
+        if !self.shared.may_hold_any(keys) {
+            return Ok(vec![None; keys.len()]);
+        }
+        let (shared, keys) = (Arc::clone(&self.shared), keys.to_vec());
+        self.work.read("get", 0, move || read::entries(&shared, &keys)).await
+    }
+
+    async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
+        let bytes = entries.iter().map(|(_, entry)| entry.value.len() as u64).sum();
+        self.work.write("put", bytes, |writer| writer.act("put", |log, now| log.put(entries, now))).await
+    }
+
+    async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
+        let keys = keys.to_vec();
+        let act = move |log: &mut crate::log::Log, now| {
+            let keys = log.hashes(&keys);
+            log.remove(&keys, now)
+        };
+        self.work.write("remove", 0, |writer| writer.act("remove", act)).await
+    }
+
+    async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
+        let key = key.clone();
+        let act = move |log: &mut crate::log::Log, now| {
+            let hashes = log.hashes(&[key]);
+            hashes.first().map_or(Ok(false), |hash| log.touch(*hash, ttl, now))
+        };
+        self.work.write("touch", 0, |writer| writer.act("touch", act)).await
+    }
+
+    async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
+        let tag = tag.clone();
+        let removed = self.work.write("remove_tag", 0, move |writer| {
+            writer.act("remove_tag", |log, now| log.remove_tag(&tag, now))
+        });
+        removed.await.map(Removed::Exactly)
+    }
+
+    async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
+        let prefix = prefix.to_owned();
+        let removed = self.work.write("remove_prefix", 0, move |writer| {
+            writer.act("remove_prefix", |log, now| log.remove_prefix(&prefix, now))
+        });
+        removed.await.map(Removed::Exactly)
+    }
+
+    async fn clear(&self) -> Result<Removed> {
+        let removed = self.work.write("clear", 0, |writer| writer.act("clear", crate::log::Log::clear));
+        removed.await.map(Removed::Exactly)
+    }
+}
