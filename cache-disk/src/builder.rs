@@ -135,7 +135,7 @@ impl Builder {
         let writer =
             Writer::new(Arc::clone(&shared), medium, limits).map_err(|_| BuildError::InUse { folder })?;
         let work = Work::start(writer, self.readers, self.queue).map_err(BuildError::Threads)?;
-        Ok(Disk::new(shared, work))
+        Ok(Disk::new(shared, work, limits.max_bytes))
     }
 
     fn limits(&self) -> Result<Limits, BuildError> {

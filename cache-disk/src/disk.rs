@@ -51,6 +51,7 @@ use crate::writer::PLACE;
 pub struct Disk {
     shared: Arc<Shared>,
     work: Arc<Work>,
+    max_bytes: u64,
 }
 
 impl Disk {
@@ -67,14 +68,19 @@ impl Disk {
         Builder::new(folder)
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, work: Work) -> Self {
-        Self { shared, work: Arc::new(work) }
+    pub(crate) fn new(shared: Arc<Shared>, work: Work, max_bytes: u64) -> Self {
+        Self { shared, work: Arc::new(work), max_bytes }
     }
 
     /// What happened since it was opened, and what it holds now. Reads no file.
     pub fn stats(&self) -> Stats {
         let overflows = self.work.overflows();
         Stats { overflows, ..self.shared.stats() }
+    }
+
+    /// What its files may take, in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     /// How it found its folder.

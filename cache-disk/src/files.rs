@@ -51,7 +51,7 @@ impl Medium for Folder {
         let (mut options, path) = self.options(LOCK)?;
         let file = options.create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(Locked(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -92,6 +92,16 @@ impl Medium for Folder {
             wall: wall(),
             seed: RandomState::new().hash_one(&self.path),
         }
+    }
+}
+
+/// The lock, until it is dropped.
+struct Locked(fs::File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // To close the file would not do: a process that this one is just starting may have it open too.
+        let _unlocked = self.0.unlock();
     }
 }
 

@@ -1,4 +1,5 @@
-//! What happened, as plain numbers, counted under the lock of the index.
+//! What happened, as plain numbers, counted under the lock of the index. Whoever exports them has the names in
+//! `cache_core::metric`, as `DISK_…`.
 
 use crate::index::Cause;
 
