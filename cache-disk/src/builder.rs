@@ -25,7 +25,10 @@ const SMALLEST_SEGMENT: u64 = 4 << 10;
 const LARGEST_SEGMENT: u64 = 1 << 30;
 
 /// Larger ones would be given up in larger pieces, and gain nothing.
-const LARGEST_DEFAULT_SEGMENT: u64 = 64 << 20;
+const LARGEST_DEFAULT_SEGMENT: u64 = 256 << 20;
+
+/// Each is an open file.
+const MOST_SEGMENTS: u64 = 4096;
 
 const DEFAULT_READERS: usize = 4;
 const MOST_READERS: usize = 256;
@@ -36,6 +39,10 @@ const LONGEST_QUEUE: usize = 1 << 20;
 ///
 /// Whatever is chosen, nothing wrong, torn or ended is answered after any crash, and nothing that was removed and
 /// acknowledged comes back.
+///
+/// A power cut is told from the end of a process by the run of the operating system, which Linux tells; elsewhere every end
+/// without a [`Disk::close`] counts as a power cut. Nobody notices a folder that was put back from a copy, a volume that was
+/// torn off and attached again, or a disk that loses what it has synced: empty the folder then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
@@ -85,7 +92,7 @@ impl Builder {
     /// Divides the files into segments of this many bytes, 4 KiB to 1 GiB.
     ///
     /// An entry has to fit into one segment, and room is made by one segment at a time. Default: a sixteenth of the
-    /// limit, at least 4 KiB and at most 64 MiB.
+    /// limit, at least 4 KiB and at most 256 MiB. There are at most 4,096, and each is an open file.
     pub fn with_segment_bytes(self, segment_bytes: u64) -> Self {
         Self { segment_bytes: Some(segment_bytes), ..self }
     }
@@ -143,6 +150,13 @@ impl Builder {
         let segment_bytes = self.segment_bytes.unwrap_or(default);
         let segments = SMALLEST_SEGMENT..=LARGEST_SEGMENT;
         check("segment_bytes", segment_bytes, segments.contains(&segment_bytes), "4096 to 1073741824")?;
+        let many = self.max_bytes / segment_bytes > MOST_SEGMENTS;
+        check(
+            "segment_bytes",
+            segment_bytes,
+            !many,
+            "at least max_bytes / 4096: each segment is an open file",
+        )?;
         let room = self.max_bytes >= 2 * segment_bytes + OVERHEAD;
         check(
             "max_bytes",

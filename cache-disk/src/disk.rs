@@ -23,6 +23,12 @@ use crate::writer::PLACE;
 /// folder is closed, which may take as long as a sync of the file system. [`close`](Self::close) does the same without
 /// blocking.
 ///
+/// # Cost
+/// A miss looks into memory and is answered at once. A hit is a hop to another thread and one read of a file, a write a hop
+/// and a part of one write. A removal of keys or by tag writes a few bytes for each entry, a clear removes files. A removal by
+/// prefix reads the head of every entry, and writes wait meanwhile: about a second for a million. Memory: about 80 bytes
+/// for each entry, 16 more if it has an end, 24 more for each tag.
+///
 /// # Errors
 /// A call fails as `Unavailable` if too many calls wait already, if the folder cannot be used, or after a close; as
 /// `Refused` if the disk is full or read-only; as `Invalid` if an entry has more labels or longer ones than a frame holds.

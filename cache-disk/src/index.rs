@@ -204,11 +204,9 @@ impl Index {
         self.slots.iter().filter(|(_, slot)| slot.gone != NEVER).map(|(hash, _)| *hash).collect()
     }
 
-    /// All entries, in the order in which they stand.
+    /// All entries, in any order.
     pub(crate) fn all(&self) -> Vec<(u64, Slot)> {
-        let mut all: Vec<_> = self.slots.iter().map(|(hash, slot)| (*hash, *slot)).collect();
-        all.sort_unstable_by_key(|(_, slot)| slot.place());
-        all
+        self.slots.iter().map(|(hash, slot)| (*hash, *slot)).collect()
     }
 
     /// The hashes of the entries that carry this tag.
@@ -216,14 +214,21 @@ impl Index {
         self.groups.members(tag, |hash, place| self.slot(hash).is_some_and(|slot| slot.place() == place))
     }
 
-    /// The entries in this segment, in the order in which they stand there.
-    pub(crate) fn residents(&self, segment: u64) -> Vec<(u64, Slot)> {
-        let written = self.segments.get(&segment).map_or(&[][..], |segment| &segment.written);
-        let here = |hash: &u64| Some((*hash, self.slot(*hash).filter(|slot| slot.segment == segment)?));
-        let mut residents: Vec<_> = written.iter().filter_map(here).collect();
-        residents.sort_unstable_by_key(|(_, slot)| slot.offset);
-        residents.dedup_by_key(|(_, slot)| slot.offset);
-        residents
+    /// The hashes of all entries that were ever written into this segment, in order, and some of them twice.
+    pub(crate) fn written(&self, segment: u64) -> Vec<u64> {
+        self.segments.get(&segment).map(|segment| segment.written.clone()).unwrap_or_default()
+    }
+
+    /// Lets an entry no longer count as used, nor as one to be kept.
+    pub(crate) fn spare(&mut self, hash: u64) {
+        if let Some(slot) = self.slots.get_mut(&hash) {
+            (slot.used, slot.keep) = (false, false);
+        }
+    }
+
+    /// The entry of this hash if it stands in this segment.
+    pub(crate) fn resident(&self, hash: u64, segment: u64) -> Option<Slot> {
+        self.slot(hash).filter(|slot| slot.segment == segment)
     }
 
     fn note_end(&mut self, hash: u64, gone: u64) {

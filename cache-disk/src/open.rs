@@ -219,8 +219,10 @@ impl Found {
                 break;
             };
             medium.remove(&names::segment(oldest))?;
-            for (hash, _) in self.index.residents(oldest) {
-                self.index.take(hash, Cause::Evicted);
+            for hash in self.index.written(oldest) {
+                if self.index.resident(hash, oldest).is_some() {
+                    self.index.take(hash, Cause::Evicted);
+                }
             }
             self.index.segments.remove(&oldest);
         }

@@ -8,12 +8,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::index::{Cause, Segment, Slot};
+use crate::index::{Cause, Index, Segment, Slot};
 use crate::log::{Active, Draft, Log, OVERHEAD};
 use crate::medium::File;
 use crate::names;
 use crate::record::{Head, Place};
 use crate::stamp::{HEADER, Header};
+
+/// How many entries are looked at under one lock.
+pub(crate) const SLICE: usize = 1024;
+
+/// What is held in memory between two segments.
+const MOST_RESCUED: u64 = 32 << 20;
 
 impl Log {
     /// Begins a segment with room for so many bytes, and answers what of the segments that had to go is to be kept.
@@ -22,8 +28,8 @@ impl Log {
             self.sync()?;
         }
         self.active = None;
-        // Half a segment at most, so that every rotation makes progress.
-        let mut room = (self.limits.segment_bytes / 2).min(self.largest() - needed);
+        // Half a segment at most, so that every rotation makes progress, and what memory may hold for a moment.
+        let mut room = (self.limits.segment_bytes / 2).min(self.largest() - needed).min(MOST_RESCUED);
         let mut kept = Vec::new();
         while let Some(oldest) = self.oldest().filter(|_| !self.has_room()) {
             let rescued = self.rescue(oldest, &mut room);
@@ -68,28 +74,41 @@ impl Log {
 
     /// What of a segment was used, or is to be kept in any case, as far as there is room for it.
     fn rescue(&self, number: u64, room: &mut u64) -> Vec<Draft> {
-        let index = self.index.lock();
-        let file = index.segments.get(&number).map(|segment| Arc::clone(&segment.file));
-        let residents = index.residents(number);
-        drop(index);
-        let wanted = residents.into_iter().filter(|(_, slot)| {
-            let wanted = (slot.used || slot.keep) && slot.lives(self.latest) && slot.bytes() <= *room;
-            *room -= if wanted { slot.bytes() } else { 0 };
-            wanted
+        let file = self.index.lock().segments.get(&number).map(|segment| Arc::clone(&segment.file));
+        let (Some(file), store) = (file, self.state.store) else { return Vec::new() };
+        let mut kept = Vec::new();
+        self.each_resident(number, |index, hash, slot| {
+            if (slot.used || slot.keep) && slot.lives(self.latest) && slot.bytes() <= *room {
+                *room -= slot.bytes();
+                kept.push((hash, slot));
+                // Whoever stands in the list twice is asked for once.
+                index.spare(hash);
+            }
         });
-        let store = self.state.store;
-        wanted.filter_map(|(hash, slot)| rescued(store, file.as_deref()?, hash, slot)).collect()
+        kept.into_iter().filter_map(|(hash, slot)| rescued(store, &*file, hash, slot)).collect()
+    }
+
+    /// Goes through the entries that stand in a segment, in slices that let readers pass.
+    fn each_resident(&self, number: u64, mut act: impl FnMut(&mut Index, u64, Slot)) {
+        let written = self.index.lock().written(number);
+        for slice in written.chunks(SLICE) {
+            let mut index = self.index.lock();
+            for hash in slice {
+                if let Some(slot) = index.resident(*hash, number) {
+                    act(&mut index, *hash, slot);
+                }
+            }
+        }
     }
 
     fn drop_segment(&mut self, number: u64) -> io::Result<()> {
         self.medium.remove(&names::segment(number))?;
         self.folder_dirty = true;
         self.active.take_if(|active| active.number == number);
-        let mut index = self.index.lock();
-        for (hash, _) in index.residents(number) {
+        self.each_resident(number, |index, hash, _| {
             index.take(hash, Cause::Evicted);
-        }
-        index.segments.remove(&number);
+        });
+        self.index.lock().segments.remove(&number);
         Ok(())
     }
 

@@ -13,12 +13,10 @@ use crate::index::{Cause, Slot};
 use crate::log::{Draft, Log};
 use crate::medium::File;
 use crate::record::{Head, Kind, MAX_NAMES, NEVER, Place};
+use crate::segments::SLICE;
 
 /// A longer stale life would reach past the end of a clock's time, and its beginning could not be told any more.
 const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
-
-/// How many ended entries one verb frees on its way.
-const SWEEP: usize = 1024;
 
 impl Log {
     /// Writes entries, in their order.
@@ -80,7 +78,8 @@ impl Log {
     /// Removes all entries whose key begins like this and counts them. Reads the head of every entry.
     pub(crate) fn remove_prefix(&mut self, prefix: &str, now: u64) -> io::Result<u64> {
         let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
-        let all = self.index.lock().all();
+        let mut all = self.index.lock().all();
+        all.sort_unstable_by_key(|(_, slot)| slot.place());
         for (hash, slot) in all {
             match self.head(slot) {
                 Some(head) if head.key.starts_with(prefix) => keys.push(hash),
@@ -106,18 +105,17 @@ impl Log {
 
     /// Frees what has ended and what nothing is alive in.
     pub(crate) fn sweep(&mut self, now: u64) -> io::Result<()> {
-        let expired = self.index.lock().expire(now, SWEEP);
+        let expired = self.index.lock().expire(now, SLICE);
         self.forgotten |= expired > 0;
         self.drop_dead()
     }
 
     /// Frees all files if nothing is alive in any.
     pub(crate) fn sweep_all(&mut self, now: u64) -> io::Result<()> {
-        let (expired, empty) = {
-            let mut index = self.index.lock();
-            (index.expire(now, usize::MAX), index.len() == 0)
-        };
-        self.forgotten |= expired > 0;
+        while self.index.lock().expire(now, SLICE) > 0 {
+            self.forgotten = true;
+        }
+        let empty = self.index.lock().len() == 0;
         if empty && self.owed.is_empty() { self.drop_through(u64::MAX) } else { self.drop_dead() }
     }
 
@@ -212,14 +210,16 @@ impl Log {
 
     /// Takes entries out of the index, owes their removal, and counts those that were alive.
     fn end(&mut self, keys: &[u64], cause: Cause, now: u64) -> u64 {
-        let mut index = self.index.lock();
         let mut alive = 0;
-        for key in keys {
-            let Some(slot) = index.slot(*key) else { continue };
-            let lives = slot.lives(now);
-            alive += u64::from(lives);
-            index.take(*key, if lives { cause } else { Cause::Expired });
-            self.owed.push((*key, slot.segment));
+        for slice in keys.chunks(SLICE) {
+            let mut index = self.index.lock();
+            for key in slice {
+                let Some(slot) = index.slot(*key) else { continue };
+                let lives = slot.lives(now);
+                alive += u64::from(lives);
+                index.take(*key, if lives { cause } else { Cause::Expired });
+                self.owed.push((*key, slot.segment));
+            }
         }
         alive
     }

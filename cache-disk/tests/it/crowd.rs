@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use cache_core::{Entry, ErrorKind, Result, Store, StoreExt};
-use cache_disk::Disk;
+use cache_disk::{Disk, Durability};
 use cache_testkit::clock::ManualClock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -142,6 +142,25 @@ fn a_full_queue_refuses_at_once_and_keeps_what_it_took() {
     for (at, _) in refused {
         assert_eq!(pollster::block_on(disk.get(&names[at])).expect("reads do not fail"), None);
     }
+}
+
+#[test]
+fn writes_that_wait_together_share_a_sync() {
+    let clock = ManualClock::new();
+    let sim = Sim::new(&clock);
+    let builder = Disk::builder("unused").with_medium(Arc::new(sim.clone())).with_max_bytes(1 << 20);
+    let disk = builder.with_durability(Durability::Power).build().expect("its own");
+    let before = sim.syncs();
+    let stopped = sim.stop();
+    let mut calls: Vec<_> =
+        (0..50).map(|at| Box::pin(disk.put(key(at.to_string()), Entry::new("x")))).collect();
+    assert!(calls.iter_mut().all(|call| poll(call).is_pending()));
+    drop(stopped);
+    for call in calls {
+        pollster::block_on(call).expect("it was taken");
+    }
+    // One for whoever was first, one for all that waited for it.
+    assert!((1..=2).contains(&(sim.syncs() - before)), "{} syncs", sim.syncs() - before);
 }
 
 #[test]

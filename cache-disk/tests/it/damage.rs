@@ -181,6 +181,32 @@ fn a_lost_file_takes_what_is_older_and_brings_nothing_back() {
 }
 
 #[test]
+fn of_files_that_look_alike_none_may_be_missing_between_others() {
+    let (clock, names) = (ManualClock::new(), |at: usize| key(format!("key:{at:02}")));
+    let sim = Sim::new(&clock);
+    let disk = build(&sim, &clock);
+    pollster::block_on(async {
+        // Three puts and a removal to a segment, of which each removes what the segment before holds.
+        for at in 0..12 {
+            disk.put(names(at), Entry::new(vec![1; 1200])).await.expect("nothing fails");
+            if at % 3 == 2 {
+                disk.remove(&names(at.saturating_sub(3))).await.expect("nothing fails");
+            }
+        }
+        disk.close().await.expect("nothing fails");
+    });
+    let files = sim.files();
+    let [_, second, third, _] = segments(&files)[..] else { panic!("four segments: {:?}", files.keys()) };
+    assert_eq!(files[second].len(), files[third].len());
+    let mut fewer = files.clone();
+    fewer.remove(second);
+    let disk = build(&filled(&fewer, &clock), &clock);
+    let there = |at| pollster::block_on(disk.get(&names(at))).expect("reads do not fail").is_some();
+    let found: Vec<usize> = (0..12).filter(|at| there(*at)).collect();
+    assert_eq!((disk.start(), found), (Start::Damaged, vec![6, 7, 9, 10, 11]));
+}
+
+#[test]
 fn a_file_of_another_folder_or_name_is_not_believed() {
     let (files, clock) = written(true);
     let [first, second] = segments(&files)[..] else { panic!("two segments") };

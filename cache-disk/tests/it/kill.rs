@@ -98,17 +98,18 @@ fn start(folder: &Path, first: u64) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the child starts")
 }
 
-/// Waits until the child works, lets it do some steps, and kills it.
-fn work_and_die(folder: &Path, first: u64, steps: usize, spins: u32) {
+/// Waits until the child has done some steps, or not even until it has started, and kills it.
+fn work_and_die(folder: &Path, first: u64, steps: Option<usize>, spins: u32) {
     let mut child = start(folder, first);
     let said = BufReader::new(child.stdout.take().expect("it is piped"));
     let lines = said.lines().map_while(Result::ok).skip_while(|line| !line.contains(READY));
-    let heard = lines.take(1 + steps).count();
+    let awaited = steps.map_or(0, |steps| 1 + steps);
+    let heard = lines.take(awaited).count();
     // Somewhere in the middle of what it does next.
     (0..spins).for_each(|_| std::hint::spin_loop());
     child.kill().expect("it can be killed");
     let output = child.wait_with_output().expect("it has ended");
-    assert_eq!(heard, 1 + steps, "the child ended by itself: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(heard, awaited, "the child ended by itself: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// What each key may hold: one thing, or, where a step may have happened or not, several.
@@ -149,7 +150,10 @@ fn a_kill_at_any_moment_leaves_what_was_acknowledged_and_nothing_wrong() {
     let (mut found_values, mut steps_done) = (0_u64, 0);
     for kill in 1..=KILLS {
         let most = if first % 2 == 0 { 200 } else { 12 };
-        work_and_die(folder, first, rng.random_range(0..most), rng.random_range(0..10_000));
+        // Some are killed while they open the folder.
+        let (steps, spins) =
+            if kill % 6 == 1 { (None, 600_000) } else { (Some(rng.random_range(0..most)), 10_000) };
+        work_and_die(folder, first, steps, rng.random_range(0..spins));
         let [begun, done] = noted(folder);
         (first..=done).for_each(|number| possible.step(step(number), true));
         (first.max(done + 1)..=begun).for_each(|number| possible.step(step(number), false));

@@ -42,6 +42,8 @@ struct World {
     read_only: bool,
     /// After so many changes more, all fail.
     fuse: Option<u64>,
+    /// How many files were synced.
+    syncs: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -80,6 +82,7 @@ impl Sim {
             room: None,
             read_only: false,
             fuse: None,
+            syncs: 0,
         };
         Self { world: Arc::new(Mutex::new(world)), process: 0 }
     }
@@ -132,6 +135,11 @@ impl Sim {
 
     pub(crate) fn shift_wall(&self, millis: i64) {
         self.world().wall_shift += millis;
+    }
+
+    /// How many times a file was synced.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.world().syncs
     }
 
     /// What all files take.
@@ -370,10 +378,16 @@ impl File for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.sim.able()?;
+        let able = self.sim.able().map(|mut world| world.syncs += 1);
+        let mut world = self.sim.alive()?;
         let file = world.files.get_mut(&self.id).expect("a file is never forgotten");
-        file.kept = file.now.clone();
-        file.changes.clear();
-        Ok(())
+        // As on a real system, what a failed sync was about can be read, and no later sync writes it.
+        let pending = std::mem::take(&mut file.changes);
+        if able.is_ok() {
+            for change in &pending {
+                change.apply(&mut file.kept);
+            }
+        }
+        able
     }
 }
