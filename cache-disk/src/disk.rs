@@ -26,7 +26,7 @@ use crate::writer::PLACE;
 /// # Cost
 /// A miss looks into memory and is answered at once. A hit is a hop to another thread and one read of a file, a write a hop
 /// and a part of one write. A removal of keys or by tag writes a few bytes for each entry, a clear removes files. A removal by
-/// prefix reads the head of every entry, and writes wait meanwhile: about a second for a million. Memory: about 80 bytes
+/// prefix reads the head of every entry, and writes wait meanwhile: two seconds for a million. Memory: about 120 bytes
 /// for each entry, 16 more if it has an end, 24 more for each tag.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The index: what is alive, and where it stands. It is in memory alone, and made anew from the segments at each start.
 //!
-//! Keys are known by their hash, seeded per store, so an entry costs about 80 bytes here, however long its key is. Two
+//! Keys are known by their hash, seeded per store, so an entry costs about 120 bytes here, however long its key is. Two
 //! keys of one hash, of which there is one pair in four thousand million entries, take each other's place: a read
 //! compares the key itself.
 

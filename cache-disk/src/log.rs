@@ -59,6 +59,8 @@ pub(crate) struct Log {
     pub(crate) owed: Vec<(u64, u64)>,
     /// Whether entries have ended by time since a record was last written.
     pub(crate) forgotten: bool,
+    /// Whether a sync has failed, so that nobody can vouch for everything any more.
+    sync_failed: bool,
     /// Whether files came or went since the folder was synced.
     pub(crate) folder_dirty: bool,
     staged: Vec<u8>,
@@ -122,7 +124,7 @@ impl Log {
         let Opened { lock, state, index: fresh, active, last, latest, owed } = found;
         *index.lock() = fresh;
         let (staged, changes) = (Vec::new(), Vec::new());
-        let (forgotten, folder_dirty) = (true, false);
+        let (forgotten, sync_failed, folder_dirty) = (true, false, false);
         Self {
             medium,
             limits,
@@ -134,6 +136,7 @@ impl Log {
             latest,
             owed,
             forgotten,
+            sync_failed,
             folder_dirty,
             staged,
             changes,
@@ -201,7 +204,7 @@ impl Log {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         // What a failed sync was about may be lost, and a later one that succeeds says nothing of it. So nothing that counts
         // may come to stand behind it in the same segment.
-        self.sync_files().inspect_err(|_| self.active = None)
+        self.sync_files().inspect_err(|_| (self.active, self.sync_failed) = (None, true))
     }
 
     fn sync_files(&mut self) -> io::Result<()> {
@@ -227,6 +230,9 @@ impl Log {
     pub(crate) fn close(mut self) -> io::Result<()> {
         self.flush()?;
         self.sync()?;
+        if self.sync_failed {
+            return Err(io::Error::other("a sync has failed, and what it was about may be lost"));
+        }
         let (segment, bytes) = if self.oldest().is_some() { self.last } else { (0, 0) };
         self.state.closed = Some(End { segment, bytes, at: self.latest });
         write_state(&*self.medium, self.state)

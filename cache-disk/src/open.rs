@@ -54,11 +54,12 @@ pub(crate) fn open(medium: &dyn Medium, limits: Limits) -> io::Result<Opened> {
         found.index.segments.values().try_for_each(|segment| segment.file.sync())?;
     }
     medium.sync()?;
+    let closed = state.closed.is_some();
     let boot = facts.boot.unwrap_or_default();
     let state = State { store: state.store, boot, power: limits.power, closed: None };
     write_state(medium, state)?;
     let owed = found.set_the_time(facts.wall.as_unix_millis());
-    let active = found.active(limits);
+    let active = found.active(limits, closed);
     let Found { mut index, last, latest, start } = found;
     index.start = start;
     Ok(Opened { lock, state, index, active, last, latest, owed })
@@ -196,11 +197,15 @@ impl Found {
     }
 
     /// The last segment, if it can grow and its growth is within the limit.
-    fn active(&self, limits: Limits) -> Option<Active> {
+    ///
+    /// If it was not closed, a sync of its end may have failed, and no sync to come says anything about that: what is to
+    /// survive a power cut must not stand behind it.
+    fn active(&self, limits: Limits, closed: bool) -> Option<Active> {
         let (number, end) = self.last;
         let segment = self.index.segments.get(&number)?;
         let most = self.index.bytes() - end + limits.segment_bytes + OVERHEAD;
-        let grows = end < limits.segment_bytes && most <= limits.max_bytes;
+        let sound = closed || !limits.power;
+        let grows = sound && end < limits.segment_bytes && most <= limits.max_bytes;
         grows.then(|| Active { number, file: Arc::clone(&segment.file) })
     }
 

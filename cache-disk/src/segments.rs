@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::index::{Cause, Index, Segment, Slot};
-use crate::log::{Active, Draft, Log, OVERHEAD};
+use crate::log::{Active, Draft, Limits, Log, OVERHEAD};
 use crate::medium::File;
 use crate::names;
 use crate::record::{Head, Place};
@@ -17,6 +17,9 @@ use crate::stamp::{HEADER, Header};
 
 /// How many entries are looked at under one lock.
 pub(crate) const SLICE: usize = 1024;
+
+/// So many segments are never too many.
+const FEW: u64 = 16;
 
 /// What is held in memory between two segments.
 const MOST_RESCUED: u64 = 32 << 20;
@@ -153,9 +156,15 @@ impl Log {
         self.index.lock().segments.first_key_value().map(|(number, _)| *number)
     }
 
-    /// Tells whether a whole segment more is within the limit.
+    /// Tells whether a whole segment more is within the limit, and one file more. Segments that each end in a crash are
+    /// small, but as many open files as large ones.
     fn has_room(&self) -> bool {
-        self.index.lock().bytes() + self.limits.segment_bytes + OVERHEAD <= self.limits.max_bytes
+        let Limits { max_bytes, segment_bytes, .. } = self.limits;
+        let (bytes, files) = {
+            let index = self.index.lock();
+            (index.bytes(), index.segments.len() as u64)
+        };
+        bytes + segment_bytes + OVERHEAD <= max_bytes && files < 2 * (max_bytes / segment_bytes) + FEW
     }
 }
 

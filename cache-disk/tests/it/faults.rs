@@ -98,6 +98,21 @@ async fn a_medium_that_becomes_read_only_refuses_writes_and_acknowledges_no_remo
 }
 
 #[pollster::test]
+async fn a_removal_that_is_owed_is_written_before_anything_else() -> Result<()> {
+    let bench = Bench::new();
+    let disk = bench.start();
+    disk.put(key("a"), Entry::new("a")).await?;
+    bench.sim.set_read_only(true);
+    assert_eq!(kind(disk.remove(&key("a")).await), ErrorKind::Refused);
+    bench.sim.set_read_only(false);
+    disk.put(key("b"), Entry::new("b")).await?;
+    let after = Bench { sim: bench.sim.kill(), clock: bench.clock.clone() };
+    let disk = after.start();
+    assert_eq!((value(&disk, "a").await, value(&disk, "b").await), (None, Some("b".into())));
+    Ok(())
+}
+
+#[pollster::test]
 async fn a_start_without_a_usable_folder_waits_for_it() -> Result<()> {
     let bench = Bench::new();
     bench.sim.set_read_only(true);
@@ -144,6 +159,53 @@ async fn a_failed_sync_acknowledges_nothing_and_later_ones_do() -> Result<()> {
         let disk = cut.build(Durability::Power).expect("it starts");
         assert_eq!(value(&disk, "c").await, Some("c".into()), "seed {seed}");
     }
+    Ok(())
+}
+
+#[pollster::test]
+async fn nothing_acknowledged_stands_behind_what_a_failed_sync_lost_not_even_after_a_restart() -> Result<()> {
+    for killed in [true, false] {
+        for seed in 0..20 {
+            let mut bench = Bench::new();
+            let disk = bench.build(Durability::Power).expect("it starts");
+            disk.put(key("removed"), Entry::new("x")).await?;
+            bench.sim.set_fuse(Some(1));
+            assert_eq!(kind(disk.put(key("lost"), Entry::new("x")).await), ErrorKind::Unavailable);
+            bench.sim.set_fuse(None);
+            if killed {
+                bench.sim = bench.sim.kill();
+            } else {
+                assert_eq!(
+                    kind(disk.close().await),
+                    ErrorKind::Unavailable,
+                    "nobody can vouch for all of it"
+                );
+            }
+            let disk = bench.build(Durability::Power).expect("it starts");
+            assert!(disk.remove(&key("removed")).await?);
+            disk.put(key("kept"), Entry::new("x")).await?;
+            bench.sim = bench.sim.cut_power(seed);
+            let disk = bench.build(Durability::Power).expect("it starts");
+            assert_eq!(value(&disk, "removed").await, None, "killed: {killed}, seed {seed}");
+            assert!(value(&disk, "kept").await.is_some(), "killed: {killed}, seed {seed}");
+        }
+    }
+    Ok(())
+}
+
+#[pollster::test]
+async fn starts_that_all_end_in_a_crash_do_not_add_up_to_many_files() -> Result<()> {
+    let mut bench = Bench::new();
+    for round in 0..700 {
+        let disk = bench.build(Durability::Power).expect("it starts");
+        disk.put(key(round.to_string()), Entry::new("x")).await?;
+        bench.sim = bench.sim.kill();
+    }
+    // A limit of 256 segments.
+    let files = bench.sim.files().len();
+    assert!((300..=2 * 256 + 16 + 2).contains(&files), "{files} files");
+    let disk = bench.start();
+    assert!(value(&disk, "699").await.is_some() && value(&disk, "0").await.is_none());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! stores FOLDER                 speed, bytes written, what files take, starts
+//! stores million FOLDER         a million entries in the tier alone: memory, start, removals
 //! stores full ENGINE FOLDER     what a full disk does; FOLDER is on a small file system
 //! ```
 //!
@@ -11,6 +12,7 @@
 mod engine;
 mod full;
 mod measure;
+mod million;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,8 +22,9 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["full", engine, folder] => full::run(engine, Path::new(folder)),
+        ["million", folder] => million::run(Path::new(folder)),
         [folder] => measure::run(Path::new(folder)),
-        _ => Err("usage: stores FOLDER, or stores full ENGINE FOLDER".into()),
+        _ => Err("usage: stores FOLDER, stores million FOLDER, or stores full ENGINE FOLDER".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,40 +9,46 @@ use crate::engine::{self, Engine, NAMES, Outcome};
 const ENTRIES: usize = 100_000;
 const VALUE: usize = 1024;
 
+const ROUNDS: usize = 3;
+
 /// Of single synced writes, so few: each takes as long as the disk wants.
 const SYNCED: usize = 500;
 
 /// Enough for all entries, and too little for all entries twice.
 const LIMIT: u64 = 160 << 20;
 
+const COLUMNS: [&str; 10] =
+    ["put", "put100", "get", "get100", "remove", "rem100", "written", "taken", "rewrite", "open ms"];
+
 pub fn run(folder: &Path) -> Outcome {
-    println!(
-        "{ENTRIES} entries of {VALUE} bytes; thousands of operations per second, and bytes written or taken per byte stored\n"
-    );
-    println!(
-        "{:<12} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>7} {:>8} {:>8}",
-        "engine",
-        "put",
-        "put100",
-        "get",
-        "get100",
-        "remove",
-        "rem100",
-        "written",
-        "taken",
-        "rewrite",
-        "open ms"
-    );
-    for name in NAMES {
-        let place = folder.join(name);
-        let _old = fs::remove_dir_all(&place);
-        one(name, &place)?;
-        fs::remove_dir_all(&place)?;
+    let mut rounds: Vec<Vec<[f64; 10]>> = NAMES.map(|_| Vec::new()).to_vec();
+    for _ in 0..ROUNDS {
+        for (name, rounds) in NAMES.into_iter().zip(&mut rounds) {
+            let place = folder.join(name);
+            let _old = fs::remove_dir_all(&place);
+            rounds.push(one(name, &place)?);
+            fs::remove_dir_all(&place)?;
+        }
+    }
+    println!("{ENTRIES} entries of {VALUE} bytes, median of {ROUNDS} rounds;");
+    println!("thousands of entries per second, and bytes written or taken per byte stored\n");
+    println!("{:<12}{}", "engine", COLUMNS.map(|column| format!("{column:>9}")).concat());
+    for (name, rounds) in NAMES.into_iter().zip(rounds) {
+        let cell = |column: usize| {
+            format!("{:>9.*}", if (6..9).contains(&column) { 2 } else { 1 }, median(&rounds, column))
+        };
+        println!("{name:<12}{}", (0..COLUMNS.len()).map(cell).collect::<String>());
     }
     Ok(())
 }
 
-fn one(name: &str, folder: &Path) -> Outcome {
+fn median(rounds: &[[f64; 10]], column: usize) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(|round| round[column]).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn one(name: &str, folder: &Path) -> Outcome<[f64; 10]> {
     let store = engine::open(name, folder, LIMIT)?;
     let sync = name.ends_with("-sync");
     let singles = if sync { SYNCED } else { ENTRIES / 5 };
@@ -68,10 +74,7 @@ fn one(name: &str, folder: &Path) -> Outcome {
     let removed = singles.min(ENTRIES / 10);
     let remove = speed(removed, |at| store.remove(&[key(at)]))?;
     let rem100 = batches(removed..ENTRIES, |range| store.remove(&range.map(key).collect::<Vec<_>>()))?;
-    println!(
-        "{name:<12} {put:>7.1} {put100:>7.1} {get:>7.1} {get100:>7.1} {remove:>7.1} {rem100:>7.1} {wrote:>8.2} {taken:>7.2} {rewrite:>8.2} {open:>8.1}"
-    );
-    Ok(())
+    Ok([put, put100, get, get100, remove, rem100, wrote, taken, rewrite, open])
 }
 
 /// Thousands of acts per second.
