@@ -196,7 +196,13 @@ fn make_folder(path: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
+    match fs::File::open(path)?.sync_all() {
+        // Some file systems know no sync of a folder; there its changes last as they do.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// Elsewhere a folder is no file that could be synced, and its changes are in the file system's own journal.

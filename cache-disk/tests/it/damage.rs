@@ -100,7 +100,11 @@ fn filled(files: &Files, clock: &ManualClock) -> Sim {
 
 /// Opens a folder with these files and looks for everything that was ever stored there.
 fn found(files: &Files, clock: &ManualClock) -> (Disk, usize) {
-    let disk = build(&filled(files, clock), clock);
+    found_in(&filled(files, clock), clock)
+}
+
+fn found_in(sim: &Sim, clock: &ManualClock) -> (Disk, usize) {
+    let disk = build(sim, clock);
     let get = |name: &str| pollster::block_on(disk.get(&key(name))).expect("reads do not fail");
     let mut hits = 0;
     for (name, expected) in kept() {
@@ -137,7 +141,10 @@ fn a_damaged_byte_anywhere_takes_entries_and_brings_none_back() {
             for at in (0..bytes.len()).filter(|at| !inside_the_large_value(bytes, *at)) {
                 let mut damaged = files.clone();
                 damaged.get_mut(name).expect("it is there")[at] ^= 1 << (at % 8);
-                let (disk, hits) = found(&damaged, &clock);
+                let sim = filled(&damaged, &clock);
+                // Half of it is found after the machine was started again.
+                let sim = if closed && at % 2 == 0 { sim.cut_power(0) } else { sim };
+                let (disk, hits) = found_in(&sim, &clock);
                 let counted = disk.start() != Start::Whole || disk.stats().corrupt > 0;
                 assert_eq!(hits < 5, counted, "{name}, byte {at}: what is missing is counted");
                 if counted { noticed += 1 } else { unnoticed += 1 }
@@ -162,7 +169,9 @@ fn a_file_that_was_cut_anywhere_takes_entries_and_brings_none_back() {
         for end in (0..bytes.len()).filter(|at| !inside_the_large_value(bytes, *at)) {
             let mut cut = files.clone();
             cut.get_mut(name).expect("it is there").truncate(end);
-            let (disk, hits) = found(&cut, &clock);
+            let sim = filled(&cut, &clock);
+            let sim = if end % 2 == 0 { sim.cut_power(0) } else { sim };
+            let (disk, hits) = found_in(&sim, &clock);
             assert!(hits < 5 && disk.start() != Start::Whole, "{name}, cut at {end}, was not noticed");
         }
     }
@@ -241,6 +250,7 @@ proptest! {
     #[test]
     fn no_bytes_do_harm(
         closed in any::<bool>(),
+        restarted in any::<bool>(),
         wounds in prop::collection::vec((any::<prop::sample::Index>(), any::<u16>(), Wound::any()), 1..4),
     ) {
         let (mut files, clock) = written(closed);
@@ -249,7 +259,9 @@ proptest! {
             let bytes = files.get_mut(which.get(&names)).expect("it is there");
             wound.strike(bytes, usize::from(*at));
         }
-        let disk = build(&filled(&files, &clock), &clock);
+        let sim = filled(&files, &clock);
+        let sim = if closed && restarted { sim.cut_power(0) } else { sim };
+        let disk = build(&sim, &clock);
         for (name, expected) in kept() {
             let found = pollster::block_on(disk.get(&key(name))).expect("reads do not fail");
             // A file that was not closed may have been cut where a process was killed: then it tells of an earlier time.

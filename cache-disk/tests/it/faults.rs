@@ -98,6 +98,55 @@ async fn a_medium_that_becomes_read_only_refuses_writes_and_acknowledges_no_remo
 }
 
 #[pollster::test]
+async fn a_write_that_fails_in_the_middle_leaves_no_trace() -> Result<()> {
+    for undone in [true, false] {
+        let mut bench = Bench::new();
+        let disk = bench.start();
+        disk.put(key("a"), Entry::new("a")).await?;
+        // Where even the half that was written cannot be taken back, the next start does it.
+        if undone {
+            bench.sim.set_room(Some(bench.sim.bytes() + 500));
+        } else {
+            bench.sim.set_fuse(Some(0));
+        }
+        assert!(disk.put(key("large"), Entry::new(vec![1; 1000])).await.is_err());
+        bench.sim.set_room(None);
+        bench.sim.set_fuse(None);
+        if !undone {
+            bench.sim = bench.sim.kill();
+        }
+        let disk = if undone { disk } else { bench.start() };
+        disk.put(key("b"), Entry::new("b")).await?;
+        assert_eq!(disk.stats().bytes, bench.sim.bytes() as u64);
+        bench.sim = bench.sim.kill();
+        let disk = bench.start();
+        assert_eq!(disk.start(), Start::Whole, "undone at once: {undone}");
+        assert_eq!(value(&disk, "a").await, Some("a".into()));
+        assert_eq!((value(&disk, "large").await, value(&disk, "b").await), (None, Some("b".into())));
+    }
+    Ok(())
+}
+
+#[pollster::test]
+async fn a_power_cut_in_the_middle_of_a_batch_takes_nothing_that_was_acknowledged_before() -> Result<()> {
+    for changes in 0..16 {
+        for seed in 0..20 {
+            let bench = Bench::new();
+            let disk = bench.build(Durability::Power).expect("it starts");
+            disk.put(key("a"), Entry::new("a")).await?;
+            bench.sim.set_fuse(Some(changes));
+            let batch = (0..12).map(|at| (key(at.to_string()), Entry::new(vec![1; 1200]))).collect();
+            let _failed = disk.put_many(batch).await;
+            let bench = Bench { sim: bench.sim.cut_power(seed), clock: bench.clock.clone() };
+            bench.sim.set_fuse(None);
+            let found = value(&bench.start(), "a").await;
+            assert_eq!(found, Some("a".into()), "after {changes} changes, seed {seed}");
+        }
+    }
+    Ok(())
+}
+
+#[pollster::test]
 async fn a_removal_that_is_owed_is_written_before_anything_else() -> Result<()> {
     let bench = Bench::new();
     let disk = bench.start();

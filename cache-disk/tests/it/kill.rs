@@ -19,7 +19,9 @@ use tempfile::tempdir;
 
 use crate::key;
 
+/// How many times, unless the environment says another number.
 const KILLS: u64 = 240;
+const MORE: &str = "STRATA_DISK_KILLS";
 const KEYS: u64 = 24;
 const FOLDER: &str = "STRATA_DISK_KILL_FOLDER";
 const READY: &str = "ready to be killed";
@@ -148,7 +150,8 @@ fn a_kill_at_any_moment_leaves_what_was_acknowledged_and_nothing_wrong() {
     let mut rng = StdRng::seed_from_u64(20_261_128);
     let (mut possible, mut first) = (Possible::default(), 1);
     let (mut found_values, mut steps_done) = (0_u64, 0);
-    for kill in 1..=KILLS {
+    let kills = std::env::var(MORE).map_or(KILLS, |kills| kills.parse().expect("a number"));
+    for kill in 1..=kills {
         let most = if first % 2 == 0 { 200 } else { 12 };
         // Some are killed while they open the folder.
         let (steps, spins) =
@@ -173,5 +176,5 @@ fn a_kill_at_any_moment_leaves_what_was_acknowledged_and_nothing_wrong() {
         let stats = disk.stats();
         assert_eq!((stats.corrupt, stats.io_errors), (0, 0), "{stats:?}");
     }
-    assert!(steps_done > KILLS * 20 && found_values > KILLS * 2, "{steps_done} steps, {found_values} values");
+    assert!(steps_done > kills * 20 && found_values > kills * 2, "{steps_done} steps, {found_values} values");
 }

@@ -180,7 +180,8 @@ impl Pair {
             Op::CutPower(seed) => {
                 let sim = self.sim.cut_power(*seed);
                 self.restart(sim);
-                if self.durability == Durability::Process {
+                // What was closed in order is there even then; where faults keep it from being opened again, it stays so.
+                if self.durability == Durability::Process && self.exact {
                     self.model = Model::default();
                 }
             }
@@ -264,7 +265,9 @@ impl Pair {
             Err(error) => {
                 assert!(!self.exact, "{error:?}");
                 let ghosts = self.model.ghosts.entry(key_).or_default();
-                ghosts.extend(after);
+                let touched: Vec<Held> =
+                    ghosts.iter().map(|held| Held { gone: now + ttl, ..held.clone() }).collect();
+                ghosts.extend(after.into_iter().chain(touched));
             }
         }
     }

@@ -358,9 +358,16 @@ impl File for Handle {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let mut world = self.sim.able()?;
-        let used = world.used();
         let at = usize::try_from(at).expect("small files");
+        let able = self.sim.able().map(drop);
+        let mut world = self.sim.alive()?;
+        if able.is_err() && !world.read_only {
+            // What fails in the middle has written the first half.
+            let file = world.files.get_mut(&self.id).expect("a file is never forgotten");
+            file.change(Change::Write(at, bytes[..bytes.len() / 2].to_vec()));
+        }
+        able?;
+        let used = world.used();
         let room = world.room.map_or(usize::MAX, |room| room.saturating_sub(used));
         let file = world.files.get_mut(&self.id).expect("a file is never forgotten");
         let growth = (at + bytes.len()).saturating_sub(file.now.len());
