@@ -54,12 +54,12 @@ pub(crate) fn open(medium: &dyn Medium, limits: Limits) -> io::Result<Opened> {
         found.index.segments.values().try_for_each(|segment| segment.file.sync())?;
     }
     medium.sync()?;
-    let closed = state.closed.is_some();
     let boot = facts.boot.unwrap_or_default();
-    let state = State { store: state.store, boot, power: limits.power, closed: None };
+    let was_there = if found.index.segments.is_empty() { 0 } else { found.last.0 };
+    let state = State { store: state.store, boot, power: limits.power, found: was_there, closed: None };
     write_state(medium, state)?;
     let owed = found.set_the_time(facts.wall.as_unix_millis());
-    let active = found.active(limits, closed);
+    let active = found.active(limits);
     let Found { mut index, last, latest, start } = found;
     index.start = start;
     Ok(Opened { lock, state, index, active, last, latest, owed })
@@ -80,7 +80,7 @@ fn read_state(medium: &dyn Medium) -> io::Result<Read> {
 
 /// Which store the folder belongs to from now on, and whether the segments are to be looked at.
 fn judge(read: Read, facts: &Facts, segments: bool) -> (State, Start) {
-    let fresh = State { store: facts.seed, boot: 0, power: false, closed: None };
+    let fresh = State { store: facts.seed, boot: 0, power: false, found: 0, closed: None };
     match read {
         None if segments => (fresh, Start::Unreadable),
         None => (fresh, Start::New),
@@ -115,14 +115,18 @@ impl Found {
             segments.iter().map(|number| Part::open(medium, *number)).collect::<io::Result<_>>()?;
         let mut parts: Vec<_> = files.into_iter().map(|part| part.judged(state.store)).collect();
         // Nothing was acknowledged that stood in a segment whose header was not written yet.
-        let unfinished = |part: &Part| part.header.is_none() && (part.is_stub || !same_boot(state, &facts));
+        let here = same_boot(state, &facts);
+        let newly_torn = |part: &Part| part.is_stub || !here && part.number > state.found;
+        let unfinished = |part: &Part| part.header.is_none() && newly_torn(part);
         if closed.is_none() {
             parts.pop_if(|part| unfinished(part));
         }
         for at in 0..parts.len() {
             let (part, next) = (&parts[at], parts.get(at + 1));
             let follows = at == 0 || parts[at - 1].number + 1 == part.number;
-            let torn_end = next.is_none() && closed.is_none();
+            // What was there when the last process came, nobody has written to since, if power cuts were to be survived. If
+            // it is torn nevertheless, a sync of it had failed, and who was told otherwise may rely on what is missing.
+            let torn_end = next.is_none() && closed.is_none() && (here || part.number > state.found);
             let end = match (next, closed) {
                 (Some(next), _) => next.header.map_or(part.bytes, |header| header.before),
                 (None, Some(end)) if end.segment == part.number => end.bytes,
@@ -138,7 +142,7 @@ impl Found {
                 Ending::Whole => Some(end),
                 Ending::Torn(place) if torn_end => Some(place),
                 // Bad bytes at the very end after a power cut are what was not synced, and so not acknowledged.
-                Ending::Damaged(place) if place > 0 && torn_end && !same_boot(state, &facts) => Some(place),
+                Ending::Damaged(place) if place > 0 && torn_end && !here => Some(place),
                 Ending::Torn(_) | Ending::Damaged(_) => None,
             };
             match stop {
@@ -198,14 +202,13 @@ impl Found {
 
     /// The last segment, if it can grow and its growth is within the limit.
     ///
-    /// If it was not closed, a sync of its end may have failed, and no sync to come says anything about that: what is to
-    /// survive a power cut must not stand behind it.
-    fn active(&self, limits: Limits, closed: bool) -> Option<Active> {
+    /// A sync of it may have failed, whoever tried it, and no sync to come says anything about that: what is to survive a
+    /// power cut must not stand behind it.
+    fn active(&self, limits: Limits) -> Option<Active> {
         let (number, end) = self.last;
         let segment = self.index.segments.get(&number)?;
         let most = self.index.bytes() - end + limits.segment_bytes + OVERHEAD;
-        let sound = closed || !limits.power;
-        let grows = sound && end < limits.segment_bytes && most <= limits.max_bytes;
+        let grows = !limits.power && end < limits.segment_bytes && most <= limits.max_bytes;
         grows.then(|| Active { number, file: Arc::clone(&segment.file) })
     }
 

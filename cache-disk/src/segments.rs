@@ -156,8 +156,8 @@ impl Log {
         self.index.lock().segments.first_key_value().map(|(number, _)| *number)
     }
 
-    /// Tells whether a whole segment more is within the limit, and one file more. Segments that each end in a crash are
-    /// small, but as many open files as large ones.
+    /// Tells whether a whole segment more is within the limit, and one file more. Segments that each end with a process
+    /// may be small, but are as many open files as large ones.
     fn has_room(&self) -> bool {
         let Limits { max_bytes, segment_bytes, .. } = self.limits;
         let (bytes, files) = {

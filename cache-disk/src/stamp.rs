@@ -3,7 +3,7 @@
 //! ```text
 //! segment  0 "StrataSg" │ version u32 │ 0 u32 │ store u64 │ segment u64 │ bytes of the one before u64 │ checksum u64
 //! state    0 "StrataSt" │ version u32 │ flags u32: 1 closed, 2 power │ store u64 │ boot u64
-//!         32 last segment u64 │ its bytes u64 │ last written at u64 │ checksum u64
+//!         32 last segment u64 │ if closed: its bytes u64 │ last written at u64 │ checksum u64
 //! ```
 
 use twox_hash::XxHash3_64;
@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) boot: u64,
     /// Whether everything was synced before it was acknowledged.
     pub(crate) power: bool,
+    /// The last segment that was there already; 0 if there was none.
+    pub(crate) found: u64,
     /// Where everything ended, if the folder was closed in order.
     pub(crate) closed: Option<End>,
 }
@@ -66,7 +68,7 @@ pub(crate) struct End {
 impl State {
     pub(crate) fn write(self) -> Vec<u8> {
         let flag = |set, flag| if set { flag } else { 0 };
-        let end = self.closed.unwrap_or(End { segment: 0, bytes: 0, at: 0 });
+        let end = self.closed.unwrap_or(End { segment: self.found, bytes: 0, at: 0 });
         let flags = flag(self.closed.is_some(), CLOSED) | flag(self.power, POWER);
         sealed(*b"StrataSt", flags, &[self.store, self.boot, end.segment, end.bytes, end.at])
     }
@@ -74,7 +76,7 @@ impl State {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let (flags, [store, boot, segment, bytes, at]) = opened(*b"StrataSt", bytes)?;
         let closed = (flags & CLOSED != 0).then_some(End { segment, bytes, at });
-        Ok(Self { store, boot, power: flags & POWER != 0, closed })
+        Ok(Self { store, boot, power: flags & POWER != 0, found: segment, closed })
     }
 }
 
@@ -127,7 +129,7 @@ mod tests {
         let header = Header { store: 1, segment: 2, before: 3 };
         assert_eq!(header.write().len(), HEADER);
         assert_eq!(Header::read(&header.write()), Ok(header));
-        let open = State { store: 1, boot: 2, power: true, closed: None };
+        let open = State { store: 1, boot: 2, power: true, found: 4, closed: None };
         let closed = State { closed: Some(End { segment: 4, bytes: 5, at: 6 }), power: false, ..open };
         for state in [open, closed] {
             assert_eq!(state.write().len(), STATE);
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_or_a_wrong_length_is_never_one() {
-        let bytes = State { store: 1, boot: 2, power: true, closed: None }.write();
+        let bytes = State { store: 1, boot: 2, power: true, found: 3, closed: None }.write();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -213,7 +213,7 @@ async fn a_failed_sync_acknowledges_nothing_and_later_ones_do() -> Result<()> {
 
 #[pollster::test]
 async fn nothing_acknowledged_stands_behind_what_a_failed_sync_lost_not_even_after_a_restart() -> Result<()> {
-    for killed in [true, false] {
+    for (killed, starts) in [(true, 1), (false, 1), (false, 2)] {
         for seed in 0..20 {
             let mut bench = Bench::new();
             let disk = bench.build(Durability::Power).expect("it starts");
@@ -230,14 +230,40 @@ async fn nothing_acknowledged_stands_behind_what_a_failed_sync_lost_not_even_aft
                     "nobody can vouch for all of it"
                 );
             }
+            // One who knows nothing of it any more closes the folder in order.
+            (1..starts).for_each(|_| drop(bench.build(Durability::Power)));
             let disk = bench.build(Durability::Power).expect("it starts");
             assert!(disk.remove(&key("removed")).await?);
             disk.put(key("kept"), Entry::new("x")).await?;
             bench.sim = bench.sim.cut_power(seed);
             let disk = bench.build(Durability::Power).expect("it starts");
-            assert_eq!(value(&disk, "removed").await, None, "killed: {killed}, seed {seed}");
-            assert!(value(&disk, "kept").await.is_some(), "killed: {killed}, seed {seed}");
+            assert_eq!(value(&disk, "removed").await, None, "killed: {killed}, {starts} starts, seed {seed}");
+            assert!(value(&disk, "kept").await.is_some(), "killed: {killed}, {starts} starts, seed {seed}");
         }
+    }
+    Ok(())
+}
+
+#[pollster::test]
+async fn who_was_told_that_all_is_synced_when_it_was_not_believes_nothing_that_was_removed() -> Result<()> {
+    for seed in 0..40 {
+        let mut bench = Bench::new();
+        let disk = bench.start();
+        disk.put(key("removed"), Entry::new("x")).await?;
+        disk.put(key("padding"), Entry::new("x")).await?;
+        assert!(disk.remove(&key("removed")).await?);
+        bench.sim = bench.sim.kill();
+        // The first start that is to sync what is there fails in that, the second is told that there is nothing to sync.
+        bench.sim.set_fuse(Some(1));
+        let disk = bench.build(Durability::Power).expect("it starts");
+        assert_eq!(disk.start(), Start::Waiting);
+        bench.sim.set_fuse(None);
+        bench.clock.advance(Duration::from_secs(1));
+        assert!(!disk.remove(&key("removed")).await?, "it is gone, and this opens the folder");
+        assert_eq!(disk.start(), Start::Whole);
+        bench.sim = bench.sim.cut_power(seed);
+        let disk = bench.build(Durability::Power).expect("it starts");
+        assert_eq!(value(&disk, "removed").await, None, "seed {seed}");
     }
     Ok(())
 }

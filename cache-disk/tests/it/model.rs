@@ -44,18 +44,18 @@ fn op() -> BoxedStrategy<Op> {
     let ttl = prop_oneof![1_u64..50, 1000_u64..5000];
     let bytes = prop_oneof![0_usize..40, 0_usize..1200];
     prop_oneof![
-        10 => (key.clone(), bytes, prop::option::of(ttl.clone()), prop::option::of(0_u8..3))
+        30 => (key.clone(), bytes, prop::option::of(ttl.clone()), prop::option::of(0_u8..3))
             .prop_map(|(key, bytes, ttl, tag)| Op::Put { key, bytes, ttl, tag }),
-        8 => key.clone().prop_map(Op::Get),
-        2 => (key.clone(), prop_oneof![Just(0), ttl]).prop_map(|(key, ttl)| Op::Touch { key, ttl }),
-        3 => prop::collection::vec(key, 1..4).prop_map(Op::Remove),
-        1 => (0_u8..3).prop_map(Op::RemoveTag),
-        1 => (0_u8..3).prop_map(Op::RemovePrefix),
-        1 => prop::num::u8::ANY.prop_filter_map("rarely", |n| (n < 80).then_some(Op::Clear)),
-        3 => prop_oneof![1_u64..20, 1000_u64..3000].prop_map(Op::Advance),
-        2 => Just(Op::Close),
-        2 => Just(Op::Kill),
-        2 => any::<u64>().prop_map(Op::CutPower),
+        24 => key.clone().prop_map(Op::Get),
+        6 => (key.clone(), prop_oneof![Just(0), ttl]).prop_map(|(key, ttl)| Op::Touch { key, ttl }),
+        9 => prop::collection::vec(key, 1..4).prop_map(Op::Remove),
+        3 => (0_u8..3).prop_map(Op::RemoveTag),
+        3 => (0_u8..3).prop_map(Op::RemovePrefix),
+        1 => Just(Op::Clear),
+        9 => prop_oneof![1_u64..20, 1000_u64..3000].prop_map(Op::Advance),
+        6 => Just(Op::Close),
+        6 => Just(Op::Kill),
+        6 => any::<u64>().prop_map(Op::CutPower),
     ]
     .boxed()
 }
