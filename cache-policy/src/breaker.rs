@@ -201,11 +201,13 @@ mod tests {
     #[test]
     fn what_comes_late_decides_nothing() {
         let mut breaker = Breaker::new(Trip::new(1, millis(100)));
-        let [slow, late, failing] = [0, 0, 0].map(|now| breaker.admit(millis(now)).expect("closed"));
+        let [slow, slower, late, failing] = [0; 4].map(|now| breaker.admit(millis(now)).expect("closed"));
         breaker.failed(failing, millis(0));
         breaker.succeeded(slow);
         assert_eq!(breaker.passage(), Passage::Open, "a success from before it opened does not close it");
         let probe = breaker.admit(millis(100)).expect("the pause is over");
+        breaker.succeeded(slower);
+        assert_eq!(breaker.passage(), Passage::HalfOpen, "nor does it while a probe is out");
         breaker.succeeded(probe);
         breaker.failed(late, millis(101));
         assert_eq!(
