@@ -10,6 +10,7 @@
 //! fuse     keys and values that panic                      what the user's code may do
 //! history  what was asked and answered                     whether that can be right
 //! suite    one promise of a seam, one function             what every backend must keep
+//! redis    real servers and a network that misbehaves      what a backend has to live with
 //! ```
 //!
 //! Only tests and the measuring tools depend on this crate; no part of a running cache does.
@@ -19,6 +20,8 @@ pub mod clock;
 pub mod fuse;
 pub mod history;
 pub mod load;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod share;
 pub mod suite;
 pub mod trace;

@@ -4,6 +4,10 @@
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]
+#[cfg(feature = "redis")]
+#[path = "it/redis.rs"]
+mod redis;
+#[cfg(test)]
 #[path = "it/shipped.rs"]
 mod shipped;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::tools;
 
 /// Runs every test and stops at the first command that fails. The arguments go to the test binaries.
 pub(crate) fn run(arguments: &[OsString]) -> Outcome {
-    tools::ensure(&[tools::C_COMPILER])?;
+    tools::ensure(&[tools::C_COMPILER, tools::REDIS, tools::OPENSSL])?;
     for selection in SELECTIONS {
         let mut command = run::cargo();
         command.arg("test").args(selection).arg("--locked");
@@ -24,8 +24,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
 }
 
 /// What only adds.
-const ADDED: &str =
-    "cache-core/frame,strata/json,strata/lz4,strata/macros,strata/msgpack,strata/seal,strata/zstd";
+const ADDED: &str = "cache-core/frame,cache-testkit/redis,strata/json,strata/lz4,strata/macros,strata/msgpack,\
+                     strata/seal,strata/zstd";
 
 const SELECTIONS: [&[&str]; 4] = [
     &["--workspace", "--all-targets", "--features", ADDED],

@@ -14,6 +14,8 @@ pub(crate) struct Tool {
     needed_for: &'static str,
     works: fn() -> bool,
     packages: &'static [(&'static str, &'static str)],
+    /// What a package starts on its own, and nobody here wants to run.
+    services: &'static [&'static str],
     /// The command to tell where no package manager is known, or none has it.
     by_hand: &'static str,
 }
@@ -23,6 +25,7 @@ pub(crate) const C_COMPILER: Tool = Tool {
     needed_for: "linking, and the C code of zstd",
     works: compiles_c,
     packages: &[("apt-get", "build-essential"), ("dnf", "gcc"), ("apk", "build-base"), ("brew", "gcc")],
+    services: &[],
     by_hand: "install a C compiler that answers to `cc`, with its headers",
 };
 
@@ -31,6 +34,7 @@ pub(crate) const RUSTFMT: Tool = Tool {
     needed_for: "checking the format",
     works: || answers("cargo-fmt", &["--version"]),
     packages: &[],
+    services: &[],
     by_hand: "rustup component add rustfmt",
 };
 
@@ -39,6 +43,7 @@ pub(crate) const CLIPPY: Tool = Tool {
     needed_for: "the lints",
     works: || answers("cargo-clippy", &["--version"]),
     packages: &[],
+    services: &[],
     by_hand: "rustup component add clippy",
 };
 
@@ -47,7 +52,31 @@ pub(crate) const CURL: Tool = Tool {
     needed_for: "the README's requests to the server",
     works: || answers("curl", &["--version"]),
     packages: &[("apt-get", "curl"), ("dnf", "curl"), ("apk", "curl"), ("brew", "curl")],
+    services: &[],
     by_hand: "install curl",
+};
+
+pub(crate) const REDIS: Tool = Tool {
+    name: "redis-server",
+    needed_for: "the tests of the Redis tier",
+    works: || ["redis-server", "redis-sentinel"].iter().all(|program| answers(program, &["--version"])),
+    packages: &[
+        ("apt-get", "redis-server redis-sentinel"),
+        ("dnf", "redis"),
+        ("apk", "redis"),
+        ("brew", "redis"),
+    ],
+    services: &["redis-server", "redis-sentinel"],
+    by_hand: "install Redis 7 or later, with `redis-server` and `redis-sentinel` on the path",
+};
+
+pub(crate) const OPENSSL: Tool = Tool {
+    name: "openssl",
+    needed_for: "the certificates of the tests' servers",
+    works: || answers("openssl", &["version"]),
+    packages: &[("apt-get", "openssl"), ("dnf", "openssl"), ("apk", "openssl"), ("brew", "openssl")],
+    services: &[],
+    by_hand: "install openssl",
 };
 
 pub(crate) const VALGRIND: Tool = Tool {
@@ -55,6 +84,7 @@ pub(crate) const VALGRIND: Tool = Tool {
     needed_for: "counting instructions",
     works: || answers("valgrind", &["--quiet", "--tool=none", "true"]),
     packages: &[("apt-get", "valgrind"), ("dnf", "valgrind"), ("apk", "valgrind"), ("brew", "valgrind")],
+    services: &[],
     by_hand: "install valgrind",
 };
 
@@ -70,12 +100,20 @@ pub(crate) fn ensure<'a>(tools: impl IntoIterator<Item = &'a Tool>) -> Outcome {
 
 fn install(tool: &Tool) -> Outcome {
     let installer = INSTALLERS.iter().find(|installer| answers(installer.name, &["--version"]));
-    for command in plan(tool, installer, Rights::of_this_user())? {
-        let mut words = command.split(' ');
-        let mut step = Command::new(words.next().unwrap_or_default());
-        run::run(step.args(words).stdin(Stdio::null()))?;
+    let rights = Rights::of_this_user();
+    for command in plan(tool, installer, rights)? {
+        execute(&command)?;
+    }
+    for service in tool.services.iter().filter(|service| answers("service", &[service, "status"])) {
+        execute(&format!("{}service {service} stop", rights.prefix()))?;
     }
     if (tool.works)() { Ok(()) } else { Err(missing(tool, tool.by_hand)) }
+}
+
+fn execute(command: &str) -> Outcome {
+    let mut words = command.split(' ');
+    let mut step = Command::new(words.next().unwrap_or_default());
+    run::run(step.args(words).stdin(Stdio::null()))
 }
 
 /// The commands that install the tool, or what the user has to do.
@@ -86,9 +124,8 @@ fn plan(tool: &Tool, installer: Option<&Installer>, rights: Rights) -> Result<Ve
     let install = format!("{} {package}", installer.install);
     let prefix = match rights {
         _ if !installer.wants_root => "",
-        Rights::Root => "",
-        Rights::Sudo => "sudo -n ",
         Rights::None => return Err(missing(tool, &format!("sudo {install}"))),
+        rights => rights.prefix(),
     };
     let update = installer.update.map(str::to_owned);
     Ok(update.into_iter().chain([install]).map(|command| format!("{prefix}{command}")).collect())
@@ -137,6 +174,11 @@ impl Rights {
             Self::None
         }
     }
+
+    /// What a command that wants root begins with.
+    fn prefix(self) -> &'static str {
+        if matches!(self, Self::Sudo) { "sudo -n " } else { "" }
+    }
 }
 
 /// Whether the program starts and ends well.
@@ -181,6 +223,7 @@ mod tests {
         check(&C_COMPILER, "dnf", Rights::None, &Err("Run: sudo dnf install --assumeyes gcc"));
         check(&C_COMPILER, "brew", Rights::None, &Ok("brew install gcc"));
         check(&CURL, "apk", Rights::Root, &Ok("apk add --no-cache curl"));
+        check(&REDIS, "dnf", Rights::Sudo, &Ok("sudo -n dnf install --assumeyes redis"));
         check(
             &VALGRIND,
             "dnf",
