@@ -1,0 +1,356 @@
+//! A connection to Redis, as everything above sees it: calls that end in time, whoever has to answer them.
+//!
+//! ```text
+//! call ─ within its deadline ─┬─ a place among those on their way
+//!                             ├─ whose slot is it? ─► node ─► link ─► answer
+//!                             └─ MOVED, ASK: once more, there
+//! ```
+
+mod batch;
+mod cluster;
+mod dial;
+mod link;
+mod listen;
+mod live;
+mod node;
+mod sentinel;
+mod slot;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cache_core::Result;
+use redis::{Cmd, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+pub(crate) use batch::Keyed;
+pub(crate) use listen::{Heard, Listening};
+pub(crate) use slot::slot;
+
+use self::cluster::Cluster;
+use self::dial::Dialer;
+use self::live::Question;
+use self::node::{Node, Target};
+use self::sentinel::Sentinels;
+use crate::clock::Moment;
+use crate::config::{Config, ConfigError, Mode};
+use crate::fault::Fault;
+use crate::script::{Call, Script};
+
+/// How often a call follows a redirection: a slot moves once, and its news may have been old.
+const MAX_REDIRECTS: usize = 4;
+
+/// Multiplexed connections to a server, to whom Sentinel names, or to a Cluster. Clones are the same connections.
+///
+/// Nothing is connected before the first call, and calls fail at once while the server is known to be away: an application
+/// starts without Redis, and goes on without it. What was lost is connected again behind the scenes, by tasks of the runtime
+/// that the first call ran on; they end with the last clone.
+///
+/// ```no_run
+/// use cache_redis::{Config, Connection};
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Connection::open(Config::from_url("redis://localhost")?)?;
+/// redis.ping().await?;
+/// assert_eq!(redis.stats().connects, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    dialer: Arc<Dialer>,
+    route: Route,
+    places: Semaphore,
+    counts: Arc<Counts>,
+}
+
+enum Route {
+    One(Arc<Node>),
+    Many(Cluster),
+}
+
+/// What has happened so far, for metrics and tests.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    connects: AtomicU64,
+    failed_connects: AtomicU64,
+    timeouts: AtomicU64,
+    redirects: AtomicU64,
+    crowded: AtomicU64,
+}
+
+/// Counts of a [`Connection`] since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Connections that were made.
+    pub connects: u64,
+    /// Attempts to connect that failed.
+    pub failed_connects: u64,
+    /// Calls that were not answered in time.
+    pub timeouts: u64,
+    /// Answers of a Cluster that named another server.
+    pub redirects: u64,
+    /// Calls that were refused because too many were on their way.
+    pub crowded: u64,
+}
+
+impl Connection {
+    /// Checks the settings. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// As [`Config::check`], and certificates that cannot be read.
+    pub fn open(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let config = Arc::new(config);
+        let counts = Arc::<Counts>::default();
+        let dialer = Arc::new(Dialer::new(Arc::clone(&config), Arc::clone(&counts))?);
+        let route = match config.mode() {
+            Mode::Standalone => {
+                let target = Target::Fixed(config.addresses[0].clone());
+                Route::One(Arc::new(Node::new(Arc::clone(&dialer), target)))
+            }
+            Mode::Sentinel { name } => {
+                let target = Target::Named(Sentinels::new(Arc::clone(&dialer), name.clone()));
+                Route::One(Arc::new(Node::new(Arc::clone(&dialer), target)))
+            }
+            Mode::Cluster => Route::Many(Cluster::new(Arc::clone(&dialer))),
+        };
+        let places = Semaphore::new(config.max_in_flight);
+        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, counts }) })
+    }
+
+    /// Asks for a sign of life: of the server, or of one of a Cluster.
+    ///
+    /// # Errors
+    /// When it cannot be reached or does not answer within the command timeout.
+    pub async fn ping(&self) -> Result<()> {
+        self.call("ping", b"", redis::cmd("PING")).await.map(drop)
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> ConnectionStats {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { connects, failed_connects, timeouts, redirects, crowded } = &*self.inner.counts;
+        ConnectionStats {
+            connects: read(connects),
+            failed_connects: read(failed_connects),
+            timeouts: read(timeouts),
+            redirects: read(redirects),
+            crowded: read(crowded),
+        }
+    }
+
+    /// What it is connected to and how.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Sends a command to whoever has this key.
+    pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
+        let answer = async { self.exchange(slot(key), &Question::One(&command)).await };
+        self.within(operation, answer).await
+    }
+
+    /// Runs a script where its first key is; its keys share that one's slot.
+    pub(crate) async fn run(&self, operation: &'static str, script: &Script, call: &Call) -> Result<Value> {
+        let answer = async {
+            let slot = slot(call.first_key());
+            match self.exchange(slot, &Question::One(&script.by_hash(call))).await {
+                Err(fault) if fault.is_unknown_script() => {
+                    self.exchange(slot, &Question::One(&script.by_text(call))).await
+                }
+                answer => answer,
+            }
+        };
+        self.within(operation, answer).await
+    }
+
+    /// Runs a script many times, and returns the answers in order.
+    pub(crate) async fn run_many(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        calls: &[Call],
+    ) -> Result<Vec<Value>> {
+        let keyed = |call: &Call, command| Keyed::new(call.first_key(), command, call.bytes());
+        let by_hash = calls.iter().map(|call| keyed(call, script.by_hash(call))).collect();
+        let mut answers = self.batch(operation, by_hash).await?;
+        let is_unknown = |answer: &Value| matches!(answer, Value::ServerError(it) if it.code() == "NOSCRIPT");
+        let unknown: Vec<usize> = (0..answers.len()).filter(|at| is_unknown(&answers[*at])).collect();
+        if !unknown.is_empty() {
+            let by_text = unknown.iter().map(|at| keyed(&calls[*at], script.by_text(&calls[*at]))).collect();
+            for (at, answer) in unknown.iter().zip(self.batch(operation, by_text).await?) {
+                answers[*at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The time at the server that has this key. Waits for a connection where there is none.
+    pub(crate) async fn now(&self, operation: &'static str, key: &[u8]) -> Result<Moment> {
+        let now = async {
+            let node = self.node(slot(key)).await?;
+            if let Some(now) = node.clock().now() {
+                return Ok(now);
+            }
+            node.live().await?;
+            node.clock().now().ok_or(Fault::Odd)
+        };
+        self.within(operation, now).await
+    }
+
+    /// Every server that takes writes.
+    pub(crate) async fn primaries(&self, operation: &'static str) -> Result<Vec<Arc<Node>>> {
+        let all = async {
+            match &self.inner.route {
+                Route::One(node) => Ok(vec![Arc::clone(node)]),
+                Route::Many(cluster) => cluster.primaries().await,
+            }
+        };
+        self.within(operation, all).await
+    }
+
+    /// Sends a command to this server.
+    pub(crate) async fn call_at(&self, operation: &'static str, node: &Node, command: Cmd) -> Result<Value> {
+        let answer = async {
+            let _place = self.place().await?;
+            self.answered(node.live().await?.ask(&Question::One(&command)).await)
+        };
+        self.within(operation, answer).await
+    }
+
+    /// Begins to listen to a channel: on a connection of its own, to whoever has the channel's slot.
+    pub(crate) async fn listen(
+        &self,
+        channel: &[u8],
+        hear: impl Fn(Heard) + Send + Sync + 'static,
+    ) -> Result<Listening, Fault> {
+        let node = self.node(slot(channel)).await?;
+        let connected = Listening::begin(&self.inner.dialer, node, self.is_cluster(), hear).await;
+        connected.inspect_err(|_| self.look_around())
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.inner.route, Route::Many(_))
+    }
+
+    /// The name under which something is kept: the prefix, what kind of thing it is, and its own name.
+    pub(crate) fn name(&self, kind: char, name: &str) -> Vec<u8> {
+        let prefix = &self.inner.config.prefix;
+        let mut out = Vec::with_capacity(prefix.len() + 2 + name.len());
+        out.extend_from_slice(prefix.as_bytes());
+        out.extend_from_slice(&[kind as u8, b':']);
+        out.extend_from_slice(name.as_bytes());
+        out
+    }
+
+    /// Waits for an answer, at most for the command timeout.
+    async fn within<T>(
+        &self,
+        operation: &'static str,
+        answer: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T> {
+        let answer = timeout(self.inner.config.command_timeout, answer).await.unwrap_or_else(|_| {
+            self.inner.counts.timeouts.fetch_add(1, Ordering::Relaxed);
+            Err(Fault::Late)
+        });
+        let has_others = !matches!(self.inner.config.mode, Mode::Standalone);
+        answer.map_err(|fault| fault.during(operation, has_others))
+    }
+
+    /// One question and its answer, wherever that is to be had.
+    async fn exchange(&self, slot: u16, question: &Question<'_>) -> Result<Value, Fault> {
+        let _place = self.place().await?;
+        let mut node = self.node(slot).await?;
+        let mut is_guest = false;
+        for _ in 0..MAX_REDIRECTS {
+            let live = match node.live().await {
+                Ok(live) => live,
+                Err(fault) => {
+                    self.look_around();
+                    return Err(fault);
+                }
+            };
+            let answer = if is_guest { live.ask_as_guest(question).await } else { live.ask(question).await };
+            let fault = match self.answered(answer) {
+                Err(fault) => fault,
+                answer => return answer,
+            };
+            let Some((other, as_guest)) = self.redirected(&fault) else {
+                if fault.is_demoted() {
+                    live.lose();
+                }
+                return Err(fault);
+            };
+            (node, is_guest) = (other, as_guest);
+        }
+        Err(Fault::Homeless)
+    }
+
+    /// Where an answer sends us, and whether only for this once.
+    fn redirected(&self, fault: &Fault) -> Option<(Arc<Node>, bool)> {
+        let (Route::Many(cluster), Fault::Redis(error)) = (&self.inner.route, fault) else { return None };
+        let (address, _) = error.redirect_node()?;
+        self.inner.counts.redirects.fetch_add(1, Ordering::Relaxed);
+        let is_once = fault.code() == Some("ASK");
+        if !is_once {
+            cluster.look_around();
+        }
+        Some((cluster.at(address)?, is_once))
+    }
+
+    /// Errors that are answers are errors.
+    fn answered(&self, answer: Result<Value, Fault>) -> Result<Value, Fault> {
+        let answer = match answer {
+            Ok(Value::ServerError(error)) => Err(Fault::Redis(error.into())),
+            answer => answer,
+        };
+        if let (Err(Fault::Redis(error)), Route::Many(cluster)) = (&answer, &self.inner.route)
+            && (error.is_io_error() || error.is_cluster_error())
+        {
+            cluster.look_around();
+        }
+        answer
+    }
+
+    /// Has it found out who has which slots, where that can change.
+    pub(crate) fn look_around(&self) {
+        if let Route::Many(cluster) = &self.inner.route {
+            cluster.look_around();
+        }
+    }
+
+    async fn node(&self, slot: u16) -> Result<Arc<Node>, Fault> {
+        match &self.inner.route {
+            Route::One(node) => Ok(Arc::clone(node)),
+            Route::Many(cluster) => cluster.node(slot).await,
+        }
+    }
+
+    /// A place among the calls that are on their way.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let places = &self.inner.places;
+        if let Ok(place) = places.try_acquire() {
+            return Ok(place);
+        }
+        let waited = timeout(self.inner.config.pool_timeout, places.acquire()).await;
+        waited.ok().and_then(Result::ok).ok_or_else(|| {
+            self.inner.counts.crowded.fetch_add(1, Ordering::Relaxed);
+            Fault::Full
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { mode, addresses, .. } = &*self.inner.config;
+        f.debug_struct("Connection").field("mode", mode).field("addresses", addresses).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! A Cluster: which server has which slots, kept up to date by a task of its own.
+//!
+//! Calls read the table and never make it: a call may be given up at any moment, and a table that only calls make would then
+//! never be finished when the first server that is asked hangs.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{FromRedisValue as _, Value};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::dial::Dialer;
+use super::live::Question;
+use super::node::{Node, Target};
+use crate::config::Address;
+use crate::fault::Fault;
+
+/// However many ask for it, the table is made at most so often.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Cluster {
+    shared: Arc<Shared>,
+    /// What keeps the table, from the first call on.
+    keeper: OnceLock<Keeper>,
+}
+
+struct Keeper {
+    table: watch::Receiver<State>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    dialer: Arc<Dialer>,
+    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    wanted: Notify,
+}
+
+#[derive(Clone)]
+enum State {
+    Unknown,
+    Known(Arc<Table>),
+    Failed(String),
+}
+
+/// Ranges of slots in order, and who has them.
+#[derive(Default)]
+struct Table(Vec<(RangeInclusive<u16>, Arc<Node>)>);
+
+impl Cluster {
+    pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
+        let shared = Shared { dialer, nodes: Mutex::default(), wanted: Notify::new() };
+        Self { shared: Arc::new(shared), keeper: OnceLock::new() }
+    }
+
+    /// Who has this slot.
+    pub(crate) async fn node(&self, slot: u16) -> Result<Arc<Node>, Fault> {
+        let found = self.table().await?.find(slot);
+        found.ok_or_else(|| {
+            self.look_around();
+            Fault::Homeless
+        })
+    }
+
+    /// Everybody who has slots.
+    pub(crate) async fn primaries(&self) -> Result<Vec<Arc<Node>>, Fault> {
+        let mut all: Vec<Arc<Node>> = Vec::new();
+        for (_, node) in &self.table().await?.0 {
+            if !all.iter().any(|known| Arc::ptr_eq(known, node)) {
+                all.push(Arc::clone(node));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The server at an address that another one has named, as `host:port`.
+    pub(crate) fn at(&self, address: &str) -> Option<Arc<Node>> {
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(self.shared.node(&Address::new(host, port.parse().ok()?)))
+    }
+
+    /// Has the table made again.
+    pub(crate) fn look_around(&self) {
+        self.shared.wanted.notify_one();
+    }
+
+    async fn table(&self) -> Result<Arc<Table>, Fault> {
+        let Keeper { table, .. } = self.keeper.get_or_init(|| {
+            let (tell, table) = watch::channel(State::Unknown);
+            Keeper { table, task: tokio::spawn(Arc::clone(&self.shared).keep(tell)) }
+        });
+        if let Some(known) = table.borrow().known() {
+            return known;
+        }
+        let mut table = table.clone();
+        let waited = table.wait_for(|state| !matches!(state, State::Unknown)).await;
+        let known = waited.ok().and_then(|state| state.known());
+        known.unwrap_or_else(|| Err(Fault::Down("its runtime has ended".into())))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl State {
+    fn known(&self) -> Option<Result<Arc<Table>, Fault>> {
+        match self {
+            Self::Unknown => None,
+            Self::Known(table) => Some(Ok(Arc::clone(table))),
+            Self::Failed(why) => Some(Err(Fault::Down(why.clone()))),
+        }
+    }
+}
+
+impl Shared {
+    async fn keep(self: Arc<Self>, state: watch::Sender<State>) {
+        let config = self.dialer.config();
+        loop {
+            match self.ask_everybody().await {
+                Ok(table) => {
+                    self.forget_others(&table);
+                    state.send_replace(State::Known(Arc::new(table)));
+                    let _ = timeout(config.heartbeat, self.wanted.notified()).await;
+                }
+                // An old table is better than none: most of its servers may be where they were.
+                Err(fault) => {
+                    state.send_if_modified(|state| {
+                        let is_better = !matches!(state, State::Known(_));
+                        if is_better {
+                            *state = State::Failed(fault.to_string());
+                        }
+                        is_better
+                    });
+                }
+            }
+            let _ = timeout(PAUSE, std::future::pending::<()>()).await;
+        }
+    }
+
+    /// Asks one server after another until one tells who has which slots: those known to have some, then those known beforehand.
+    async fn ask_everybody(&self) -> Result<Table, Fault> {
+        let known: Vec<Arc<Node>> = self.nodes.lock().values().cloned().collect();
+        let mut last = Fault::Homeless;
+        for node in known {
+            match self.ask(&node).await {
+                Ok(table) => return Ok(table),
+                Err(fault) => last = fault,
+            }
+        }
+        for address in &self.dialer.config().addresses {
+            if self.nodes.lock().contains_key(address) {
+                continue;
+            }
+            match self.ask(&self.node(address)).await {
+                Ok(table) => return Ok(table),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask(&self, node: &Node) -> Result<Table, Fault> {
+        let asking = async {
+            let live = node.live().await?;
+            let mut command = redis::cmd("CLUSTER");
+            let answer = live.ask(&Question::One(command.arg("SLOTS"))).await?;
+            self.read(&answer, &live.address().host)
+        };
+        timeout(self.dialer.config().connect_timeout, asking).await.unwrap_or(Err(Fault::Late))
+    }
+
+    /// Reads the answer of a server at `host`; one that does not know its own address means that by an empty one.
+    fn read(&self, answer: &Value, host: &str) -> Result<Table, Fault> {
+        if let Value::ServerError(error) = answer {
+            return Err(Fault::Redis(error.clone().into()));
+        }
+        let Value::Array(ranges) = answer else { return Err(Fault::Odd) };
+        let mut table = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let Value::Array(parts) = range else { return Err(Fault::Odd) };
+            let [first, last, Value::Array(primary), ..] = &parts[..] else { return Err(Fault::Odd) };
+            let number = |value: &Value| u16::from_redis_value_ref(value).map_err(|_| Fault::Odd);
+            let [named, port, ..] = &primary[..] else { return Err(Fault::Odd) };
+            let named = Option::<String>::from_redis_value_ref(named).ok().flatten();
+            let host =
+                named.filter(|name| !name.is_empty() && name != "?").unwrap_or_else(|| host.to_owned());
+            let node = self.node(&Address::new(host, number(port)?));
+            table.push((number(first)?..=number(last)?, node));
+        }
+        if table.is_empty() {
+            return Err(Fault::Homeless);
+        }
+        table.sort_by_key(|(slots, _)| *slots.start());
+        Ok(Table(table))
+    }
+
+    /// The server at this address, the same one each time.
+    fn node(&self, address: &Address) -> Arc<Node> {
+        let mut nodes = self.nodes.lock();
+        let make = || Arc::new(Node::new(Arc::clone(&self.dialer), Target::Fixed(address.clone())));
+        Arc::clone(nodes.entry(address.clone()).or_insert_with(make))
+    }
+
+    /// Lets go of servers that have no slots, and of the connections to them.
+    fn forget_others(&self, table: &Table) {
+        let has_slots = |node: &Arc<Node>| table.0.iter().any(|(_, owner)| Arc::ptr_eq(owner, node));
+        self.nodes.lock().retain(|_, node| has_slots(node));
+    }
+}
+
+impl Table {
+    fn find(&self, slot: u16) -> Option<Arc<Node>> {
+        let at = self.0.partition_point(|(slots, _)| *slots.end() < slot);
+        self.0.get(at).filter(|(slots, _)| slots.contains(&slot)).map(|(_, node)| Arc::clone(node))
+    }
+}

@@ -1,0 +1,154 @@
+//! A connection that is up: questions and answers, and the doubt that a missing answer leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, Value};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::clock::ServerClock;
+use crate::config::Address;
+use crate::fault::Fault;
+
+/// What is sent at once.
+pub(crate) enum Question<'a> {
+    One(&'a Cmd),
+    Many(&'a Pipeline),
+}
+
+/// An established connection. Dropping it closes the socket.
+#[derive(Debug)]
+pub(crate) struct Live {
+    connection: MultiplexedConnection,
+    reader: AbortHandle,
+    signals: Arc<Signals>,
+    address: Address,
+}
+
+/// What whoever uses the connection, or reads from it, tells whoever watches over it.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    is_lost: AtomicBool,
+    is_doubted: AtomicBool,
+    event: Notify,
+}
+
+impl Signals {
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Release);
+        self.event.notify_one();
+    }
+
+    fn doubt(&self) {
+        if !self.is_doubted.swap(true, Ordering::AcqRel) {
+            self.event.notify_one();
+        }
+    }
+}
+
+impl Live {
+    pub(crate) fn new(
+        connection: MultiplexedConnection,
+        reader: AbortHandle,
+        signals: Arc<Signals>,
+        address: Address,
+    ) -> Self {
+        Self { connection, reader, signals, address }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Sends a question and waits for the answer. Whoever gives up waiting leaves a doubt, which has the connection probed.
+    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Value, Fault> {
+        let waiting = Waiting(&self.signals);
+        let mut connection = self.connection.clone();
+        let answer = match question {
+            Question::One(command) => connection.send_packed_command(command).await,
+            Question::Many(pipeline) => {
+                connection.send_packed_commands(pipeline, 0, pipeline.len()).await.map(Value::Array)
+            }
+        };
+        std::mem::forget(waiting);
+        answer.map_err(|error| {
+            if error.is_unrecoverable_error() {
+                self.signals.lose();
+            }
+            Fault::Redis(error)
+        })
+    }
+
+    /// The same at a server that does not have the slot yet, but is getting it.
+    pub(crate) async fn ask_as_guest(&self, question: &Question<'_>) -> Result<Value, Fault> {
+        let mut pipeline = Pipeline::new();
+        let commands: Vec<&Cmd> = match question {
+            Question::One(command) => vec![*command],
+            Question::Many(pipeline) => pipeline.cmd_iter().collect(),
+        };
+        for command in commands {
+            pipeline.cmd("ASKING").add_command(command.clone());
+        }
+        let Value::Array(answers) = self.ask(&Question::Many(&pipeline)).await? else {
+            return Err(Fault::Odd);
+        };
+        let mut answers: Vec<Value> = answers.into_iter().skip(1).step_by(2).collect();
+        match question {
+            Question::One(_) => answers.pop().ok_or(Fault::Odd),
+            Question::Many(_) => Ok(Value::Array(answers)),
+        }
+    }
+
+    /// Has it replaced.
+    pub(crate) fn lose(&self) {
+        self.signals.lose();
+    }
+
+    /// Returns when it is time to look after it: it is lost, somebody doubts it, or nothing was heard of it for this long.
+    pub(crate) async fn is_to_be_seen_to(&self, after: Duration) {
+        let _ = timeout(after, self.signals.event.notified()).await;
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.signals.is_lost.load(Ordering::Acquire)
+    }
+
+    /// Asks the server for its time, as a sign of life.
+    pub(crate) async fn probe(&self, clock: &ServerClock, patience: Duration) -> Result<(), Fault> {
+        self.signals.is_doubted.store(false, Ordering::Release);
+        let command = redis::cmd("TIME");
+        let sent = clock.own();
+        let answer = timeout(patience, self.ask(&Question::One(&command))).await;
+        let answer = answer.map_err(|_| Fault::Late)??;
+        let time = time(&answer).ok_or(Fault::Odd)?;
+        clock.learn(time, sent, clock.own());
+        Ok(())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Raises a doubt when it is dropped: an answer that came forgets it.
+struct Waiting<'a>(&'a Signals);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.doubt();
+    }
+}
+
+/// Seconds and microseconds, as one number of microseconds.
+fn time(answer: &Value) -> Option<i64> {
+    let Value::Array(parts) = answer else { return None };
+    let [seconds, micros] = &parts[..] else { return None };
+    let number = |value: &Value| redis::from_redis_value_ref::<i64>(value).ok();
+    number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
+}

@@ -1,0 +1,88 @@
+//! A node: a server in its role, and the links to it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::dial::Dialer;
+use super::link::Link;
+use super::live::Live;
+use super::sentinel::Sentinels;
+use crate::clock::ServerClock;
+use crate::config::Address;
+use crate::fault::Fault;
+
+/// Links to one server, which are made when they are first needed.
+#[derive(Debug)]
+pub(crate) struct Node {
+    dialer: Arc<Dialer>,
+    target: Target,
+    links: Box<[OnceLock<Link>]>,
+    turn: AtomicUsize,
+    clock: Arc<ServerClock>,
+}
+
+/// Which server is meant.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// The one at this address.
+    Fixed(Address),
+    /// The one that Sentinels name.
+    Named(Sentinels),
+}
+
+impl Node {
+    pub(crate) fn new(dialer: Arc<Dialer>, target: Target) -> Self {
+        let links = (0..dialer.config().pool_size).map(|_| OnceLock::new()).collect();
+        Self { dialer, target, links, turn: AtomicUsize::new(0), clock: Arc::new(ServerClock::new()) }
+    }
+
+    /// A connection, one after another, those that are up first.
+    pub(crate) async fn live(&self) -> Result<Arc<Live>, Fault> {
+        let count = self.links.len();
+        let first = if count == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) };
+        let mut links = (0..count).map(|step| self.link(first.wrapping_add(step) % count));
+        let up = links.find(|link| link.is_up());
+        up.unwrap_or_else(|| self.link(first % count)).live().await
+    }
+
+    /// What time it is there.
+    pub(crate) fn clock(&self) -> &ServerClock {
+        &self.clock
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn link(&self, at: usize) -> &Link {
+        self.links[at].get_or_init(|| {
+            Link::begin(Arc::clone(&self.dialer), self.target.clone(), Arc::clone(&self.clock))
+        })
+    }
+}
+
+impl Target {
+    /// Where it is.
+    pub(crate) async fn address(&self) -> Result<Address, Fault> {
+        match self {
+            Self::Fixed(address) => Ok(address.clone()),
+            Self::Named(sentinels) => sentinels.primary().await,
+        }
+    }
+
+    pub(crate) async fn connect(&self, dialer: &Dialer, clock: &ServerClock) -> Result<Live, Fault> {
+        match self {
+            Self::Fixed(address) => dialer.to_server(address, clock).await,
+            Self::Named(sentinels) => sentinels.connect(clock).await,
+        }
+    }
+
+    /// Whether another server has taken the place of the one at this address.
+    pub(crate) async fn has_moved_from(&self, address: &Address) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            // Who cannot be asked says nothing.
+            Self::Named(sentinels) => sentinels.primary().await.is_ok_and(|primary| primary != *address),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Counters on Redis: windows that slide in buckets, read, decided and charged by one script and the server's clock.
+//!
+//! ```text
+//! prefix c:{group}:key ─► hash:  limit/window/buckets ─► 'bucket:charged bucket:charged ...'
+//! ```
+//!
+//! All keys of a group share a slot, because a script runs on one server of a Cluster and a call may charge any of them: two
+//! steps on two servers would be two decisions. Each key ends when the last of its charges has left.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Result, Verdict};
+
+use crate::conn::Connection;
+use crate::fault::PLACE;
+use crate::script::{Call, Script};
+
+static CHARGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("script/window.lua"), include_str!("script/charge.lua")))
+});
+static REFUND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("script/window.lua"), include_str!("script/refund.lua")))
+});
+
+/// Counts charges of all processes that share a Redis.
+///
+/// Limits are exact up to 2^53 - 1 units. A charge that timed out may have been taken. What Redis loses (by eviction, in a
+/// failover, in a restart) is no longer charged, so keep counters where keys are not evicted if a limit must hold.
+///
+/// ```no_run
+/// use cache_core::{Charge, Counters, Key, Quota, Verdict};
+/// use cache_redis::{Config, Connection, RedisCounters};
+/// use std::time::Duration;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let counters = RedisCounters::new(Connection::open(Config::from_url("redis://localhost")?)?);
+/// let quota = Quota::new(100, Duration::from_secs(60))?;
+/// let call = [Charge { key: Key::new("client:7")?, quota, cost: 1 }];
+/// assert!(matches!(counters.charge(&call).await?, Verdict::Admitted { .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RedisCounters {
+    connection: Connection,
+    group: Arc<str>,
+}
+
+impl RedisCounters {
+    /// Counters over this connection, in the group `all`.
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, group: "all".into() }
+    }
+
+    /// The same in another group: a call charges keys of one group only, and in a Cluster each group is on one server. Braces
+    /// are taken out of its name.
+    #[must_use]
+    pub fn with_group(mut self, group: &str) -> Self {
+        self.group = group.replace(['{', '}'], "").into();
+        self
+    }
+
+    fn name(&self, key: &Key) -> Vec<u8> {
+        self.connection.name('c', &format!("{{{}}}:{key}", self.group))
+    }
+
+    /// A call of a script with these demands. Keys come once each.
+    fn call(&self, demands: &[Demand<'_>]) -> Call {
+        let mut keys: Vec<&Key> = Vec::new();
+        let mut call = Call::default();
+        for Demand { key, quota, cost } in demands {
+            let known = keys.iter().position(|known| known == key);
+            let at = known.unwrap_or_else(|| {
+                keys.push(key);
+                keys.len() - 1
+            });
+            let (limit, per, buckets) = (quota.limit(), quota.per().as_nanos(), quota.buckets());
+            call = call.number(at as u64 + 1).arg(format!("{limit}/{per}/{buckets}")).number(*cost);
+            call = call.number(limit).number(micros(quota.per())).number(micros(quota.bucket()));
+        }
+        keys.iter().fold(call, |call, key| call.key(self.name(key)))
+    }
+}
+
+#[async_trait]
+impl Counters for RedisCounters {
+    async fn charge(&self, charges: &[Charge]) -> Result<Verdict> {
+        let Some(demands) = demands(charges) else { return Ok(Verdict::Never) };
+        if demands.is_empty() {
+            return Ok(Verdict::Admitted { remaining: u64::MAX });
+        }
+        let answer = self.connection.run("charge", &CHARGE, &self.call(&demands)).await?;
+        let answer = redis::from_redis_value::<String>(answer).unwrap_or_default();
+        verdict(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "charge"))
+    }
+
+    async fn refund(&self, charges: &[Charge]) -> Result<()> {
+        let each = charges.iter().map(|Charge { key, quota, cost }| Demand { key, quota, cost: *cost });
+        let demands: Vec<Demand> = each.collect();
+        if demands.is_empty() {
+            return Ok(());
+        }
+        self.connection.run("refund", &REFUND, &self.call(&demands)).await.map(drop)
+    }
+
+    async fn reset(&self, key: &Key) -> Result<()> {
+        let name = self.name(key);
+        let mut command = redis::cmd("UNLINK");
+        command.arg(&name);
+        self.connection.call("reset", &name, command).await.map(drop)
+    }
+}
+
+struct Demand<'a> {
+    key: &'a Key,
+    quota: &'a Quota,
+    cost: u64,
+}
+
+/// One demand per limit, however often it stands in the call; `None` if one can never be met.
+fn demands(charges: &[Charge]) -> Option<Vec<Demand<'_>>> {
+    let mut demands: Vec<Demand> = Vec::with_capacity(charges.len());
+    for Charge { key, quota, cost } in charges {
+        match demands.iter_mut().find(|demand| demand.key == key && demand.quota == quota) {
+            Some(demand) => demand.cost = demand.cost.checked_add(*cost)?,
+            None => demands.push(Demand { key, quota, cost: *cost }),
+        }
+    }
+    demands.iter().all(|demand| demand.cost <= demand.quota.limit()).then_some(demands)
+}
+
+/// Rounded up: a window that is too short would admit too much.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// What is left, or how long to wait below zero. More than a `u64` has comes from rounding up.
+fn verdict(answer: &str) -> Option<Verdict> {
+    if let Some(wait) = answer.strip_prefix('-') {
+        return Some(Verdict::Denied { wait: Duration::from_micros(wait.parse().ok()?) });
+    }
+    let is_number = !answer.is_empty() && answer.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Verdict::Admitted { remaining: answer.parse().unwrap_or(u64::MAX) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_the_script_are_verdicts() {
+        assert_eq!(verdict("7"), Some(Verdict::Admitted { remaining: 7 }));
+        assert_eq!(verdict("18446744073709551616"), Some(Verdict::Admitted { remaining: u64::MAX }));
+        assert_eq!(verdict("-1500"), Some(Verdict::Denied { wait: Duration::from_micros(1500) }));
+        for odd in ["", "-", "-x", "x", "inf", "1e5"] {
+            assert_eq!(verdict(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn windows_are_never_shorter_than_asked_for() {
+        assert_eq!(micros(Duration::from_nanos(1_000_001)), 1001);
+        assert_eq!(micros(Duration::from_millis(1)), 1000);
+    }
+}

@@ -1,0 +1,35 @@
+-- A lease is 'fence end', the end in microseconds of the server's time. It is kept for a while after its end, so that
+-- the next number is larger even if the clock that it comes from is set back, or that of a new primary is behind.
+-- KEYS: the lease. ARGV: what to do; how long to hold in microseconds; how long to keep after that in ms; the fence.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local hold, keep = tonumber(ARGV[2]), tonumber(ARGV[3])
+local fence, finish = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
+local is_held = finish and tonumber(finish) > now
+
+local function put(number, ends)
+  local life = math.ceil(math.max(ends - now, 0) / 1000) + keep
+  redis.call('SET', KEYS[1], number .. ' ' .. string.format('%.0f', ends), 'PX', string.format('%.0f', life))
+end
+
+if ARGV[1] == 'acquire' then
+  if is_held then
+    return false
+  end
+  local number = now
+  if fence and tonumber(fence) >= number then
+    number = tonumber(fence) + 1
+  end
+  number = string.format('%.0f', number)
+  put(number, now + hold)
+  return number
+end
+if not is_held or fence ~= ARGV[4] then
+  return false
+end
+if ARGV[1] == 'renew' then
+  put(fence, now + hold)
+else
+  put(fence, 0)
+end
+return fence

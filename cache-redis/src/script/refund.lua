@@ -1,0 +1,14 @@
+-- Takes charges out of their present buckets, as far as they are there.
+for at = 1, #ARGV, 6 do
+  local it = demand(at)
+  local buckets = read(it)
+  local last = buckets[#buckets]
+  if last and last[1] == math.floor(now / it.bucket) then
+    last[2] = last[2] - math.min(it.cost, last[2])
+    if last[2] == 0 then
+      buckets[#buckets] = nil
+    end
+    write(it, buckets)
+  end
+end
+return 0

@@ -1,0 +1,50 @@
+-- A window is a field of its key's hash: 'number:charged' for each bucket that has something in it, oldest first.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- The demand that begins at ARGV[at]: which of KEYS, field, cost, limit, window and bucket in microseconds.
+local function demand(at)
+  return {
+    key = KEYS[tonumber(ARGV[at])], field = ARGV[at + 1], cost = tonumber(ARGV[at + 2]),
+    limit = tonumber(ARGV[at + 3]), window = tonumber(ARGV[at + 4]), bucket = tonumber(ARGV[at + 5]),
+  }
+end
+
+-- A bucket counts until its end is a whole window old.
+local function leaves(it, number)
+  return (number + 1) * it.bucket + it.window
+end
+
+-- The buckets that still count, and their sum.
+local function read(it)
+  local buckets, charged = {}, 0
+  local stored = redis.call('HGET', it.key, it.field)
+  for number, count in string.gmatch(stored or '', '(%d+):(%d+)') do
+    number, count = tonumber(number), tonumber(count)
+    if leaves(it, number) > now then
+      buckets[#buckets + 1] = { number, count }
+      charged = charged + count
+    end
+  end
+  return buckets, charged
+end
+
+local function write(it, buckets)
+  if #buckets == 0 then
+    redis.call('HDEL', it.key, it.field)
+    return
+  end
+  local parts = {}
+  for at, bucket in ipairs(buckets) do
+    parts[at] = text(bucket[1]) .. ':' .. text(bucket[2])
+  end
+  redis.call('HSET', it.key, it.field, table.concat(parts, ' '))
+  local life = math.ceil((leaves(it, buckets[#buckets][1]) - now) / 1000)
+  if redis.call('PTTL', it.key) < life then
+    redis.call('PEXPIRE', it.key, text(life))
+  end
+end

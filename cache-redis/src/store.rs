@@ -1,0 +1,431 @@
+//! The store on Redis: an entry is one key, a tag is one key, and a removal by tag is one command.
+//!
+//! ```text
+//! get       GET entry ── has it tags? ── GET their marks ── all as they were written? ─► entry
+//! put       marks of its tags, made where there are none ── SET entry PX life
+//! remove    UNLINK entry │ by tag: UNLINK the mark │ by prefix, all: SCAN 1000, UNLINK 500
+//! ```
+//!
+//! A **mark** is a random number that an entry takes along when it is written. To remove a tag is to remove its mark: the
+//! next one is another number, and every entry with the old one is dead. So it costs the same for ten entries and for ten
+//! million, works across the slots of a Cluster, and a mark that Redis loses, by whatever, errs to a miss.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache_core::{Entry, Error, ErrorKind, FrameError, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use redis::{Cmd, Value};
+
+use crate::clock::Moment;
+use crate::conn::{Connection, Keyed};
+use crate::fault::{Fault, PLACE};
+use crate::random;
+use crate::record::{self, Record, Written};
+use crate::script::{Call, Script};
+
+/// How many keys one MGET asks for.
+const MAX_KEYS: usize = 512;
+/// How often a touch looks again when others write meanwhile.
+const MAX_TOUCHES: usize = 8;
+/// A mark lives by a quarter longer than the entry that needs it, so that not each write has to prolong it, and at least
+/// an hour longer.
+const MARK_SLACK_MS: u64 = 3_600_000;
+
+static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/mark.lua")));
+static EXCHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/exchange.lua")));
+
+/// A store of entries on Redis.
+///
+/// A read of entries without tags is one round trip, of entries with tags two. Lives are whole milliseconds, counted by the
+/// server's clock; those of other machines do not matter. Removals by tag say [`Removed::Unknown`]; what such a removal has
+/// ended counts as there for `remove_many` until somebody reads it or it is written anew.
+///
+/// What cannot be read is a miss and counted ([`stats`](Self::stats)); what is damaged is removed, what a newer release has
+/// written is left alone.
+///
+/// ```no_run
+/// use cache_core::{Entry, Key, StoreExt, Ttl};
+/// use cache_redis::{Config, Connection, RedisStore};
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::new(Connection::open(Config::from_url("redis://localhost")?)?);
+/// let key = Key::new("user:42")?;
+/// store.put(key.clone(), Entry::new("Ada").with_ttl(Ttl::from_secs(60))).await?;
+/// assert_eq!(store.get(&key).await?.expect("just stored").value, "Ada");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RedisStore {
+    connection: Connection,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    unreadable: AtomicU64,
+    untagged: AtomicU64,
+}
+
+/// Counts of a [`RedisStore`] since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisStoreStats {
+    /// Reads that found something that is no entry of that key: damaged, foreign or of a newer release.
+    pub unreadable: u64,
+    /// Reads that found an entry whose tag has been removed.
+    pub removed_by_tag: u64,
+}
+
+impl RedisStore {
+    /// A store over this connection.
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, counts: Arc::default() }
+    }
+
+    /// What it is connected by.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> RedisStoreStats {
+        RedisStoreStats {
+            unreadable: self.counts.unreadable.load(Ordering::Relaxed),
+            removed_by_tag: self.counts.untagged.load(Ordering::Relaxed),
+        }
+    }
+
+    fn name(&self, key: &Key) -> Vec<u8> {
+        self.connection.name('e', key.as_str())
+    }
+
+    /// What stands under these names: bytes, or nothing, also where it is no bytes.
+    async fn fetch(&self, operation: &'static str, names: &[Vec<u8>]) -> Result<Vec<Value>> {
+        if let [name] = names {
+            let mut get = redis::cmd("GET");
+            get.arg(name);
+            return match self.connection.call(operation, name, get).await {
+                Err(error) if Fault::is_of_wrong_type(&error) => Ok(vec![self.unreadable()]),
+                answer => Ok(vec![answer?]),
+            };
+        }
+        if self.connection.is_cluster() {
+            let get = |name: &Vec<u8>| {
+                let mut get = redis::cmd("GET");
+                get.arg(name);
+                Keyed::new(name, get, name.len())
+            };
+            let mut answers = self.connection.batch(operation, names.iter().map(get).collect()).await?;
+            for answer in &mut answers {
+                match answer {
+                    Value::ServerError(error) if error.code() == "WRONGTYPE" => *answer = self.unreadable(),
+                    answer => refuse(operation, answer)?,
+                }
+            }
+            return Ok(answers);
+        }
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(MAX_KEYS) {
+            let mut mget = redis::cmd("MGET");
+            mget.arg(names);
+            let Value::Array(answers) = self.connection.call(operation, &names[0], mget).await? else {
+                return Err(Fault::Odd.during(operation, false));
+            };
+            found.extend(answers);
+        }
+        if found.len() == names.len() { Ok(found) } else { Err(Fault::Odd.during(operation, false)) }
+    }
+
+    /// The records under these keys whose tags are as they were, and the bytes they were read from.
+    async fn read(&self, operation: &'static str, keys: &[Key]) -> Result<Vec<Option<(Record, Bytes)>>> {
+        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
+        let answers = self.fetch(operation, &names).await?;
+        let (mut records, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+        for ((key, name), answer) in keys.iter().zip(&names).zip(answers) {
+            let Value::BulkString(bytes) = answer else {
+                records.push(None);
+                continue;
+            };
+            let bytes = Bytes::from(bytes);
+            let record = Record::read(key, &bytes);
+            if let Err(error) = &record {
+                self.unreadable();
+                if !matches!(error, FrameError::Version { .. }) {
+                    damaged.push(exchange(name, &bytes, None));
+                }
+            }
+            records.push(record.ok().map(|record| (record, bytes)));
+        }
+        if !damaged.is_empty() {
+            // A read that has its answer does not fail because it could not clear up behind it.
+            let _ = self.connection.run_many(operation, &EXCHANGE, &damaged).await;
+        }
+        self.look_at_tags(operation, &mut records).await?;
+        Ok(records)
+    }
+
+    /// Takes out what has a tag that was removed since.
+    async fn look_at_tags(
+        &self,
+        operation: &'static str,
+        records: &mut [Option<(Record, Bytes)>],
+    ) -> Result<()> {
+        let found = records.iter().flatten();
+        let mut marks: BTreeMap<Tag, Option<u64>> =
+            found.flat_map(|(record, _)| record.marks()).map(|(tag, _)| (tag.clone(), None)).collect();
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = marks.keys().map(|tag| self.connection.name('t', tag.as_str())).collect();
+        for (present, answer) in marks.values_mut().zip(self.fetch(operation, &names).await?) {
+            *present = mark(&answer);
+        }
+        for slot in records {
+            let is_alive = |(record, _): &(Record, Bytes)| {
+                record.marks().all(|(tag, mark)| marks.get(tag).copied().flatten() == Some(mark))
+            };
+            if slot.as_ref().is_some_and(|record| !is_alive(record)) {
+                self.counts.untagged.fetch_add(1, Ordering::Relaxed);
+                *slot = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The marks of all tags of these entries, made where there are none.
+    async fn marks(&self, entries: &HashMap<Key, Entry>) -> Result<BTreeMap<Tag, u64>> {
+        let mut lives: BTreeMap<&Tag, u64> = BTreeMap::new();
+        for entry in entries.values() {
+            let Some(life) = record::life_ms(&entry.meta) else { continue };
+            for tag in &entry.meta.tags {
+                let longest = lives.entry(tag).or_insert(life);
+                *longest = if *longest == 0 || life == 0 { 0 } else { (*longest).max(life) };
+            }
+        }
+        let call = |(tag, life): (&&Tag, &u64)| {
+            let life = if *life == 0 { 0 } else { life + life / 4 + MARK_SLACK_MS };
+            Call::on(self.connection.name('t', tag.as_str())).number(random::number()).number(life)
+        };
+        let calls: Vec<Call> = lives.iter().map(call).collect();
+        if calls.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let answers = self.connection.run_many("put", &MARK, &calls).await?;
+        let mut marks = BTreeMap::new();
+        for (tag, answer) in lives.into_keys().zip(&answers) {
+            refuse("put", answer)?;
+            // What stands there is not ours: no entry can rely on it, and none with this tag is readable.
+            let mark = mark(answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "put"))?;
+            marks.insert(tag.clone(), mark);
+        }
+        Ok(marks)
+    }
+
+    /// Removes names and says how many were there.
+    async fn unlink(&self, operation: &'static str, names: Vec<Vec<u8>>) -> Result<u64> {
+        let commands: Vec<Keyed> = if self.connection.is_cluster() {
+            names.iter().map(|name| Keyed::new(name, unlink([name]), name.len())).collect()
+        } else {
+            let pieces = names.chunks(UNLINKED);
+            pieces
+                .map(|names| Keyed::new(&names[0], unlink(names), names.iter().map(Vec::len).sum()))
+                .collect()
+        };
+        let mut removed = 0;
+        for answer in self.connection.batch(operation, commands).await? {
+            refuse(operation, &answer)?;
+            removed += redis::from_redis_value::<u64>(answer).map_err(odd(operation))?;
+        }
+        Ok(removed)
+    }
+
+    /// Counts something that is not ours, and makes a miss of it.
+    fn unreadable(&self) -> Value {
+        self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+        Value::Nil
+    }
+}
+
+/// How many keys go with one UNLINK: about 170 µs of a server that then listens to others.
+const UNLINKED: usize = 500;
+/// How many keys a server looks at for one page of a SCAN: less than two milliseconds.
+const SCANNED: usize = 1000;
+
+#[async_trait]
+impl Store for RedisStore {
+    fn info(&self) -> StoreInfo {
+        let mut info = StoreInfo::new(PLACE);
+        (info.survives_restart, info.counts_removals) = (true, false);
+        info
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::with_capacity(keys.len());
+        for (key, record) in keys.iter().zip(self.read("get", keys).await?) {
+            entries.push(match record {
+                Some((record, _)) => record.entry(self.now("get", key).await?),
+                None => None,
+            });
+        }
+        Ok(entries)
+    }
+
+    async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
+        // A later one of the same key replaces an earlier one here, because on the way they may overtake each other.
+        let entries: HashMap<Key, Entry> = entries.into_iter().collect();
+        let marks = self.marks(&entries).await?;
+        let mut commands = Vec::with_capacity(entries.len());
+        for (key, entry) in &entries {
+            let name = self.name(key);
+            let Some(life_ms) = record::life_ms(&entry.meta) else {
+                commands.push(Keyed::new(&name, unlink([&name]), name.len()));
+                continue;
+            };
+            let now = self.now("put", key).await?;
+            let marked = |tag: &Tag| marks.get(tag).copied().unwrap_or_default();
+            let frame = record::write(key, entry, now, life_ms, marked).map_err(invalid("put"))?;
+            let bytes = name.len() + frame.len();
+            commands.push(Keyed::new(&name, set(&name, &frame, life_ms), bytes));
+        }
+        self.connection.batch("put", commands).await?.iter().try_for_each(|answer| refuse("put", answer))
+    }
+
+    async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
+        self.unlink("remove", keys.iter().map(|key| self.name(key)).collect()).await
+    }
+
+    async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
+        let name = self.name(key);
+        for _ in 0..MAX_TOUCHES {
+            let found = self.read("touch", std::slice::from_ref(key)).await?.pop().flatten();
+            let Some((record, bytes)) = found else { return Ok(false) };
+            let now = self.now("touch", key).await?;
+            let touched =
+                if ttl.is_zero() { None } else { record.touched(key, ttl, now).map_err(invalid("touch"))? };
+            if record.entry(now).is_none() {
+                return Ok(false);
+            }
+            let call = exchange(&name, &bytes, touched);
+            let answer = self.connection.run("touch", &EXCHANGE, &call).await?;
+            if redis::from_redis_value::<u64>(answer).map_err(odd("touch"))? == 1 {
+                return Ok(true);
+            }
+        }
+        // Others write so fast that what was read is never there any more.
+        Err(Error::new(ErrorKind::Unavailable, PLACE, "touch"))
+    }
+
+    async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
+        let name = self.connection.name('t', tag.as_str());
+        self.connection.call("remove_tag", &name, unlink([&name])).await?;
+        Ok(Removed::Unknown)
+    }
+
+    async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
+        let operation = "remove_prefix";
+        let pattern = [glob(&self.connection.name('e', prefix)), b"*".to_vec()].concat();
+        let mut removed = 0;
+        for node in self.connection.primaries(operation).await? {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED);
+                let page = self.connection.call_at(operation, &node, scan).await?;
+                let (next, names): (u64, Vec<Vec<u8>>) =
+                    redis::from_redis_value(page).map_err(odd(operation))?;
+                removed += self.unlink(operation, names).await?;
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(Removed::Exactly(removed))
+    }
+
+    async fn clear(&self) -> Result<Removed> {
+        self.remove_prefix("").await
+    }
+}
+
+impl RedisStore {
+    async fn now(&self, operation: &'static str, key: &Key) -> Result<Moment> {
+        self.connection.now(operation, &self.name(key)).await
+    }
+}
+
+fn unlink<N: redis::ToRedisArgs>(names: impl IntoIterator<Item = N>) -> Cmd {
+    let mut command = redis::cmd("UNLINK");
+    for name in names {
+        command.arg(name);
+    }
+    command
+}
+
+fn set(name: &[u8], frame: &[u8], life_ms: u64) -> Cmd {
+    let mut command = redis::cmd("SET");
+    command.arg(name).arg(frame);
+    if life_ms > 0 {
+        command.arg("PX").arg(life_ms);
+    }
+    command
+}
+
+/// Replaces bytes that were read, or removes them.
+fn exchange(name: &[u8], read: &[u8], by: Option<Written>) -> Call {
+    let tail = &read[read.len().saturating_sub(8)..];
+    let by = by.unwrap_or(Written { frame: Bytes::new(), life_ms: 0 });
+    Call::on(name.to_vec()).number(read.len() as u64).arg(tail).arg(by.frame.to_vec()).number(by.life_ms)
+}
+
+/// A mark as it stands in Redis.
+fn mark(answer: &Value) -> Option<u64> {
+    redis::from_redis_value_ref::<Option<u64>>(answer).ok().flatten()
+}
+
+/// An answer that is an error.
+fn refuse(operation: &'static str, answer: &Value) -> Result<()> {
+    match answer {
+        Value::ServerError(error) => Err(Fault::Redis(error.clone().into()).during(operation, false)),
+        _ => Ok(()),
+    }
+}
+
+fn odd<E: std::error::Error + Send + Sync + 'static>(operation: &'static str) -> impl Fn(E) -> Error {
+    move |error| Error::new(ErrorKind::Corrupt, PLACE, operation).with_source(error)
+}
+
+fn invalid(operation: &'static str) -> impl Fn(FrameError) -> Error {
+    move |error| Error::new(ErrorKind::Invalid, PLACE, operation).with_source(error)
+}
+
+/// A text that matches itself, as a glob.
+fn glob(text: &[u8]) -> Vec<u8> {
+    let escaped = |byte: &u8| if b"*?[]\\^-".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] };
+    text.iter().flat_map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_escaped_where_it_would_be_a_pattern() {
+        assert_eq!(glob(b"a*b?[c-d]\\^"), br"a\*b\?\[c\-d\]\\\^");
+        assert_eq!(glob("größe:7".as_bytes()), "größe:7".as_bytes());
+    }
+
+    #[test]
+    fn a_mark_is_a_number_or_none() {
+        assert_eq!(mark(&Value::BulkString(u64::MAX.to_string().into())), Some(u64::MAX));
+        for odd in [Value::Nil, Value::BulkString(b"x".to_vec()), Value::BulkString(b"-1".to_vec())] {
+            assert_eq!(mark(&odd), None);
+        }
+    }
+}
