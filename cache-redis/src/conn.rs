@@ -261,8 +261,12 @@ impl Connection {
             self.inner.counts.timeouts.fetch_add(1, Ordering::Relaxed);
             Err(Fault::Late)
         });
-        let has_others = !matches!(self.inner.config.mode, Mode::Standalone);
-        answer.map_err(|fault| fault.during(operation, has_others))
+        answer.map_err(|fault| fault.during(operation, self.has_others()))
+    }
+
+    /// Whether another server may take the place of one that refuses writes.
+    fn has_others(&self) -> bool {
+        !matches!(self.inner.config.mode, Mode::Standalone)
     }
 
     /// One question and its answer, wherever that is to be had.
@@ -284,7 +288,7 @@ impl Connection {
                 answer => return answer,
             };
             let Some((other, as_guest)) = self.redirected(&fault) else {
-                if fault.is_demoted() {
+                if fault.is_demoted() && self.has_others() {
                     live.lose();
                 }
                 return Err(fault);

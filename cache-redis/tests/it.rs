@@ -5,8 +5,18 @@
 #[path = "it/servers.rs"]
 mod servers;
 
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "it/conformance.rs"]
 mod conformance;
+#[path = "it/faults.rs"]
+mod faults;
+#[path = "it/messages.rs"]
+mod messages;
+#[path = "it/network.rs"]
+mod network;
+#[path = "it/strangers.rs"]
+mod strangers;
 #[cfg(feature = "tls")]
 #[path = "it/tls.rs"]
 mod tls;

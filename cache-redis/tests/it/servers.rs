@@ -59,3 +59,32 @@ pub(crate) fn cluster_config(cluster: &Cluster) -> Config {
 fn here(address: SocketAddr) -> Address {
     Address::new(address.ip().to_string(), address.port())
 }
+
+/// Impatient enough for a test to see a call end.
+pub(crate) fn hasty(config: Config) -> Config {
+    let ms = Duration::from_millis;
+    let config = config.with_command_timeout(ms(200)).with_connect_timeout(ms(500)).with_pool_timeout(ms(20));
+    config.with_backoff(ms(5), ms(50)).with_heartbeat(ms(200))
+}
+
+/// Waits for what must not hang, far beyond any deadline and any delay of a busy machine.
+pub(crate) async fn ends<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("it hangs")
+}
+
+/// Asks again until it succeeds.
+pub(crate) async fn succeeds<T, E>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    ends(async {
+        loop {
+            if let Ok(answer) = ask().await {
+                return answer;
+            }
+            RealTime::new().pass(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+pub(crate) fn key(name: &str) -> cache_core::Key {
+    cache_core::Key::new(name).expect("a legal key")
+}

@@ -254,11 +254,7 @@ async fn assert_admits(counters: &dyn Counters, charge: &Charge, remaining: u64)
 }
 
 async fn assert_denies(counters: &dyn Counters, charge: &Charge) -> Result<()> {
-    assert_denies_for(counters, charge).await.map(|_| ())
-}
-
-async fn assert_denies_for(counters: &dyn Counters, charge: &Charge) -> Result<Duration> {
-    assert_denies_for_all(counters, std::slice::from_ref(charge)).await
+    assert_denies_for_all(counters, std::slice::from_ref(charge)).await.map(|_| ())
 }
 
 async fn assert_denies_for_all(counters: &dyn Counters, charges: &[Charge]) -> Result<Duration> {

@@ -1,0 +1,183 @@
+//! A server that forgets, refuses, stops or dies: every call ends, with an error that says what to do or with the right
+//! answer, and all is well again when the server is.
+
+use std::time::Duration;
+
+use cache_core::{
+    Charge, Counters, Entry, Error, ErrorKind, Lease, Quota, Result, Store, StoreExt, Tag, Tags, Ttl, Verdict,
+};
+use cache_redis::{Connection, RedisCounters, RedisLease, RedisStore};
+use cache_testkit::redis::{Sentinels, Server};
+
+use crate::servers::{config, connection, ends, hasty, key, sentinel_config, succeeds};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn tagged(value: &'static str) -> Entry {
+    Entry::new(value).with_ttl(Ttl::from_secs(60)).with_tags(Tags::new(["t"]).expect("legal"))
+}
+
+fn call(limit: u64) -> [Charge; 1] {
+    [Charge { key: key("k"), quota: Quota::new(limit, MINUTE).expect("legal"), cost: 1 }]
+}
+
+/// What each seam is good for, in a few calls. What is lost in a failover is an error here, as is all else that fails.
+async fn works(redis: &Connection) -> Result<()> {
+    let so = |is_so: bool| is_so.then_some(()).ok_or(Error::new(ErrorKind::Corrupt, "test", "works"));
+    let store = RedisStore::new(redis.clone());
+    store.put(key("k"), tagged("v")).await?;
+    so(store.get(&key("k")).await?.is_some_and(|entry| entry.value == "v"))?;
+    so(store.touch(&key("k"), Ttl::from_secs(90)).await?)?;
+    store.remove_tag(&Tag::new("t").expect("legal")).await?;
+    so(store.get(&key("k")).await?.is_none())?;
+    let lease = RedisLease::new(redis.clone());
+    if let Some(grant) = lease.acquire(&key("k"), MINUTE).await? {
+        so(lease.renew(&grant, MINUTE).await? && lease.release(grant).await?)?;
+    }
+    let counters = RedisCounters::new(redis.clone());
+    so(matches!(counters.charge(&call(1000)).await?, Verdict::Admitted { .. }))?;
+    counters.refund(&call(1000)).await
+}
+
+#[tokio::test]
+async fn scripts_survive_being_forgotten() -> Result<()> {
+    let server = Server::start();
+    let redis = connection(&server);
+    for _ in 0..3 {
+        works(&redis).await?;
+        assert_eq!(server.call(&["SCRIPT", "FLUSH"]).text(), "OK");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_empty() -> Result<()> {
+    let mut server = Server::start();
+    let redis = Connection::open(hasty(config(server.address()))).expect("legal");
+    let store = RedisStore::new(redis.clone());
+    succeeds(async || works(&redis).await).await;
+    store.put(key("before"), tagged("v")).await?;
+    server.kill();
+    for _ in 0..20 {
+        let error = ends(store.get(&key("before"))).await.expect_err("nobody is there");
+        assert!(error.is_retryable(), "{error:?}");
+    }
+    succeeds(async || if redis.stats().failed_connects > 0 { Ok(()) } else { Err(()) }).await;
+    server.restart();
+    assert_eq!(succeeds(async || store.get(&key("before")).await).await, None);
+    succeeds(async || works(&redis).await).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_application_starts_without_its_redis() {
+    let mut server = Server::start();
+    server.kill();
+    let redis = Connection::open(hasty(config(server.address()))).expect("it connects to nothing yet");
+    assert_eq!(ends(redis.ping()).await.expect_err("nobody is there").kind(), ErrorKind::Unavailable);
+    server.restart();
+    succeeds(async || works(&redis).await).await;
+}
+
+#[tokio::test]
+async fn a_stopped_server_costs_a_deadline_and_is_then_known_to_be_away() {
+    let server = Server::start();
+    let redis = Connection::open(hasty(config(server.address()))).expect("legal");
+    succeeds(async || works(&redis).await).await;
+    server.stop();
+    assert_eq!(ends(redis.ping()).await.expect_err("it is stopped").kind(), ErrorKind::TimedOut);
+    // Whoever timed out had the connection probed; when that has failed too, nobody waits any more.
+    let known = async || match redis.ping().await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => Ok(()),
+        _ => Err(()),
+    };
+    succeeds(known).await;
+    server.cont();
+    succeeds(async || works(&redis).await).await;
+}
+
+#[tokio::test]
+async fn a_replica_refuses_writes_and_still_reads() -> Result<()> {
+    let [server, primary] = [Server::start(), Server::start()];
+    let redis = connection(&server);
+    let store = RedisStore::new(redis.clone());
+    RedisStore::new(connection(&primary)).put(key("k"), Entry::new("v")).await?;
+    server.make_replica_of(&primary);
+    let refused = |error: cache_core::Error| assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+    refused(store.put(key("k"), Entry::new("w")).await.expect_err("it is a replica"));
+    refused(store.put(key("k"), tagged("w")).await.expect_err("it is a replica"));
+    refused(store.remove(&key("k")).await.expect_err("it is a replica"));
+    refused(RedisLease::new(redis.clone()).acquire(&key("k"), MINUTE).await.expect_err("it is a replica"));
+    refused(RedisCounters::new(redis.clone()).charge(&call(1)).await.expect_err("it is a replica"));
+    assert_eq!(store.get(&key("k")).await?.map(|entry| entry.value), Some("v".into()));
+    server.make_primary();
+    works(&redis).await
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old() -> Result<()> {
+    let server = Server::start();
+    let redis = connection(&server);
+    let store = RedisStore::new(redis.clone());
+    store.put(key("k"), tagged("v")).await?;
+    server.fill_memory();
+    let refused = |error: cache_core::Error| assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+    refused(store.put(key("k"), Entry::new("w")).await.expect_err("it is full"));
+    refused(RedisLease::new(redis.clone()).acquire(&key("k"), MINUTE).await.expect_err("it is full"));
+    refused(RedisCounters::new(redis.clone()).charge(&call(1)).await.expect_err("it is full"));
+    assert_eq!(store.get(&key("k")).await?.map(|entry| entry.value), Some("v".into()));
+    store.remove_tag(&Tag::new("t").expect("legal")).await?;
+    assert_eq!(store.get(&key("k")).await?, None);
+    assert!(store.remove(&key("k")).await?);
+    server.free_memory();
+    works(&redis).await
+}
+
+#[tokio::test]
+async fn no_more_calls_are_on_their_way_than_allowed() {
+    let server = Server::start();
+    let redis = Connection::open(hasty(config(server.address())).with_max_in_flight(1)).expect("legal");
+    succeeds(async || redis.ping().await).await;
+    server.stop();
+    let (first, second) = ends(async { tokio::join!(redis.ping(), redis.ping()) }).await;
+    assert_eq!(first.expect_err("it is stopped").kind(), ErrorKind::TimedOut);
+    assert_eq!(second.expect_err("there is one place").kind(), ErrorKind::Unavailable);
+    assert_eq!(redis.stats().crowded, 1);
+    server.cont();
+}
+
+#[tokio::test]
+async fn connections_end_with_whoever_opened_them() {
+    let server = Server::start();
+    for _ in 0..50 {
+        let redis = connection(&server);
+        redis.ping().await.expect("it is there");
+    }
+    succeeds(async || if server.clients() == 1 { Ok(()) } else { Err(()) }).await;
+}
+
+#[tokio::test]
+async fn after_a_failover_everything_goes_on_at_the_new_primary() -> Result<()> {
+    let mut group = Sentinels::start();
+    let redis = Connection::open(hasty(sentinel_config(&group))).expect("legal");
+    let (store, lease) = (RedisStore::new(redis.clone()), RedisLease::new(redis.clone()));
+    succeeds(async || works(&redis).await).await;
+    let mut last = 0;
+    for planned in [true, false] {
+        let acquired = succeeds(async || lease.acquire(&key("fence"), MINUTE).await).await;
+        let grant = acquired.expect("nobody holds it");
+        assert!(grant.fence() > last, "{} after {last}", grant.fence());
+        last = grant.fence();
+        succeeds(async || lease.release(grant.clone()).await).await;
+        if planned {
+            group.fail_over();
+        } else {
+            group.kill_primary();
+        }
+        succeeds(async || works(&redis).await).await;
+        let port = group.primary().port();
+        succeeds(async || store.put(key("new"), tagged("v")).await).await;
+        assert_eq!(group.primary().call(&["EXISTS", "strata:e:new"]).integer(), Some(1), "at {port}");
+    }
+    Ok(())
+}
