@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use cache_core::{
-    Charge, Counters, Entry, Error, ErrorKind, Lease, Quota, Result, Store, StoreExt, Tag, Tags, Ttl, Verdict,
+    Charge, Counters, Entry, Error, ErrorKind, Lease, Quota, Received, Removed, Result, Store, StoreExt, Tag,
+    Tags, Transport, Ttl, Verdict,
 };
-use cache_redis::{Connection, RedisCounters, RedisLease, RedisStore};
-use cache_testkit::redis::{Sentinels, Server};
+use cache_redis::{Config, Connection, RedisCounters, RedisLease, RedisStore, RedisTransport};
+use cache_testkit::redis::{Sentinels, Server, Setup};
 
-use crate::servers::{config, connection, ends, hasty, key, sentinel_config, succeeds};
+use crate::servers::{config, connection, ends, hasty, key, patient, sentinel_config, succeeds};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -179,5 +180,49 @@ async fn after_a_failover_everything_goes_on_at_the_new_primary() -> Result<()> 
         succeeds(async || store.put(key("new"), tagged("v")).await).await;
         assert_eq!(group.primary().call(&["EXISTS", "strata:e:new"]).integer(), Some(1), "at {port}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn removals_go_through_pages_and_never_ask_for_all_keys() -> Result<()> {
+    let server = Server::start();
+    let store = RedisStore::new(connection(&server));
+    let entries = |count| (0..count).map(|number| (key(&format!("p:{number}")), Entry::new("v"))).collect();
+    store.put_many(entries(5000)).await?;
+    assert_eq!(store.remove_prefix("p:1").await?, Removed::Exactly(1111));
+    assert_eq!(store.clear().await?, Removed::Exactly(3889));
+    let calls = |command: &str| {
+        let told = server.info(&format!("cmdstat_{command}")).unwrap_or_default();
+        let calls = told.strip_prefix("calls=").and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        calls.unwrap_or_default()
+    };
+    assert!(
+        calls("scan") >= 8 && calls("unlink") >= 8,
+        "{} pages, {} batches",
+        calls("scan"),
+        calls("unlink")
+    );
+    assert_eq!([calls("keys"), calls("flushall"), calls("flushdb"), calls("del")], [0; 4]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_who_may_do_only_what_is_needed_is_enough() -> Result<()> {
+    const NEEDED: &str = "+auth +hello +select +ping +time +role +client|setname +get +mget +set +unlink \
+                          +scan +publish +subscribe +eval +evalsha +strlen +getrange +pttl +pexpire +persist +hget +hset \
+                          +hdel";
+    let user = format!("user app on >word ~strata:* &strata:* -@all {NEEDED}");
+    let server = Server::with(&Setup::new().with_line(user));
+    let config = Config::from_url(&format!("redis://app:word@{}", server.address())).expect("legal");
+    let redis = Connection::open(patient(config.with_client_name("few-rights"))).expect("legal");
+    works(&redis).await?;
+    let store = RedisStore::new(redis.clone());
+    store.put_many(vec![(key("a"), Entry::new("1")), (key("b"), Entry::new("2"))]).await?;
+    assert_eq!(store.get_many(&[key("a"), key("b")]).await?.len(), 2);
+    assert_eq!(store.clear().await?, Removed::Exactly(3));
+    let transport = RedisTransport::new(redis);
+    let mut subscription = transport.subscribe("c").await?;
+    transport.publish("c", "heard".into()).await?;
+    assert_eq!(ends(subscription.receive()).await?, Received::Message("heard".into()));
     Ok(())
 }

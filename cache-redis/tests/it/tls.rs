@@ -32,3 +32,16 @@ async fn each_socket_says_who_it_is() {
     assert!(!ours.is_empty() && ours.len() <= 4, "{clients}");
     assert!(ours.iter().all(|line| line.contains("user=app") && line.contains("resp=3")), "{clients}");
 }
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_refused() {
+    let server = Server::with(&Setup::new().with_tls());
+    let other = Server::with(&Setup::new().with_tls());
+    let authority = std::fs::read(other.authority().expect("asked for")).expect("it is there");
+    let text = format!("rediss://localhost:{}", server.tls_port().expect("asked for"));
+    for tls in [Tls::new(), Tls::new().with_authorities(authority)] {
+        let config = patient(Config::from_url(&text).expect("legal").with_tls(tls));
+        let error = Connection::open(config).expect("legal").ping().await.expect_err("nobody vouches for it");
+        assert!(format!("{error:?}").contains("invalid peer certificate"), "{error:?}");
+    }
+}

@@ -189,12 +189,17 @@ impl Server {
         }
     }
 
-    /// Whether it answers, which one that has ended never does.
+    /// Whether it answers, which it never does where its port was taken.
     fn answers(&self) -> bool {
         let ready = || self.try_call(&["PING"]).is_ok_and(|reply| reply.text() == "PONG");
-        let refused =
-            || self.log().contains("Failed listening on port") || self.log().contains("FATAL CONFIG");
-        within(PATIENCE, || ready() || refused()) && !refused()
+        let taken = || self.log().contains("Failed listening on port");
+        let is_decided = || {
+            let log = self.log();
+            let is_legal = !log.contains("FATAL CONFIG") && !log.contains("Critical error");
+            assert!(is_legal, "the configuration of this test is not legal: {log}");
+            ready() || taken()
+        };
+        within(PATIENCE, is_decided) && !taken()
     }
 
     fn run(&self, certificates: Option<&Certificates>) -> Process {

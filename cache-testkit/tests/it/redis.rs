@@ -198,3 +198,11 @@ fn a_proxy_delays_and_throttles() {
     assert_eq!(&exact(&ping(proxy.address()).expect("it listens")), b"+PONG\r\n");
     assert!(clock.now().since(begun) >= Duration::from_millis(100), "seven bytes at 70 a second");
 }
+
+#[test]
+fn a_configuration_that_is_not_legal_is_told_at_once() {
+    let started = std::panic::catch_unwind(|| Server::with(&Setup::new().with_line("no-such-setting 1")));
+    let panic = started.expect_err("there is no such setting");
+    let told = panic.downcast_ref::<String>().expect("a text");
+    assert!(told.contains("no-such-setting"), "{told}");
+}
