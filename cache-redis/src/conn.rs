@@ -206,6 +206,11 @@ impl Connection {
         self.within(operation, now).await
     }
 
+    /// The time at the only server there is, if it has ever told it.
+    pub(crate) fn known_now(&self) -> Option<Moment> {
+        if let Route::One(node) = &self.inner.route { node.clock().now() } else { None }
+    }
+
     /// Every server that takes writes.
     pub(crate) async fn primaries(&self, operation: &'static str) -> Result<Vec<Arc<Node>>> {
         let all = async {
@@ -282,7 +287,8 @@ impl Connection {
                     return Err(fault);
                 }
             };
-            let answer = if is_guest { live.ask_as_guest(question).await } else { live.ask(question).await };
+            let answer =
+                if is_guest { Box::pin(live.ask_as_guest(question)).await } else { live.ask(question).await };
             let fault = match self.answered(answer) {
                 Err(fault) => fault,
                 answer => return answer,

@@ -120,12 +120,11 @@ impl RedisStore {
             };
             let mut answers = self.connection.batch(operation, names.iter().map(get).collect()).await?;
             for answer in &mut answers {
-                match answer {
-                    Value::ServerError(error) if error.code() == "WRONGTYPE" => *answer = self.unreadable(),
-                    answer => refuse(operation, answer)?,
+                if matches!(answer, Value::ServerError(error) if error.code() == "WRONGTYPE") {
+                    *answer = self.unreadable();
                 }
             }
-            return Ok(answers);
+            return answers.into_iter().map(|answer| self.connection.accept(operation, answer)).collect();
         }
         let mut found = Vec::with_capacity(names.len());
         for names in names.chunks(MAX_KEYS) {
@@ -215,10 +214,10 @@ impl RedisStore {
         }
         let answers = self.connection.run_many("put", &MARK, &calls).await?;
         let mut marks = BTreeMap::new();
-        for (tag, answer) in lives.into_keys().zip(&answers) {
-            refuse("put", answer)?;
+        for (tag, answer) in lives.into_keys().zip(answers) {
+            let answer = self.connection.accept("put", answer)?;
             // What stands there is not ours: no entry can rely on it, and none with this tag is readable.
-            let mark = mark(answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "put"))?;
+            let mark = mark(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "put"))?;
             marks.insert(tag.clone(), mark);
         }
         Ok(marks)
@@ -235,8 +234,7 @@ impl RedisStore {
                 .collect()
         };
         let mut removed = 0;
-        for answer in self.connection.batch(operation, commands).await? {
-            refuse(operation, &answer)?;
+        for answer in self.connection.each(operation, commands).await? {
             removed += redis::from_redis_value::<u64>(answer).map_err(odd(operation))?;
         }
         Ok(removed)
@@ -263,37 +261,21 @@ impl Store for RedisStore {
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+        match keys {
+            [] => Ok(Vec::new()),
+            [key] => Ok(vec![self.get_one(key).await?]),
+            // Boxed, so that the futures of single reads stay small: there may be thousands of them.
+            keys => Box::pin(self.get_several(keys)).await,
         }
-        let mut entries = Vec::with_capacity(keys.len());
-        for (key, record) in keys.iter().zip(self.read("get", keys).await?) {
-            entries.push(match record {
-                Some((record, _)) => record.entry(self.now("get", key).await?),
-                None => None,
-            });
-        }
-        Ok(entries)
     }
 
     async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
-        // A later one of the same key replaces an earlier one here, because on the way they may overtake each other.
-        let entries: HashMap<Key, Entry> = entries.into_iter().collect();
-        let marks = self.marks(&entries).await?;
-        let mut commands = Vec::with_capacity(entries.len());
-        for (key, entry) in &entries {
-            let name = self.name(key);
-            let Some(life_ms) = record::life_ms(&entry.meta) else {
-                commands.push(Keyed::new(&name, unlink([&name]), name.len()));
-                continue;
-            };
-            let now = self.now("put", key).await?;
-            let marked = |tag: &Tag| marks.get(tag).copied().unwrap_or_default();
-            let frame = record::write(key, entry, now, life_ms, marked).map_err(invalid("put"))?;
-            let bytes = name.len() + frame.len();
-            commands.push(Keyed::new(&name, set(&name, &frame, life_ms), bytes));
+        if let [(key, entry)] = &entries[..]
+            && entry.meta.tags.is_empty()
+        {
+            return self.put_one(key, entry).await;
         }
-        self.connection.batch("put", commands).await?.iter().try_for_each(|answer| refuse("put", answer))
+        Box::pin(self.put_several(entries)).await
     }
 
     async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
@@ -355,8 +337,88 @@ impl Store for RedisStore {
 }
 
 impl RedisStore {
+    async fn get_one(&self, key: &Key) -> Result<Option<Entry>> {
+        let name = self.name(key);
+        let mut get = redis::cmd("GET");
+        get.arg(&name);
+        let bytes = match self.connection.call("get", &name, get).await {
+            Ok(Value::BulkString(bytes)) => Bytes::from(bytes),
+            Err(error) if !Fault::is_of_wrong_type(&error) => return Err(error),
+            Err(_) => {
+                self.unreadable();
+                return Ok(None);
+            }
+            Ok(_) => return Ok(None),
+        };
+        let Ok(record) = Record::read(key, &bytes) else {
+            // Read once more, as one of several: what is damaged is counted and removed there.
+            return Ok(Box::pin(self.get_several(std::slice::from_ref(key))).await?.pop().flatten());
+        };
+        let has_tags = record.marks().len() > 0;
+        let mut found = [Some((record, bytes))];
+        if has_tags {
+            Box::pin(self.look_at_tags("get", &mut found)).await?;
+        }
+        let [found] = found;
+        match found {
+            Some((record, _)) => Ok(record.entry(self.now_at("get", &name).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn get_several(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        let mut entries = Vec::with_capacity(keys.len());
+        for (key, record) in keys.iter().zip(self.read("get", keys).await?) {
+            entries.push(match record {
+                Some((record, _)) => record.entry(self.now("get", key).await?),
+                None => None,
+            });
+        }
+        Ok(entries)
+    }
+
+    async fn put_one(&self, key: &Key, entry: &Entry) -> Result<()> {
+        let name = self.name(key);
+        let command = match record::life_ms(&entry.meta) {
+            None => unlink([&name]),
+            Some(life_ms) => {
+                let now = self.now_at("put", &name).await?;
+                let frame = record::write(key, entry, now, life_ms, |_| 0).map_err(invalid("put"))?;
+                set(&name, &frame, life_ms)
+            }
+        };
+        self.connection.call("put", &name, command).await.map(drop)
+    }
+
+    async fn put_several(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
+        // A later one of the same key replaces an earlier one here, because on the way they may overtake each other.
+        let entries: HashMap<Key, Entry> = entries.into_iter().collect();
+        let marks = self.marks(&entries).await?;
+        let mut commands = Vec::with_capacity(entries.len());
+        for (key, entry) in &entries {
+            let name = self.name(key);
+            let Some(life_ms) = record::life_ms(&entry.meta) else {
+                commands.push(Keyed::new(&name, unlink([&name]), name.len()));
+                continue;
+            };
+            let now = self.now("put", key).await?;
+            let marked = |tag: &Tag| marks.get(tag).copied().unwrap_or_default();
+            let frame = record::write(key, entry, now, life_ms, marked).map_err(invalid("put"))?;
+            let bytes = name.len() + frame.len();
+            commands.push(Keyed::new(&name, set(&name, &frame, life_ms), bytes));
+        }
+        self.connection.each("put", commands).await.map(drop)
+    }
+
     async fn now(&self, operation: &'static str, key: &Key) -> Result<Moment> {
-        self.connection.now(operation, &self.name(key)).await
+        self.now_at(operation, &self.name(key)).await
+    }
+
+    async fn now_at(&self, operation: &'static str, name: &[u8]) -> Result<Moment> {
+        match self.connection.known_now() {
+            Some(now) => Ok(now),
+            None => Box::pin(self.connection.now(operation, name)).await,
+        }
     }
 }
 
@@ -387,14 +449,6 @@ fn exchange(name: &[u8], read: &[u8], by: Option<Written>) -> Call {
 /// A mark as it stands in Redis.
 fn mark(answer: &Value) -> Option<u64> {
     redis::from_redis_value_ref::<Option<u64>>(answer).ok().flatten()
-}
-
-/// An answer that is an error.
-fn refuse(operation: &'static str, answer: &Value) -> Result<()> {
-    match answer {
-        Value::ServerError(error) => Err(Fault::Redis(error.clone().into()).during(operation, false)),
-        _ => Ok(()),
-    }
 }
 
 fn odd<E: std::error::Error + Send + Sync + 'static>(operation: &'static str) -> impl Fn(E) -> Error {

@@ -35,6 +35,25 @@ impl Keyed {
 }
 
 impl Connection {
+    /// Sends commands of which none may fail, and returns their answers.
+    pub(crate) async fn each(&self, operation: &'static str, commands: Vec<Keyed>) -> Result<Vec<Value>> {
+        if let [Keyed { slot, command, .. }] = &commands[..] {
+            let question = Question::One(command);
+            let answer = self.within(operation, self.exchange(*slot, &question)).await?;
+            return Ok(vec![answer]);
+        }
+        let answers = self.batch(operation, commands).await?;
+        answers.into_iter().map(|answer| self.accept(operation, answer)).collect()
+    }
+
+    /// The answer, if it is no error.
+    pub(crate) fn accept(&self, operation: &'static str, answer: Value) -> Result<Value> {
+        match answer {
+            Value::ServerError(error) => Err(Fault::Redis(error.into()).during(operation, self.has_others())),
+            answer => Ok(answer),
+        }
+    }
+
     /// Sends commands and returns their answers, errors of the server among them. Nothing is said about the order in
     /// which they take effect, as they may go to several servers.
     pub(crate) async fn batch(&self, operation: &'static str, commands: Vec<Keyed>) -> Result<Vec<Value>> {

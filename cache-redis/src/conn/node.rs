@@ -39,7 +39,10 @@ impl Node {
     /// A connection, one after another, those that are up first.
     pub(crate) async fn live(&self) -> Result<Arc<Live>, Fault> {
         let count = self.links.len();
-        let first = if count == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) };
+        if count == 1 {
+            return self.link(0).live().await;
+        }
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut links = (0..count).map(|step| self.link(first.wrapping_add(step) % count));
         let up = links.find(|link| link.is_up());
         up.unwrap_or_else(|| self.link(first % count)).live().await
