@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use cache_core::{Entry, Error, ErrorKind, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use tokio::sync::Notify;
 
 use crate::load::seed::SplitMix64;
 
@@ -18,6 +19,8 @@ pub enum Fault {
     LosesAnswer,
     /// It never ends.
     Hangs,
+    /// It waits until something else is set, and then goes by that.
+    Waits,
 }
 
 /// A store around another one that lets operations through, or not.
@@ -25,6 +28,7 @@ pub enum Fault {
 pub struct Chaos {
     inner: Arc<dyn Store>,
     plan: Mutex<Plan>,
+    changed: Notify,
     operations: AtomicU64,
 }
 
@@ -37,7 +41,12 @@ enum Plan {
 impl Chaos {
     /// Lets everything through until it is told otherwise.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, plan: Mutex::new(Plan::Always(None)), operations: AtomicU64::new(0) }
+        Self {
+            inner,
+            plan: Mutex::new(Plan::Always(None)),
+            changed: Notify::new(),
+            operations: AtomicU64::new(0),
+        }
     }
 
     /// Makes one in so many operations fail as [`ErrorKind::Unavailable`], by chance from this seed.
@@ -50,6 +59,7 @@ impl Chaos {
     /// What becomes of each operation from now on; `None` lets them through.
     pub fn set(&self, fault: Option<Fault>) {
         *self.plan() = Plan::Always(fault);
+        self.changed.notify_waiters();
     }
 
     /// How many operations have been begun.
@@ -62,7 +72,6 @@ impl Chaos {
     }
 
     fn next(&self) -> Option<Fault> {
-        self.operations.fetch_add(1, SeqCst);
         match &mut *self.plan() {
             Plan::Always(fault) => *fault,
             Plan::Chance(random, one_in) => {
@@ -77,14 +86,22 @@ impl Chaos {
         operation: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         let place = self.inner.info().name;
-        match self.next() {
+        self.operations.fetch_add(1, SeqCst);
+        let fault = loop {
+            let changed = self.changed.notified();
+            match self.next() {
+                Some(Fault::Waits) => changed.await,
+                fault => break fault,
+            }
+        };
+        match fault {
             None => operation.await,
             Some(Fault::Fails(kind)) => Err(Error::new(kind, place, name)),
             Some(Fault::LosesAnswer) => {
                 operation.await?;
                 Err(Error::new(ErrorKind::TimedOut, place, name))
             }
-            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::Hangs | Fault::Waits) => std::future::pending().await,
         }
     }
 }

@@ -4,13 +4,15 @@ use std::fmt;
 use std::mem::needs_drop;
 use std::sync::Arc;
 
-use cache_core::{CacheKey, KeyError, Namespace};
+use cache_core::{CacheKey, KeyError, Namespace, Ttl, Wall};
 use cache_memory::Memory;
 use thiserror::Error;
 
+use crate::below::Below;
 use crate::cache::{Cache, Limits, Shared};
 use crate::change::Defaults;
 use crate::close::Phase;
+use crate::codec::Framer;
 use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
@@ -18,6 +20,7 @@ use crate::kept::Kept;
 use crate::options::Options;
 use crate::stats::LoadCounts;
 use crate::sync::watch;
+use crate::tiers::{Group, Tier, Tiers, Versions, WallClock};
 use crate::write::Chance;
 
 /// The limit of a memory tier that was not set up: enough to be useful, too little to hurt.
@@ -40,6 +43,10 @@ where
             name: name.into(),
             version: None,
             memory: None,
+            max_memory_ttl: Ttl::FOREVER,
+            framer: None,
+            tiers: Vec::new(),
+            wall: None,
             options: Options::new(),
             limits: Limits { loads: DEFAULT_MAX_LOADS, abandoned: DEFAULT_MAX_ABANDONED },
             budget: None,
@@ -55,6 +62,10 @@ pub struct Builder<K, V> {
     name: String,
     version: Option<u32>,
     memory: Option<Memory<K, Arc<V>>>,
+    max_memory_ttl: Ttl,
+    framer: Option<Framer<V>>,
+    tiers: Vec<Tier>,
+    wall: Option<Box<WallClock>>,
     options: Options,
     limits: Limits,
     budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
@@ -79,6 +90,35 @@ where
     /// A weigher or listener sees each value in the `Arc` that hits share.
     pub fn memory(mut self, memory: Memory<K, Arc<V>>) -> Self {
         self.memory = Some(memory);
+        self
+    }
+
+    /// How long memory keeps a value as fresh at most, so that it is looked up below again. For a cache with tiers and no bus this
+    /// bounds how long another process's change goes unnoticed. Default: as long as the value is fresh.
+    pub fn max_memory_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.max_memory_ttl = ttl.into();
+        self
+    }
+
+    /// How values become bytes for the tiers below memory. There is no default: which codec, and what a changed type is
+    /// called, is to be decided once and for all that is stored.
+    pub fn framer(mut self, framer: Framer<V>) -> Self {
+        self.framer = Some(framer);
+        self
+    }
+
+    /// Adds a tier below memory and those added before: a shared store, a disk. A read asks one after the other, a write goes to
+    /// all, the last one first. Default: none.
+    ///
+    /// A tier that fails or hangs fails nobody: see [`Tier`] for what stands around it.
+    pub fn tier(mut self, tier: impl Into<Tier>) -> Self {
+        self.tiers.push(tier.into());
+        self
+    }
+
+    /// The wall clock, which stands in what is stored below memory and orders writes of several processes there. Default: the system's.
+    pub fn wall_clock(mut self, wall: impl Fn() -> Wall + Send + Sync + 'static) -> Self {
+        self.wall = Some(Box::new(wall));
         self
     }
 
@@ -151,8 +191,19 @@ where
         let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
         check_limits::<K, V>(memory.max_bytes(), memory.has_weigher())?;
         let memory = memory.holding(Kept::value);
+        let below = match (self.framer, self.tiers) {
+            (_, tiers) if tiers.is_empty() => None,
+            (None, _) => return Err(BuildError::NoFramer),
+            (Some(framer), tiers) => {
+                let all = Group::All(namespace.key().as_str().into());
+                let tiers = Tiers::new(tiers, &all, Arc::clone(memory.clock()));
+                Some(Arc::new(Below::new(&namespace, framer, tiers, Versions::new(self.wall))))
+            }
+        };
         let shared = Shared {
             namespace,
+            max_memory_ttl: self.max_memory_ttl,
+            below,
             defaults: Defaults::new(self.options),
             fence: Fence::new(),
             flights: Flights::new(),
@@ -205,6 +256,11 @@ pub enum BuildError {
         "the memory tier has a limit in bytes and no weigher; say what an entry takes with Memory::with_weigher"
     )]
     NoWeigher,
+    /// There are tiers below memory, and nothing that makes bytes of values.
+    #[error(
+        "the cache has tiers below memory and no framer; say how values become bytes with Builder::framer"
+    )]
+    NoFramer,
     /// An option that can never work.
     #[error("the option {option} is {given}; it has to be {right}")]
     Option {

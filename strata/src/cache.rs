@@ -10,8 +10,10 @@ use std::sync::Arc;
 use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
 use cache_memory::{Found, Inserted, Memory};
 
+use crate::below::Below;
 use crate::change::Defaults;
 use crate::close::Phase;
+use crate::codec::Framer;
 use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::flight::Flights;
@@ -21,7 +23,8 @@ use crate::loaded::About;
 use crate::options::Options;
 use crate::stats::{LoadCounts, Stats};
 use crate::sync::watch;
-use crate::write::Chance;
+use crate::tiers::TierStats;
+use crate::write::{Chance, Record};
 
 /// A typed cache: cheap to clone, safe to share, gone with its last handle.
 ///
@@ -52,6 +55,10 @@ pub struct Cache<K, V> {
 pub(crate) struct Shared<K, V> {
     pub(crate) namespace: Namespace,
     pub(crate) memory: Memory<K, Kept<V>>,
+    /// How long memory keeps anything as fresh.
+    pub(crate) max_memory_ttl: Ttl,
+    /// The tiers below it.
+    pub(crate) below: Option<Arc<Below<V>>>,
     pub(crate) defaults: Defaults,
     pub(crate) fence: Fence,
     pub(crate) flights: Arc<Flights<K, V>>,
@@ -102,36 +109,48 @@ where
     pub async fn get<Q>(&self, key: &Q) -> Result<Option<Hit<V>>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Ok(self.get_local(key))
+        match self.get_local(key) {
+            None if self.shared.below.is_some() => Ok(self.shared.get_below(key.to_owned()).await),
+            answer => Ok(answer),
+        }
     }
 
     /// Reads many values: one answer per key, in their order.
     pub async fn get_many<Q>(&self, keys: &[Q]) -> Result<Vec<Option<Hit<V>>>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync,
     {
-        Ok(keys.iter().map(|key| self.get_local(key)).collect())
+        let mut answers: Vec<_> = keys.iter().map(|key| self.get_local(key)).collect();
+        if self.shared.below.is_some() && answers.iter().any(Option::is_none) {
+            let keys: Vec<K> = keys.iter().map(ToOwned::to_owned).collect();
+            self.shared.get_many_below(&keys, &mut answers).await;
+        }
+        Ok(answers)
     }
 
     /// Tells whether there is a value. Counts neither as a read nor as a use of it.
     pub async fn contains<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Ok(self.peek(key).is_some())
+        Ok(self.ttl(key).await?.is_some())
     }
 
     /// How much longer a value is fresh; `None` if there is none.
     pub async fn ttl<Q>(&self, key: &Q) -> Result<Option<Ttl>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Ok(self.peek(key).map(|hit| hit.remaining(self.shared.memory.clock().now())))
+        match self.peek(key) {
+            Some(hit) => Ok(Some(hit.remaining(self.shared.memory.clock().now()))),
+            None if self.shared.below.is_some() => Ok(self.shared.peek_below(&key.to_owned()).await),
+            None => Ok(None),
+        }
     }
 
     /// Stores a value with the cache's options, replacing what was there. A load in flight will not overwrite it.
@@ -148,16 +167,12 @@ where
     /// As [`insert`](Self::insert).
     pub async fn insert_with(&self, key: K, value: V, options: Options) -> Result<Inserted> {
         let shared = &self.shared;
-        let options = shared.defaults.under(options);
-        let sealed = key.clone();
-        // Under the shard's lock, so that no load can store between the sealing and the insert.
-        let seal = move || {
-            shared.fence.seal_key(&sealed);
-            true
-        };
-        let inserted = shared.store(key.clone(), (Arc::new(value), About::default()), &options, seal).1;
-        shared.failures.forget(&key);
-        Ok(inserted)
+        let record = shared.record(Arc::new(value), About::default(), &shared.defaults.under(options));
+        if shared.below.is_none() {
+            return Ok(shared.insert(key, &record));
+        }
+        let inserted = shared.insert_through(vec![(key, record)]).await.pop();
+        Ok(inserted.unwrap_or(Inserted::Refused))
     }
 
     /// Stores many values with these options over the cache's, and says how many are now in the cache.
@@ -169,18 +184,24 @@ where
         entries: impl IntoIterator<Item = (K, V)>,
         options: Options,
     ) -> Result<usize> {
-        let mut stored = 0;
-        for (key, value) in entries {
-            stored += usize::from(self.insert_with(key, value, options.clone()).await?.is_stored());
-        }
-        Ok(stored)
+        let shared = &self.shared;
+        let options = shared.defaults.under(options);
+        let record = |(key, value)| (key, shared.record(Arc::new(value), About::default(), &options));
+        let entries = entries.into_iter().map(record);
+        let inserted: Vec<Inserted> = if shared.below.is_none() {
+            entries.map(|(key, record)| shared.insert(key, &record)).collect()
+        } else {
+            let entries = entries.collect();
+            shared.insert_through(entries).await
+        };
+        Ok(inserted.into_iter().filter(|inserted| inserted.is_stored()).count())
     }
 
     /// Gives a value a new life from now and says whether it was there. A life of zero removes it.
     pub async fn touch<Q>(&self, key: &Q, ttl: impl Into<Ttl>) -> Result<bool>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         let (shared, ttl) = (&self.shared, ttl.into());
         let now = shared.memory.clock().now();
@@ -189,6 +210,9 @@ where
             is_fresh = found.value().is_fresh(|| now);
             if is_fresh { found.value().renew(now, ttl) } else { Ttl::between(now, found.expires()) }
         });
+        if shared.below.is_some() {
+            is_fresh |= shared.touch_below(&key.to_owned(), ttl).await;
+        }
         Ok(is_fresh)
     }
 
@@ -196,7 +220,7 @@ where
     pub async fn get_and_touch<Q>(&self, key: &Q, ttl: impl Into<Ttl>) -> Result<Option<Hit<V>>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         let (shared, ttl) = (&self.shared, ttl.into());
         let now = shared.memory.clock().now();
@@ -211,18 +235,29 @@ where
         if let Some(None) = found {
             LoadCounts::count(&shared.loads.found_stale);
         }
-        Ok(found.flatten())
+        let mut found = found.flatten();
+        if shared.below.is_some() {
+            if found.is_none() {
+                found = shared.get_below(key.to_owned()).await;
+            }
+            self.touch(key, ttl).await?;
+        }
+        Ok(found)
     }
 
-    /// The keys of all values with this tag, stale ones included, in no particular order. Costs the number of values with the
+    /// The keys of all values in memory with this tag, stale ones included, in no particular order. Costs the number of values with the
     /// tag, in slices that let reads pass.
+    #[expect(
+        clippy::unused_async,
+        reason = "an index of a tier below would have to be asked, as for every other verb"
+    )]
     pub async fn keys_with_tag(&self, tag: &str) -> Result<Vec<K>> {
         let mut keys = Vec::new();
         self.shared.memory.for_each_with_tag(tag, |found| keys.push(found.key().clone()));
         Ok(keys)
     }
 
-    /// All values with this tag, with their keys, in no particular order, which counts neither as reads nor as uses of them. A
+    /// All values in memory with this tag, with their keys, in no particular order, which counts neither as reads nor as uses of them. A
     /// stale one is none. Costs the number of values with the tag, in slices that let reads pass.
     ///
     /// ```
@@ -237,6 +272,10 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[expect(
+        clippy::unused_async,
+        reason = "an index of a tier below would have to be asked, as for every other verb"
+    )]
     pub async fn entries_with_tag(&self, tag: &str) -> Result<Vec<(K, Hit<V>)>> {
         let shared = &self.shared;
         let mut entries = Vec::new();
@@ -269,6 +308,16 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
+    /// What happened at each tier below memory, in reading order, and how it is.
+    pub fn tiers(&self) -> Vec<TierStats> {
+        self.shared.below.as_ref().map(|below| below.tiers.stats()).unwrap_or_default()
+    }
+
+    /// How values become bytes for the tiers below memory, with its counts and its settings; `None` if there are none.
+    pub fn framer(&self) -> Option<&Framer<V>> {
+        self.shared.below.as_ref().map(|below| &below.framer)
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         self.shared.loads.stats(self.shared.memory.stats(), self.shared.flights.len())
@@ -280,6 +329,19 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
+    /// Puts a value into memory, in place of whatever is there or on its way there.
+    pub(crate) fn insert(&self, key: K, record: &Record<V>) -> Inserted {
+        let sealed = key.clone();
+        // Under the shard's lock, so that no load can store between the sealing and the insert.
+        let seal = || {
+            self.fence.seal_key(&sealed);
+            true
+        };
+        let inserted = self.keep(key, record, seal);
+        self.failures.forget(&sealed);
+        inserted
+    }
+
     /// What was found, as an answer, if it is fresh.
     fn hit_of(&self, found: &Found<'_, K, Kept<V>>) -> Option<Hit<V>> {
         let kept = found.value();

@@ -17,6 +17,7 @@ use cache_core::{CacheKey, Tags};
 use crate::cache::{Cache, Shared};
 use crate::caught::caught;
 use crate::flight::{Failure, Landing};
+use crate::hit::Source;
 use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
@@ -141,7 +142,7 @@ where
         E: std::fmt::Display + Send + Sync + 'static,
     {
         match self.alone(load, wait.options).await {
-            Ok(loaded) => self.not_kept(wait.key, loaded, wait.last, wait.options),
+            Ok(loaded) => self.not_kept(loaded, wait.last, wait.options),
             Err(landing) => landing,
         }
     }
@@ -170,7 +171,6 @@ where
     /// A loaded value as an answer, with the life that it would have had, and nothing stored.
     pub(crate) fn not_kept(
         &self,
-        key: &K,
         loaded: Loaded<V>,
         last: Option<&Last<V>>,
         options: &Options,
@@ -179,8 +179,7 @@ where
         else {
             return Landing::NothingToKeep;
         };
-        let (hit, _refused) = self.store(key.clone(), (value, loaded.about), options, || false);
-        Landing::Value(hit, Tags::NONE)
+        Landing::Value(self.record(value, loaded.about, options).hit(Source::Loader), Tags::NONE)
     }
 }
 

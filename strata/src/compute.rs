@@ -7,11 +7,11 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use cache_core::{CacheKey, Tags};
+use cache_core::CacheKey;
 use cache_memory::Inserted;
 
 use crate::cache::{Cache, Shared};
-use crate::hit::Hit;
+use crate::hit::{Hit, Source};
 use crate::loaded::About;
 use crate::options::Options;
 use crate::stats::LoadCounts;
@@ -104,10 +104,11 @@ where
         if let Some(beta) = options.early_beta() {
             about.lead = self.chance.lead(took, beta);
         }
-        let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
         let is_open = self.is_open();
-        let permit = || is_open && self.fence.may_store(ticket, key, &tags);
-        let (hit, inserted) = self.store(key.to_owned(), (Arc::new(value), about), options, permit);
+        let record = self.record(Arc::new(value), about, options);
+        let permit = || is_open && self.fence.may_store(ticket, key, &record.tags);
+        let inserted = self.keep(key.to_owned(), &record, permit);
+        let hit = record.hit(Source::Loader);
         if !is_open {
             return Ok(hit);
         }

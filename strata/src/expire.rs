@@ -12,8 +12,10 @@ use cache_core::{CacheKey, KeyWriter, Pattern, Result, Ttl};
 
 #[cfg(doc)]
 use crate::Memory;
+use crate::below::Below;
 use crate::cache::{Cache, Shared};
 use crate::kept::Kept;
+use crate::tiers::Group;
 
 impl<K, V> Cache<K, V>
 where
@@ -29,44 +31,43 @@ where
     pub async fn expire<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        self.shared.fence.seal_key(key);
-        let expired = self.shared.expire(key);
-        self.shared.failures.forget(key);
-        self.shared.fence.seal_key(key);
-        Ok(expired)
+        if self.shared.below.is_none() {
+            return Ok(self.shared.expire(key));
+        }
+        Ok(self.shared.end_through(vec![key.to_owned()], Shared::expire).await > 0)
     }
 
     /// Ends the fresh life of all values with this tag, as [`expire`](Self::expire) does, and says how many were there.
     /// Costs their number, because what stays as a copy has to be told so.
     pub async fn expire_tag(&self, tag: &str) -> Result<u64> {
-        let shared = &self.shared;
-        shared.fence.seal_tag(tag);
-        let expired = shared.expire_those(|doomed| shared.memory.remove_tag_if(tag, doomed));
-        shared.failures.forget_tag(tag);
-        shared.fence.seal_tag(tag);
-        Ok(expired)
+        let tag = tag.to_owned();
+        let group = self.group(|below| below.tagged(&tag));
+        Ok(self.end_group(group, move |shared| shared.expire_tag(&tag)).await)
     }
 
     /// Ends the fresh life of all values whose rendered key begins like this one, as [`expire`](Self::expire) does, and says
     /// how many were there. Costs a walk over the cache.
     pub async fn expire_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
-        let begins = self.shared.begins(prefix);
-        Ok(self.shared.expire_if(&begins))
+        let prefix = self.shared.rendered(prefix);
+        let group = self.group(|below| Some(below.prefixed(&prefix)));
+        Ok(self.end_group(group, move |shared| shared.expire_if(&shared.begins(&prefix))).await)
     }
 
     /// Ends the fresh life of all values whose key [`matches`](Pattern::matches) this pattern as
     /// [`remove_pattern`](Self::remove_pattern) says, as [`expire`](Self::expire) does, and says how many were there. Costs a
     /// walk over the cache.
     pub async fn expire_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        Ok(self.shared.expire_if(&matches(pattern)))
+        let pattern = pattern.clone();
+        let group = self.group(|below| Some(below.matched(&pattern)));
+        Ok(self.end_group(group, move |shared| shared.expire_if(&matches(&pattern))).await)
     }
 
     /// Ends the fresh life of everything, as [`expire`](Self::expire) does, and says how many values were there. Costs a
     /// walk over the cache.
     pub async fn expire_all(&self) -> Result<u64> {
-        Ok(self.shared.expire_if(&|_| true))
+        Ok(self.end_group(self.group(|below| Some(below.all())), |shared| shared.expire_if(&|_| true)).await)
     }
 
     /// Removes a value, stale or not, and says whether it was there. A load in flight will not bring it back, and a load that begins
@@ -77,33 +78,33 @@ where
     pub async fn remove<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Ok(self.shared.remove(key))
+        if self.shared.below.is_none() {
+            return Ok(self.shared.remove(key));
+        }
+        Ok(self.shared.end_through(vec![key.to_owned()], Shared::remove).await > 0)
     }
 
     /// Removes many values and says how many were there.
     pub async fn remove_many<Q>(&self, keys: &[Q]) -> Result<u64>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync,
     {
-        let mut removed = 0;
-        for key in keys {
-            removed += u64::from(self.remove(key).await?);
+        if self.shared.below.is_none() {
+            return Ok(keys.iter().filter(|key| self.shared.remove(*key)).count() as u64);
         }
-        Ok(removed)
+        let keys = keys.iter().map(ToOwned::to_owned).collect();
+        Ok(self.shared.end_through(keys, Shared::remove).await)
     }
 
     /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored. Costs the
     /// number of different sets of tags that contain it, however many values there are: see [`Memory::remove_tag`].
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        let shared = &self.shared;
-        shared.fence.seal_tag(tag);
-        let removed = shared.memory.remove_tag(tag);
-        shared.failures.forget_tag(tag);
-        shared.fence.seal_tag(tag);
-        Ok(removed)
+        let tag = tag.to_owned();
+        let group = self.group(|below| below.tagged(&tag));
+        Ok(self.end_group(group, move |shared| shared.remove_tag(&tag)).await)
     }
 
     /// Removes all values whose rendered key begins like this one, and says how many. No load in flight is stored. Costs a
@@ -129,7 +130,9 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
-        Ok(self.shared.remove_if(&self.shared.begins(prefix)))
+        let prefix = self.shared.rendered(prefix);
+        let group = self.group(|below| Some(below.prefixed(&prefix)));
+        Ok(self.end_group(group, move |shared| shared.remove_if(&shared.begins(&prefix))).await)
     }
 
     /// Removes all values whose key [`matches`](Pattern::matches) this pattern, and says how many. No load in flight is stored.
@@ -156,17 +159,32 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn remove_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        Ok(self.shared.remove_if(&matches(pattern)))
+        let pattern = pattern.clone();
+        let group = self.group(|below| Some(below.matched(&pattern)));
+        Ok(self.end_group(group, move |shared| shared.remove_if(&matches(&pattern))).await)
     }
 
     /// Removes everything and says how many values that were. No load in flight is stored. Costs the number of shards, however
     /// many values there are: see [`Memory::clear`].
     pub async fn clear(&self) -> Result<u64> {
-        self.shared.fence.seal_all();
-        let removed = self.shared.memory.clear();
-        self.shared.failures.forget_if(|_| true);
-        self.shared.fence.seal_all();
-        Ok(removed)
+        Ok(self.end_group(self.group(|below| Some(below.all())), Shared::clear).await)
+    }
+
+    /// A group as the tiers below memory know it; `None` if there are none.
+    fn group(&self, of: impl FnOnce(&Below<V>) -> Option<Group>) -> Option<Group> {
+        of(self.shared.below.as_ref()?)
+    }
+
+    async fn end_group(
+        &self,
+        group: Option<Group>,
+        end: impl Fn(&Shared<K, V>) -> u64 + Send + Sync + 'static,
+    ) -> u64 {
+        if self.shared.below.is_none() {
+            end(&self.shared)
+        } else {
+            self.shared.end_group_through(group, end).await
+        }
     }
 }
 
@@ -194,11 +212,39 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.fence.seal_key(key);
         let now = self.memory.clock().now();
-        self.memory.touch_with(key, |found| {
+        let expired = self.memory.touch_with(key, |found| {
             let kept = found.value();
             if kept.expire(now) { self.left(kept) } else { Ttl::ZERO }
-        })
+        });
+        self.failures.forget(key);
+        self.fence.seal_key(key);
+        expired
+    }
+
+    fn expire_tag(&self, tag: &str) -> u64 {
+        self.fence.seal_tag(tag);
+        let expired = self.expire_those(|doomed| self.memory.remove_tag_if(tag, doomed));
+        self.failures.forget_tag(tag);
+        self.fence.seal_tag(tag);
+        expired
+    }
+
+    fn remove_tag(&self, tag: &str) -> u64 {
+        self.fence.seal_tag(tag);
+        let removed = self.memory.remove_tag(tag);
+        self.failures.forget_tag(tag);
+        self.fence.seal_tag(tag);
+        removed
+    }
+
+    fn clear(&self) -> u64 {
+        self.fence.seal_all();
+        let removed = self.memory.clear();
+        self.failures.forget_if(|_| true);
+        self.fence.seal_all();
+        removed
     }
 
     fn remove_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
@@ -246,15 +292,16 @@ where
         kept.life().map_or(Ttl::FOREVER, |life| Ttl::between(now, life.gone()))
     }
 
-    /// Tells whether a key begins, rendered, like this one.
-    fn begins<P: CacheKey + ?Sized>(&self, prefix: &P) -> impl Fn(&K) -> bool {
-        let mut within = self.namespace.key();
-        prefix.write(&mut within);
-        move |key: &K| {
-            let mut rendered = self.namespace.key();
-            key.write(&mut rendered);
-            rendered.as_str().starts_with(within.as_str())
-        }
+    /// The beginning of rendered keys.
+    fn rendered<P: CacheKey + ?Sized>(&self, prefix: &P) -> KeyWriter {
+        let mut rendered = self.namespace.key();
+        prefix.write(&mut rendered);
+        rendered
+    }
+
+    /// Tells whether a key begins, rendered, like this.
+    fn begins(&self, prefix: &KeyWriter) -> impl Fn(&K) -> bool {
+        move |key: &K| self.rendered(key).as_str().starts_with(prefix.as_str())
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Hit<V> {
 pub enum Source {
     /// The memory tier.
     Memory,
+    /// A tier below memory.
+    Tier,
     /// The loader, run for this call.
     Loader,
     /// A loader that was already running for another call.

@@ -31,15 +31,12 @@
 //!
 //! Loaders run on the caller's tokio runtime; there is no other, and no global state. A cache's loads end with its
 //! last handle, or with [`Cache::close`].
-#![expect(
-    clippy::unused_async,
-    reason = "the verbs are async for the tiers below memory; memory alone never waits"
-)]
 
 mod analytics;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 mod answer;
+mod below;
 mod builder;
 mod cache;
 #[cfg(feature = "macros")]
@@ -47,7 +44,6 @@ mod call;
 mod caught;
 mod change;
 mod close;
-#[cfg(feature = "codec")]
 pub mod codec;
 mod compute;
 mod expire;
@@ -68,6 +64,8 @@ mod region;
 mod stats;
 mod sync;
 mod task;
+mod through;
+mod tiers;
 mod wait;
 mod write;
 
@@ -80,7 +78,6 @@ pub use cache_core::{
 };
 #[cfg(feature = "macros")]
 pub use cache_core::{Encoding, Param};
-#[cfg(feature = "codec")]
 pub use cache_core::{FrameError, Header, Life, Wall};
 #[cfg(feature = "macros")]
 #[doc = include_str!("cached.md")]
@@ -102,6 +99,7 @@ pub use options::Options;
 pub use preset::{PresetError, Presets};
 pub use region::{NameTaken, Region, Registry};
 pub use stats::Stats;
+pub use tiers::{Tier, TierStats};
 
 /// What the attribute macros write, and nobody else.
 #[cfg(feature = "macros")]

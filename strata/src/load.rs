@@ -327,9 +327,7 @@ where
             return self.answer(landing, &wait).unwrap_or(Err(LoadError::Aborted));
         };
         let own = leader.follow();
-        let shown = last.clone();
-        let running = async move { load(shown).await };
-        self.load(place, leader, (options.clone(), last.clone()), running);
+        self.load(place, leader, (options.clone(), last.clone()), load);
         self.landed(own, &wait).await.unwrap_or(Err(LoadError::Aborted))
     }
 
@@ -351,9 +349,7 @@ where
         };
         LoadCounts::count(&self.loads.refreshes);
         let last = self.last(key, leader.ticket());
-        let shown = last.clone();
-        let running = async move { load(shown).await };
-        self.load(place, leader, (options, last), running);
+        self.load(place, leader, (options, last), load);
     }
 
     fn may_join(&self, begun: Ticket, key: &K, options: &Options) -> bool {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use cache_core::{CacheKey, Time};
 
+use crate::below::Sought;
 use crate::cache::{Cache, Shared};
 use crate::close::Place;
 use crate::flight::{Failure, Follower, Landing, Leader, Seat};
@@ -20,6 +21,7 @@ use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
 use crate::stats::LoadCounts;
 use crate::sync::{Handle, Instant};
+use crate::task::Stored;
 use crate::wait::Wait;
 use crate::write::Origin;
 
@@ -272,14 +274,34 @@ where
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
+        let sought = leading.into_iter().map(|Leading { leader, last }| Sought::new(leader, last)).collect();
+        self.look_below(place, sought, options.clone(), |shared, place, sought, options| {
+            shared.load_many_from_source(place, sought, options, loader);
+        });
+    }
+
+    /// As [`load_many`](Self::load_many), of what is not found below memory.
+    fn load_many_from_source<F, Fut, I, L, E>(
+        self: &Arc<Self>,
+        place: Place,
+        sought: Vec<Sought<K, V>>,
+        options: &Options,
+        loader: F,
+    ) where
+        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, L)> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
         let began = self.memory.clock().now();
-        let wanted = leading.iter().map(|leading| leading.leader.key().clone()).collect();
         let (leaders, lasts): (Vec<_>, Lasts<V>) =
-            leading.into_iter().map(|leading| (leading.leader, leading.last)).unzip();
+            sought.into_iter().map(|sought| (sought.leader, sought.last)).unzip();
+        let wanted = leaders.iter().map(|leader| leader.key().clone()).collect();
         let load = async move { loader(wanted).await };
         let terms = options.clone();
         self.spawn_load(place, (leaders, options), load, move |shared, leaders, brought| {
-            shared.land_all((leaders, lasts), brought, &terms, began);
+            shared.land_all((leaders, lasts), brought, &terms, began)
         });
     }
 
@@ -315,7 +337,7 @@ where
                 let mut brought: HashMap<K, L> = brought.into_iter().collect();
                 let land = |(key, last): (K, Option<Last<V>>)| {
                     let landing = match brought.remove(&key) {
-                        Some(value) => self.not_kept(&key, value.into(), last.as_ref(), options),
+                        Some(value) => self.not_kept(value.into(), last.as_ref(), options),
                         None => Landing::Absent,
                     };
                     (key, landing)
@@ -332,11 +354,13 @@ where
         brought: Result<I, E>,
         options: &Options,
         began: Time,
-    ) where
+    ) -> Vec<Stored<K, V>>
+    where
         I: IntoIterator<Item = (K, L)>,
         L: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
+        let mut stored = Vec::new();
         match brought {
             Ok(entries) => {
                 let mut brought: HashMap<K, L> = entries.into_iter().collect();
@@ -344,7 +368,10 @@ where
                     let landing = match brought.remove(leader.key()) {
                         Some(loaded) => {
                             let origin = Origin { last: last.as_ref(), began };
-                            self.store_loaded(&leader, loaded.into(), options, &origin)
+                            let (landing, record) =
+                                self.store_loaded(&leader, loaded.into(), options, &origin);
+                            stored.extend(record.map(|record| Stored::new(&leader, record)));
+                            landing
                         }
                         None => Landing::Absent,
                     };
@@ -359,5 +386,6 @@ where
                 }
             }
         }
+        stored
     }
 }

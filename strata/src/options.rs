@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use cache_core::{Lifetime, Priority, Tags, Time, Ttl};
-use cache_memory::Put;
 
 /// How to store and when to load. Every field is optional and cheap to copy.
 ///
@@ -273,13 +272,17 @@ impl Options {
             })
     }
 
-    /// What the memory tier is told.
-    pub(crate) fn put(&self, ttl: Ttl) -> Put {
-        Put::new()
-            .with_ttl(ttl)
-            .with_tags(self.tags.clone().unwrap_or_default())
-            .with_priority(self.priority.unwrap_or_default())
-            .with_cost(self.cost.unwrap_or_default())
+    /// How long a value answers and stands in after its fresh life.
+    pub(crate) fn windows(&self) -> (Duration, Duration) {
+        (self.stale_for.unwrap_or_default(), self.fail_safe_for.unwrap_or_default())
+    }
+
+    pub(crate) fn priority(&self) -> Option<Priority> {
+        self.priority
+    }
+
+    pub(crate) fn cost(&self) -> Option<Duration> {
+        self.cost
     }
 }
 

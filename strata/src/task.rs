@@ -1,6 +1,8 @@
 //! Loads as tasks: each is its own, belongs to the cache and not to who waits, and has its deadlines.
 //!
 //! ```text
+//! the tiers below memory ── there? ─► land                  below.rs
+//!    │ no
 //! admitted? ── no ─► nobody loads: over budget
 //!    │
 //! the loader ── in time ─► land
@@ -15,15 +17,17 @@ use std::sync::Arc;
 
 use cache_core::CacheKey;
 
+use crate::below::Sought;
 use crate::cache::Shared;
 use crate::close::Place;
+use crate::fence::Ticket;
 use crate::flight::{Failure, Landing, Leader};
 use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
 use crate::stats::{LoadCounts, Run};
 use crate::sync::{select, timeout};
-use crate::write::Origin;
+use crate::write::{Origin, Record};
 
 impl<K, V> Shared<K, V>
 where
@@ -31,37 +35,67 @@ where
     V: Send + Sync + 'static,
 {
     /// Runs the load of one key, which stores and lands by itself.
-    pub(crate) fn load<E>(
+    pub(crate) fn load<E, Fut>(
         self: &Arc<Self>,
         place: Place,
         leader: Leader<K, V>,
         (options, last): (Options, Option<Last<V>>),
-        load: impl Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
     ) where
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+        E: std::fmt::Display + Send + Sync + 'static,
+    {
+        let sought = vec![Sought::new(leader, last)];
+        self.look_below(place, sought, options, move |shared, place, mut sought, options| {
+            let Some(sought) = sought.pop() else { return };
+            if let Some(landing) = shared.served_from_below(&sought) {
+                let key = sought.leader.key().clone();
+                sought.leader.land(landing);
+                drop(place);
+                // The next one who reads it would begin to refresh it: this one has a loader at hand.
+                return shared.refresh_behind(&key, options.clone(), load);
+            }
+            shared.load_from_source(place, sought, options, load);
+        });
+    }
+
+    /// As [`load`](Self::load), of what is not found below memory.
+    fn load_from_source<E, Fut>(
+        self: &Arc<Self>,
+        place: Place,
+        Sought { leader, last, .. }: Sought<K, V>,
+        options: &Options,
+        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
+    ) where
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
         E: std::fmt::Display + Send + Sync + 'static,
     {
         let began = self.memory.clock().now();
-        let terms = options.clone();
-        self.spawn_load(place, (vec![leader], &options), load, move |shared, mut leaders, loaded| {
-            let Some(leader) = leaders.pop() else { return };
-            let landing = match loaded {
+        let (terms, shown) = (options.clone(), last.clone());
+        let load = async move { load(shown).await };
+        self.spawn_load(place, (vec![leader], options), load, move |shared, mut leaders, loaded| {
+            let Some(leader) = leaders.pop() else { return Vec::new() };
+            let (landing, stored) = match loaded {
                 Ok(loaded) => {
                     let origin = Origin { last: last.as_ref(), began };
                     shared.store_loaded(&leader, loaded, &terms, &origin)
                 }
-                Err(error) => shared.fail(&leader, &Arc::new(Failure::new(error)), &terms),
+                Err(error) => (shared.fail(&leader, &Arc::new(Failure::new(error)), &terms), None),
             };
+            let stored = stored.map(|record| Stored::new(&leader, record));
             leader.land(landing);
+            stored.into_iter().collect()
         });
     }
 
-    /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`.
+    /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`. What that has stored goes to
+    /// the tiers below memory, behind the answers.
     pub(crate) fn spawn_load<T, E>(
         self: &Arc<Self>,
         mut place: Place,
         (leaders, options): (Vec<Leader<K, V>>, &Options),
         load: impl Future<Output = Result<T, E>> + Send + 'static,
-        land: impl FnOnce(&Self, Vec<Leader<K, V>>, Result<T, E>) + Send + 'static,
+        land: impl FnOnce(&Self, Vec<Leader<K, V>>, Result<T, E>) -> Vec<Stored<K, V>> + Send + 'static,
     ) where
         T: Send + 'static,
         E: Send + 'static,
@@ -105,7 +139,13 @@ where
             drop(abandoned);
             run.end(outcome.is_ok(), clock.now().since(began));
             if let Some(shared) = cache.upgrade() {
-                land(&shared, leaders, outcome);
+                let stored = land(&shared, leaders, outcome);
+                if shared.below.is_some() {
+                    select! {
+                        () = shared.write_back(stored) => {}
+                        () = place.ended() => {}
+                    }
+                }
             }
         });
     }
@@ -137,5 +177,18 @@ where
             self.failures.remember(key, (failure, tags), window, permit);
         }
         Landing::Failed(Arc::clone(failure))
+    }
+}
+
+/// What a load has put into memory.
+pub(crate) struct Stored<K, V> {
+    pub(crate) key: K,
+    pub(crate) ticket: Ticket,
+    pub(crate) record: Record<V>,
+}
+
+impl<K: CacheKey + Clone, V> Stored<K, V> {
+    pub(crate) fn new(leader: &Leader<K, V>, record: Record<V>) -> Self {
+        Self { key: leader.key().clone(), ticket: leader.ticket(), record }
     }
 }

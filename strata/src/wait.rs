@@ -114,6 +114,8 @@ where
         wait: &Wait<'_, K, V>,
     ) -> Option<Result<Hit<V>, LoadError<E>>> {
         let (why, error) = match landing {
+            // Whoever led knows best where it came from.
+            Landing::Value(hit, _) if wait.source == Source::Loader => return Some(Ok(hit)),
             Landing::Value(hit, _) => return Some(Ok(hit.with_source(wait.source))),
             Landing::Absent => return None,
             Landing::Resting => return self.rescue(wait, Stale::Throttled).map(Ok),

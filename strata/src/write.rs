@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cache_core::{CacheKey, Lifetime, Tags, Time, Ttl};
-use cache_memory::Inserted;
+use cache_core::{CacheKey, Lifetime, Priority, Tags, Time, Ttl};
+use cache_memory::{Inserted, Put};
 
 use crate::cache::Shared;
 use crate::flight::{Landing, Leader};
@@ -29,47 +29,60 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Puts a value into memory, if `permit` agrees when it becomes visible, and returns it as it would be served.
-    pub(crate) fn store(
-        &self,
-        key: K,
-        (value, mut about): (Arc<V>, About),
-        options: &Options,
-        permit: impl Fn() -> bool,
-    ) -> (Hit<V>, Inserted) {
-        about.is_negative |= self.is_negative.is_some_and(|is_negative| is_negative(&value));
-        let negative_ttl = options.negative_ttl().filter(|_| about.is_negative);
+    /// A value with everything that options, loader and cache say of it.
+    pub(crate) fn record(&self, value: Arc<V>, about: About, options: &Options) -> Record<V> {
+        let is_negative =
+            about.is_negative || self.is_negative.is_some_and(|is_negative| is_negative(&value));
+        let negative_ttl = options.negative_ttl().filter(|_| is_negative);
         let wanted = about.ttl.or(negative_ttl).or(options.ttl()).unwrap_or(self.memory.default_ttl());
         let ttl = options.jitter().map_or(wanted, |share| self.chance.shorten(wanted, share));
         let now = if ttl.is_forever() { Time::ZERO } else { self.memory.clock().now() };
-        let plain = Lifetime::new(now, ttl);
         let life = options.lifetime(now, ttl).with_due_before(about.lead);
-        let has_ages = life != plain || about.validator.is_some() || about.is_negative;
-        let kept_for = if ttl.is_zero() { ttl } else { Ttl::between(now, life.gone()) };
-        let mut put = options.put(kept_for);
-        if let Some(tags) = about.tags {
-            put = put.with_tags(tags);
+        Record {
+            value,
+            life,
+            keep: !ttl.is_zero(),
+            tags: about.tags.or_else(|| options.tags().cloned()).unwrap_or_default(),
+            priority: about.priority.or(options.priority()).unwrap_or_default(),
+            cost: about.cost.or(options.cost()).unwrap_or_default(),
+            validator: about.validator,
+            is_negative,
         }
-        if let Some(priority) = about.priority {
-            put = put.with_priority(priority);
-        }
-        if let Some(cost) = about.cost {
-            put = put.with_cost(cost);
-        }
-        let ages = has_ages.then(|| Ages::new(life, about.validator, about.is_negative));
-        let kept = Kept::new(Arc::clone(&value), ages);
-        let inserted = self.memory.insert_if(key, kept, put, permit);
-        (Hit::new(value, Source::Loader, life.stale()), inserted)
     }
 
-    /// Stores what a load has brought, unless an invalidation has overtaken it, and says how the load has ended.
+    /// Puts a value into memory, if `permit` agrees when it becomes visible.
+    pub(crate) fn keep(&self, key: K, record: &Record<V>, permit: impl Fn() -> bool) -> Inserted {
+        let Record { validator, is_negative, .. } = record;
+        let life = &self.in_memory(record.life);
+        let plain = Lifetime::new(life.stored(), Ttl::between(life.stored(), life.stale()));
+        let now = if life.gone() == Time::NEVER { Time::ZERO } else { self.memory.clock().now() };
+        let kept_for = if record.keep { Ttl::between(now, life.gone()) } else { Ttl::ZERO };
+        let put = Put::new()
+            .with_ttl(kept_for)
+            .with_tags(record.tags.clone())
+            .with_priority(record.priority)
+            .with_cost(record.cost);
+        let has_ages = *life != plain || validator.is_some() || *is_negative;
+        let ages = has_ages.then(|| Ages::new(*life, validator.clone(), *is_negative));
+        self.memory.insert_if(key, Kept::new(Arc::clone(&record.value), ages), put, permit)
+    }
+
+    /// The life in memory, which may end before that in the tiers below: then they are asked before the value answers again.
+    fn in_memory(&self, life: Lifetime) -> Lifetime {
+        let Some(most) = self.max_memory_ttl.finite() else { return life };
+        let end = self.memory.clock().now().after(most);
+        if end < life.stale() { life.expired(end) } else { life }
+    }
+
+    /// Stores what a load has brought, unless an invalidation has overtaken it, and says how the load has ended, and what of it
+    /// may go to the tiers below memory.
     pub(crate) fn store_loaded(
         &self,
         leader: &Leader<K, V>,
         loaded: Loaded<V>,
         options: &Options,
         origin: &Origin<'_, V>,
-    ) -> Landing<V> {
+    ) -> (Landing<V>, Option<Record<V>>) {
         let key = leader.key();
         let Loaded { value, mut about } = loaded;
         let value = match (value, origin.last) {
@@ -80,15 +93,15 @@ where
                 about.tags = about.tags.or_else(|| options.tags().is_none().then(|| last.tags.clone()));
                 Arc::clone(last.value())
             }
-            (None, None) => return Landing::NothingToKeep,
+            (None, None) => return (Landing::NothingToKeep, None),
         };
-        let tags = about.tags.as_ref().or(options.tags()).cloned().unwrap_or(Tags::NONE);
-        let permit = || self.fence.may_store(leader.ticket(), key, &tags);
         if let Some(beta) = options.early_beta() {
             let took = self.memory.clock().now().since(origin.began);
             about.lead = self.chance.lead(took, beta);
         }
-        let (hit, inserted) = self.store(key.clone(), (value, about), options, permit);
+        let record = self.record(value, about, options);
+        let inserted =
+            self.keep(key.clone(), &record, || self.fence.may_store(leader.ticket(), key, &record.tags));
         if inserted == Inserted::Refused {
             LoadCounts::count(&self.loads.fenced);
             if options.force_refresh() == Some(true) {
@@ -96,7 +109,28 @@ where
                 self.memory.remove(key);
             }
         }
-        Landing::Value(hit, tags)
+        let landing = Landing::Value(record.hit(Source::Loader), record.tags.clone());
+        (landing, (record.keep && inserted != Inserted::Refused).then_some(record))
+    }
+}
+
+/// A value that is to be stored, and what was decided about it.
+pub(crate) struct Record<V> {
+    pub(crate) value: Arc<V>,
+    pub(crate) life: Lifetime,
+    /// Whether it is to be stored at all.
+    pub(crate) keep: bool,
+    pub(crate) tags: Tags,
+    pub(crate) priority: Priority,
+    pub(crate) cost: Duration,
+    pub(crate) validator: Option<Arc<str>>,
+    pub(crate) is_negative: bool,
+}
+
+impl<V> Record<V> {
+    /// It as an answer.
+    pub(crate) fn hit(&self, source: Source) -> Hit<V> {
+        Hit::new(Arc::clone(&self.value), source, self.life.stale())
     }
 }
 

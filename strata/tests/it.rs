@@ -62,6 +62,9 @@ mod stress;
 #[cfg(not(strata_shuttle))]
 #[path = "it/tags.rs"]
 mod tags;
+#[cfg(not(strata_shuttle))]
+#[path = "it/tiers.rs"]
+mod tiers;
 
 use std::fmt;
 

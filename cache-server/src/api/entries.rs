@@ -36,7 +36,7 @@ pub(super) async fn get(
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
 ) -> Result<Response, Problem> {
-    let found = cache.get(key.as_str()).await?;
+    let found = cache.get(&key).await?;
     let event = if found.is_some() { "Cache HIT" } else { "Cache MISS" };
     tracing::debug!(region = cache.name(), key = %Shown(key.as_str()), "{event}");
     let hit = found.ok_or_else(miss)?;
@@ -90,7 +90,7 @@ pub(super) async fn put(
     if !app.regions.has_room(&cache, &key, &blob) {
         return Err(too_large(&cache));
     }
-    let existed = cache.contains(key.as_str()).await?;
+    let existed = cache.contains(&key).await?;
     let (status, result) = match cache.insert_with(key, blob, options).await? {
         Inserted::Stored if existed => (StatusCode::NO_CONTENT, "replaced"),
         Inserted::Stored => (StatusCode::CREATED, "stored"),
@@ -128,7 +128,7 @@ pub(super) async fn touch(
     Json(body): Json<TouchBody>,
 ) -> Result<StatusCode, Problem> {
     let ttl = body.ttl.resolve(&app.presets, "ttl")?;
-    let found = cache.touch(key.as_str(), ttl).await?;
+    let found = cache.touch(&key, ttl).await?;
     found.then_some(StatusCode::NO_CONTENT).ok_or_else(miss)
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn remove(
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
 ) -> Result<Answer<RemovedBody>, Problem> {
-    let removed = u64::from(cache.remove(key.as_str()).await?);
+    let removed = u64::from(cache.remove(&key).await?);
     Ok(Answer(RemovedBody { removed }))
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn ttl(
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
 ) -> Result<Answer<TtlBody>, Problem> {
-    let left = cache.ttl(key.as_str()).await?.ok_or_else(miss)?;
+    let left = cache.ttl(&key).await?.ok_or_else(miss)?;
     Ok(Answer(TtlBody { ttl_seconds: lifetime::seconds(left) }))
 }
 
@@ -164,7 +164,7 @@ pub(super) async fn exists(
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
 ) -> Result<Answer<ExistsBody>, Problem> {
-    Ok(Answer(ExistsBody { exists: cache.contains(key.as_str()).await? }))
+    Ok(Answer(ExistsBody { exists: cache.contains(&key).await? }))
 }
 
 /// Checks the keys of a body: their number and each of them.

@@ -65,7 +65,7 @@ pub(super) async fn get_many(
     let mut found: Vec<(Key, Hit<Blob>)> = Vec::new();
     let (mut missing, mut bytes) = (Vec::new(), 0);
     for key in keys {
-        match cache.get(key.as_str()).await? {
+        match cache.get(&key).await? {
             None => missing.push(key.as_str().to_owned()),
             Some(hit) => {
                 bytes += hit.bytes.len();

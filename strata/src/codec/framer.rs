@@ -42,7 +42,7 @@ pub struct Framed<V> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Framer<V: 'static> {
+pub struct Framer<V> {
     codec: Box<dyn Codec<V>>,
     type_id: TypeId,
     max_bytes: u32,

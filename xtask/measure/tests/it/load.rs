@@ -58,7 +58,8 @@ fn two_threads_share_the_requests_of_a_workload() {
 fn time_ends_what_requests_do_not() {
     // One thread and LRU: nothing else makes it certain that a loop never hits.
     let endless = "--workload loop --requests 18446744073709551615 --capacity 9 --seconds 1 --concurrency 1 --policy lru";
-    let (code, out, error) = run(&["load", "--memory"].into_iter().chain(endless.split(' ')).collect::<Vec<_>>());
+    let (code, out, error) =
+        run(&["load", "--memory"].into_iter().chain(endless.split(' ')).collect::<Vec<_>>());
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("(ended early)"), "{out}");
     assert!(out.contains("0.00 %: 0 hits"), "a loop beyond its capacity never hits: {out}");

@@ -1,0 +1,347 @@
+//! What a cache does with the tiers below memory: looks there before it loads, and tells them what it stores and removes.
+//!
+//! The steps are in `tiers`, in terms of bytes; here are values, ages, and the fence. Everything that reads below memory takes a
+//! ticket first, and what it finds goes into memory only while that is valid.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{
+    CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
+};
+
+use crate::cache::Shared;
+use crate::close::Place;
+use crate::codec::{Framed, Framer};
+use crate::fence::Ticket;
+use crate::flight::{Landing, Leader};
+use crate::hit::{Hit, Source, Stale};
+use crate::kept::Last;
+use crate::options::Options;
+use crate::sync::{Handle, select};
+use crate::task::Stored;
+use crate::tiers::{Fetched, Group, Reading, Tiers, Versions};
+use crate::write::Record;
+
+/// The label of what `Loaded::with_validator` said.
+const VALIDATOR: &str = "validator";
+/// The label of a value that says that there is nothing.
+const NEGATIVE: &str = "negative";
+
+/// The tiers, and how values become bytes.
+pub(crate) struct Below<V> {
+    pub(crate) framer: Framer<V>,
+    pub(crate) tiers: Arc<Tiers>,
+    pub(crate) versions: Versions,
+    /// The cache's name and a colon, which tags have before them below: caches that share a tier do not share groups.
+    scope: Arc<str>,
+}
+
+/// A value that was found below memory.
+pub(crate) type Found<V> = Fetched<Record<V>>;
+
+impl<V: Send + Sync + 'static> Below<V> {
+    pub(crate) fn new(
+        namespace: &Namespace,
+        framer: Framer<V>,
+        tiers: Arc<Tiers>,
+        versions: Versions,
+    ) -> Self {
+        let scope = format!("{}:", namespace.key().as_str()).into();
+        Self { framer, tiers, versions, scope }
+    }
+
+    /// What the tiers have of these keys.
+    pub(crate) async fn fetch(
+        &self,
+        keys: &[Key],
+        options: &Options,
+        now: impl Fn() -> Time,
+    ) -> Vec<Option<Found<V>>> {
+        let read = |key: &Key, entry: &Entry| match self.record(key, entry, options, now()) {
+            Some(record) if record.life.stale() > now() => Reading::Answer(record),
+            Some(record) => Reading::Reserve(record),
+            None => Reading::Unreadable,
+        };
+        self.tiers.fetch(keys, read).await
+    }
+
+    /// The value in an entry, with what is left of its life by the clock of the tier that it comes from.
+    fn record(&self, key: &Key, entry: &Entry, options: &Options, now: Time) -> Option<Record<V>> {
+        let Framed { value, header, .. } = self.framer.decode(key, &entry.value).ok()?;
+        self.versions.see(header.version);
+        let tags = entry.meta.tags.iter().map(|tag| tag.as_str().strip_prefix(&*self.scope));
+        let tags = Tags::new(tags.collect::<Option<Vec<_>>>()?).ok()?;
+        Some(Record {
+            value: Arc::new(value),
+            life: lifetime(&entry.meta, &header, options, now),
+            keep: true,
+            tags,
+            priority: entry.meta.priority,
+            cost: entry.meta.cost,
+            validator: header.labels.get(VALIDATOR).map(|text| text.as_str().into()),
+            is_negative: header.labels.contains_key(NEGATIVE),
+        })
+    }
+
+    /// The entry for a value, if it has an encoding and anything of its life is left.
+    pub(crate) fn entry(&self, key: &Key, record: &Record<V>, now: Time) -> Option<Entry> {
+        let Record { life, validator, is_negative, .. } = record;
+        if !record.keep {
+            return None;
+        }
+        let ttl = Ttl::between(now, life.stale());
+        let stale_for = life.gone().since(life.stale().max(now));
+        let mut labels = BTreeMap::new();
+        labels.extend(validator.as_ref().map(|text| (VALIDATOR.to_owned(), text.to_string())));
+        labels.extend(is_negative.then(|| (NEGATIVE.to_owned(), String::new())));
+        let (fresh, due) = (life.stale().since(now), life.due().since(now));
+        let stored =
+            Life::new(self.versions.wall(), ttl).with_due_at(due.as_secs_f64() / fresh.as_secs_f64());
+        let mut header = Header::new(stored.with_stale_for(stale_for));
+        header.version = self.versions.next();
+        header.labels = Arc::new(labels);
+        let value = self.framer.encode(key, &record.value, &header).ok()?;
+        let tags = record.tags.iter().map(|tag| format!("{}{tag}", self.scope));
+        let meta = Meta {
+            ttl,
+            stale_for,
+            version: header.version,
+            // One that is too long to stand below keeps the value from there.
+            tags: Tags::new(tags).ok()?,
+            priority: record.priority,
+            cost: record.cost,
+            ..Meta::default()
+        };
+        (!meta.keep_for().is_zero()).then_some(Entry { value, meta })
+    }
+
+    /// A tag as it stands below; `None` for one that is too long to, which no entry there has.
+    fn scoped(&self, tag: &str) -> Option<Tag> {
+        Tag::new(format!("{}{tag}", self.scope)).ok()
+    }
+
+    fn name(&self) -> &str {
+        self.scope.strip_suffix(':').unwrap_or(&self.scope)
+    }
+
+    /// All with this tag.
+    pub(crate) fn tagged(&self, tag: &str) -> Option<Group> {
+        self.scoped(tag).map(Group::Tag)
+    }
+
+    /// All whose rendered key begins like this.
+    pub(crate) fn prefixed(&self, prefix: &KeyWriter) -> Group {
+        if prefix.as_str() == self.name() { self.all() } else { Group::Prefix(prefix.as_str().into()) }
+    }
+
+    /// All that may match: a tier knows no patterns, only how keys begin.
+    pub(crate) fn matched(&self, pattern: &Pattern) -> Group {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/".contains(letter);
+        let plain = pattern
+            .prefix()
+            .find(|letter| !is_plain(letter))
+            .map_or(pattern.prefix(), |at| &pattern.prefix()[..at]);
+        if plain.is_empty() { self.all() } else { Group::Prefix(format!("{}{plain}", self.scope).into()) }
+    }
+
+    /// All of the cache.
+    pub(crate) fn all(&self) -> Group {
+        Group::All(self.name().into())
+    }
+}
+
+/// The life of an entry, from now on. Its windows are those of whoever reads it, as far as the tier keeps it.
+fn lifetime(meta: &Meta, header: &Header, options: &Options, now: Time) -> Lifetime {
+    let stored = header.life.stored_at();
+    let whole = header.life.stale_for(stored);
+    // Once it is stale, some of both windows is over.
+    let over = if meta.ttl.is_zero() { whole.saturating_sub(meta.stale_for) } else { Duration::ZERO };
+    let window = |asked: Duration| asked.saturating_sub(over).min(meta.stale_for);
+    let (stale_for, fail_safe_for) = options.windows();
+    let life = Lifetime::new(now, meta.ttl)
+        .with_stale_for(window(stale_for))
+        .with_fail_safe_for(window(fail_safe_for));
+    match (header.life.ttl(stored).finite(), header.life.due_in(stored).finite()) {
+        (Some(stale), Some(due)) => life.with_due_before(stale.saturating_sub(due)),
+        _ => life,
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// A key as it stands below; `None` if there is nothing below, or the key is too long to stand there.
+    pub(crate) fn below_key<Q: CacheKey + ?Sized>(&self, key: &Q) -> Option<(&Arc<Below<V>>, Key)> {
+        let below = self.below.as_ref()?;
+        Some((below, self.namespace.render(key).ok()?))
+    }
+
+    /// Reads what memory does not have from the tiers below, into memory.
+    pub(crate) async fn get_below(self: &Arc<Self>, key: K) -> Option<Hit<V>> {
+        let (below, rendered) = self.below_key(&key)?;
+        let ticket = self.fence.ticket(&key);
+        let options = self.defaults.get();
+        let asked = std::slice::from_ref(&rendered);
+        let found = below.fetch(asked, &options, || self.memory.clock().now()).await.pop()??;
+        self.take_found((key, rendered), found, ticket)
+    }
+
+    /// Takes what a read without a loader has found below into memory; the answer, if it is fresh.
+    pub(crate) fn take_found(
+        self: &Arc<Self>,
+        (key, rendered): (K, Key),
+        found: Found<V>,
+        ticket: Ticket,
+    ) -> Option<Hit<V>> {
+        self.fill(&key, ticket, &found.what);
+        let hit = found.is_answer.then(|| found.what.hit(Source::Tier));
+        self.promote_behind((key, rendered), found, ticket);
+        hit
+    }
+
+    /// What is left of a value's fresh life below, which is not read into memory.
+    pub(crate) async fn peek_below<Q: CacheKey + ?Sized>(&self, key: &Q) -> Option<Ttl> {
+        let (below, rendered) = self.below_key(key)?;
+        let asked = std::slice::from_ref(&rendered);
+        let now = || self.memory.clock().now();
+        let found = below.fetch(asked, &self.defaults.get(), now).await.pop()??;
+        found.is_answer.then(|| Ttl::between(now(), found.what.life.stale()))
+    }
+
+    /// Puts what was found below into memory, unless an invalidation has overtaken it.
+    pub(crate) fn fill(&self, key: &K, ticket: Ticket, record: &Record<V>) {
+        self.keep(key.clone(), record, || self.is_open() && self.fence.may_store(ticket, key, &record.tags));
+    }
+
+    /// Writes what was found below into the tiers above it, behind the answer.
+    pub(crate) fn promote_behind(
+        self: &Arc<Self>,
+        (key, rendered): (K, Key),
+        found: Found<V>,
+        ticket: Ticket,
+    ) {
+        let Some(place) = Handle::try_current().ok().and_then(|runtime| self.enter(runtime)) else { return };
+        let shared = Arc::clone(self);
+        place.runtime.clone().spawn(async move {
+            let _place = place;
+            let Some(below) = &shared.below else { return };
+            let permit = || shared.fence.may_store(ticket, &key, &found.what.tags);
+            below.tiers.promote(&rendered, &found, permit).await;
+        });
+    }
+
+    /// Writes what a load has stored to the tiers below, unless an invalidation has overtaken it meanwhile.
+    pub(crate) async fn write_back(&self, stored: Vec<Stored<K, V>>) {
+        let Some(below) = &self.below else { return };
+        let rendered = |stored: Stored<K, V>| Some((self.namespace.render(&stored.key).ok()?, stored));
+        let stored: Vec<(Key, Stored<K, V>)> = stored.into_iter().filter_map(rendered).collect();
+        let keys: Vec<Key> = stored.iter().map(|(key, _)| key.clone()).collect();
+        let turn = below.tiers.turn(&keys).await;
+        let now = self.memory.clock().now();
+        let entry = |(rendered, Stored { key, ticket, record }): (Key, Stored<K, V>)| {
+            let entry = below.entry(&rendered, &record, now)?;
+            self.fence.may_store(ticket, &key, &record.tags).then_some((rendered, entry))
+        };
+        below.tiers.put(&turn, stored.into_iter().filter_map(entry).collect()).await;
+    }
+}
+
+/// A key that is to be loaded, unless it is found below memory.
+pub(crate) struct Sought<K: CacheKey, V> {
+    pub(crate) leader: Leader<K, V>,
+    /// What memory still has of it.
+    pub(crate) last: Option<Last<V>>,
+    /// Whether that has just come from below, where it was stale.
+    pub(crate) is_copy: bool,
+}
+
+impl<K: CacheKey, V> Sought<K, V> {
+    pub(crate) fn new(leader: Leader<K, V>, last: Option<Last<V>>) -> Self {
+        Self { leader, last, is_copy: false }
+    }
+}
+
+/// Looking before loading.
+impl<K, V> Shared<K, V>
+where
+    K: CacheKey + Clone,
+    V: Send + Sync + 'static,
+{
+    /// Looks below memory for what is to be loaded, as a task of its own, lands what is found, and hands on the rest: at once, if
+    /// there is nothing below or the source is to be asked anyway.
+    pub(crate) fn look_below(
+        self: &Arc<Self>,
+        mut place: Place,
+        sought: Vec<Sought<K, V>>,
+        options: Options,
+        go_on: impl FnOnce(&Arc<Self>, Place, Vec<Sought<K, V>>, &Options) + Send + 'static,
+    ) {
+        let Some(below) = self.below.clone().filter(|_| options.force_refresh() != Some(true)) else {
+            return go_on(self, place, sought, &options);
+        };
+        let (cache, clock) = (Arc::downgrade(self), Arc::clone(self.memory.clock()));
+        let keys: Vec<_> =
+            sought.iter().map(|sought| self.namespace.render(sought.leader.key()).ok()).collect();
+        place.runtime.clone().spawn(async move {
+            let rendered: Vec<Key> = keys.iter().flatten().cloned().collect();
+            let mut found = select! {
+                found = below.fetch(&rendered, &options, || clock.now()) => found.into_iter(),
+                () = place.ended() => return,
+            };
+            let Some(shared) = cache.upgrade() else { return };
+            let mut rest = Vec::new();
+            for (sought, key) in sought.into_iter().zip(keys) {
+                let found = key.and_then(|key| Some((key, found.next()??)));
+                rest.extend(match found {
+                    Some((key, found)) => shared.land_found(sought, key, found),
+                    None => Some(sought),
+                });
+            }
+            if !rest.is_empty() {
+                go_on(&shared, place, rest, &options);
+            }
+        });
+    }
+
+    /// Lands a load with what was found below. If that does not end it, returns it with what memory has now.
+    fn land_found(
+        self: &Arc<Self>,
+        sought: Sought<K, V>,
+        rendered: Key,
+        found: Found<V>,
+    ) -> Option<Sought<K, V>> {
+        let (key, ticket) = (sought.leader.key().clone(), sought.leader.ticket());
+        let now = self.memory.clock().now();
+        // What memory has is to be refreshed before its end, and not by another copy of it.
+        let is_better = match &sought.last {
+            Some(last) if last.kept.is_fresh(|| now) => now < found.what.life.due(),
+            Some(_) => found.is_answer,
+            None => true,
+        };
+        if !is_better {
+            return Some(sought);
+        }
+        self.fill(&key, ticket, &found.what);
+        if !found.is_answer {
+            let last = self.last(&key, ticket);
+            return Some(Sought { is_copy: last.is_some(), last, ..sought });
+        }
+        sought.leader.land(Landing::Value(found.what.hit(Source::Tier), found.what.tags.clone()));
+        self.promote_behind((key, rendered), found, ticket);
+        None
+    }
+
+    /// The landing of a load that has found a stale value below, if that may answer while it is refreshed.
+    pub(crate) fn served_from_below(&self, sought: &Sought<K, V>) -> Option<Landing<V>> {
+        let last = sought.last.as_ref().filter(|_| sought.is_copy)?;
+        let now = self.memory.clock().now();
+        last.kept.life().filter(|life| life.answers(now))?;
+        self.loads.count_stale(Stale::Refreshing);
+        let hit = last.hit().with_source(Source::Tier).with_stale(Stale::Refreshing);
+        Some(Landing::Value(hit, last.tags.clone()))
+    }
+}

@@ -1,0 +1,210 @@
+//! What a tier could not be told: the newest of each key, and the removals of groups, until it can be.
+//!
+//! While something is in here, what the tier says of it is not believed. The list is bounded. What does not fit any more becomes less
+//! exact and never wrong: values give way to removals of their keys, and keys and groups to the removal of everything that
+//! this cache has there.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cache_core::{Entry, Key, Tags, Time};
+
+use super::tell::Group;
+
+/// How many keys wait at most.
+const MAX_KEYS: usize = 10_000;
+/// How many removals of groups wait at most.
+const MAX_GROUPS: usize = 64;
+/// How many bytes of values wait at most.
+const MAX_BYTES: usize = 16 << 20;
+
+pub(super) struct Backlog {
+    /// Everything that the cache has at the tier.
+    all: Group,
+    waiting: Mutex<Waiting>,
+    /// The number of what waits, so that nobody locks for nothing.
+    count: AtomicU64,
+    overflows: AtomicU64,
+    repaired: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    keys: HashMap<Key, Owed>,
+    groups: Vec<Group>,
+    bytes: usize,
+    /// Whether somebody is at work on it.
+    is_attended: bool,
+}
+
+/// What is owed to a key.
+#[derive(Clone)]
+pub(super) struct Owed {
+    /// The value; `None` if it is to be removed.
+    pub(super) entry: Option<Entry>,
+    pub(super) version: u64,
+    pub(super) since: Time,
+}
+
+/// The next thing to do.
+pub(super) enum Next {
+    Group(Group),
+    Key(Key),
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct BacklogStats {
+    pub(super) waiting: u64,
+    pub(super) overflows: u64,
+    pub(super) repaired: u64,
+}
+
+impl Backlog {
+    pub(super) fn new(all: Group) -> Self {
+        Self {
+            all,
+            waiting: Mutex::default(),
+            count: AtomicU64::new(0),
+            overflows: AtomicU64::new(0),
+            repaired: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes what a key is owed, in place of what it was owed before.
+    pub(super) fn owe(&self, key: Key, owed: Owed) {
+        let mut waiting = self.lock();
+        let Waiting { keys, bytes, .. } = &mut *waiting;
+        let size = owed.bytes();
+        let owed = if *bytes + size > MAX_BYTES { Owed { entry: None, ..owed } } else { owed };
+        *bytes += owed.bytes();
+        if let Some(before) = keys.insert(key, owed) {
+            *bytes -= before.bytes();
+        }
+        let is_full = keys.len() > MAX_KEYS;
+        self.settle(&mut waiting, is_full);
+    }
+
+    /// Notes that a group is to be removed.
+    pub(super) fn owe_group(&self, group: Group) {
+        let mut waiting = self.lock();
+        let Waiting { keys, groups, bytes, .. } = &mut *waiting;
+        for (key, owed) in keys.iter_mut() {
+            let is_in = owed.entry.as_ref().is_some_and(|entry| group.contains(key, &entry.meta.tags));
+            if is_in {
+                *bytes -= owed.bytes();
+                owed.entry = None;
+            }
+        }
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+        let is_full = groups.len() > MAX_GROUPS;
+        self.settle(&mut waiting, is_full);
+    }
+
+    /// Counts, and makes room where there is none.
+    fn settle(&self, waiting: &mut Waiting, is_full: bool) {
+        if is_full {
+            self.overflows.fetch_add(1, Relaxed);
+            tracing::warn!("more waits for a tier than can be remembered: all of the cache is removed there");
+            waiting.keys.clear();
+            waiting.bytes = 0;
+            waiting.groups = vec![self.all.clone()];
+        }
+        self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
+    }
+
+    /// Whether something waits that nobody attends to; whoever is told so does from now on.
+    pub(super) fn begins(&self) -> bool {
+        self.count.load(Relaxed) > 0 && !std::mem::replace(&mut self.lock().is_attended, true)
+    }
+
+    /// Whether what the tier says of this key, with these tags, is not to be believed.
+    pub(super) fn doubts(&self, key: &Key, tags: &Tags) -> bool {
+        if self.count.load(Relaxed) == 0 {
+            return false;
+        }
+        let waiting = self.lock();
+        waiting.keys.contains_key(key) || waiting.groups.iter().any(|group| group.contains(key, tags))
+    }
+
+    /// The tier has been told something newer of this key.
+    pub(super) fn settled(&self, key: &Key) {
+        if self.count.load(Relaxed) > 0 {
+            self.forget(&mut self.lock(), key);
+        }
+    }
+
+    /// What is to be told next, groups first; `None`, and nobody attends any more, if there is nothing.
+    pub(super) fn next(&self) -> Option<Next> {
+        let mut waiting = self.lock();
+        if let Some(group) = waiting.groups.first() {
+            return Some(Next::Group(group.clone()));
+        }
+        if let Some(key) = waiting.keys.keys().next() {
+            return Some(Next::Key(key.clone()));
+        }
+        waiting.is_attended = false;
+        None
+    }
+
+    /// What the key is owed by now.
+    pub(super) fn owed(&self, key: &Key) -> Option<Owed> {
+        self.lock().keys.get(key).cloned()
+    }
+
+    /// The value that a key is owed will never be taken: the key is to be removed instead.
+    pub(super) fn owe_removal(&self, key: &Key) {
+        let mut waiting = self.lock();
+        let Waiting { keys, bytes, .. } = &mut *waiting;
+        if let Some(owed) = keys.get_mut(key) {
+            *bytes -= owed.bytes();
+            owed.entry = None;
+        }
+    }
+
+    /// The tier has been told of this key, as it stood in here.
+    pub(super) fn repaired(&self, key: &Key) {
+        self.repaired.fetch_add(1, Relaxed);
+        self.forget(&mut self.lock(), key);
+    }
+
+    /// The tier has removed this group.
+    pub(super) fn repaired_group(&self, group: &Group) {
+        self.repaired.fetch_add(1, Relaxed);
+        let mut waiting = self.lock();
+        waiting.groups.retain(|other| other != group);
+        self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
+    }
+
+    /// Nobody attends to it any more.
+    pub(super) fn leave(&self) {
+        self.lock().is_attended = false;
+    }
+
+    pub(super) fn stats(&self) -> BacklogStats {
+        BacklogStats {
+            waiting: self.count.load(Relaxed),
+            overflows: self.overflows.load(Relaxed),
+            repaired: self.repaired.load(Relaxed),
+        }
+    }
+
+    fn forget(&self, waiting: &mut Waiting, key: &Key) {
+        if let Some(owed) = waiting.keys.remove(key) {
+            waiting.bytes -= owed.bytes();
+        }
+        self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Owed {
+    fn bytes(&self) -> usize {
+        self.entry.as_ref().map_or(0, |entry| entry.value.len())
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading: each tier is asked for what those before it did not have.
+
+use cache_core::{Entry, Key};
+
+use super::{Level, Tiers, count};
+
+/// What an entry is to whoever asked for it.
+pub(crate) enum Reading<T> {
+    /// An answer: no further tier is asked.
+    Answer(T),
+    /// Something to fall back on, if no further tier has an answer.
+    Reserve(T),
+    /// Nothing that could be used.
+    Unreadable,
+}
+
+/// What was found, and where.
+pub(crate) struct Fetched<T> {
+    pub(crate) what: T,
+    /// As it was found, with what is left of its life.
+    pub(crate) entry: Entry,
+    pub(crate) is_answer: bool,
+    level: usize,
+}
+
+impl Tiers {
+    /// Reads keys, each from the first tier that has an answer. A tier that fails has nothing.
+    pub(crate) async fn fetch<T>(
+        &self,
+        keys: &[Key],
+        read: impl Fn(&Key, &Entry) -> Reading<T>,
+    ) -> Vec<Option<Fetched<T>>> {
+        let mut found: Vec<Option<Fetched<T>>> = keys.iter().map(|_| None).collect();
+        for (level, place) in self.levels.iter().enumerate() {
+            let is_open = |at: &usize| found[*at].as_ref().is_none_or(|found| !found.is_answer);
+            let asked: Vec<usize> = (0..keys.len()).filter(is_open).collect();
+            if asked.is_empty() {
+                break;
+            }
+            let entries = if asked.len() == keys.len() {
+                place.get(keys).await
+            } else {
+                let keys: Vec<Key> = asked.iter().map(|at| keys[*at].clone()).collect();
+                place.get(&keys).await
+            };
+            for (at, entry) in asked.into_iter().zip(entries) {
+                let Some(entry) = entry else { continue };
+                let (what, is_answer) = match read(&keys[at], &entry) {
+                    Reading::Answer(what) => (what, true),
+                    Reading::Reserve(what) => (what, false),
+                    Reading::Unreadable => {
+                        count(&place.counts.unreadable, 1);
+                        continue;
+                    }
+                };
+                if is_answer || found[at].is_none() {
+                    found[at] = Some(Fetched { what, entry, is_answer, level });
+                }
+            }
+        }
+        found
+    }
+
+    /// Writes what was found further down into the tiers above, with what is left of its life.
+    pub(crate) async fn promote<T>(
+        &self,
+        key: &Key,
+        found: &Fetched<T>,
+        permit: impl Fn() -> bool + Send + Sync,
+    ) {
+        if found.level == 0 {
+            return;
+        }
+        let turn = self.turn(std::slice::from_ref(key)).await;
+        if permit() {
+            let entries = vec![(key.clone(), found.entry.clone())];
+            self.put_into(0..found.level, &turn, entries).await;
+        }
+    }
+}
+
+impl Level {
+    /// What the tier has of these keys, as far as it can be believed.
+    async fn get(&self, keys: &[Key]) -> Vec<Option<Entry>> {
+        let mut entries = match self.store.get_many(keys).await {
+            Ok(entries) if entries.len() == keys.len() => entries,
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                self.failed(&error, keys.len());
+                Vec::new()
+            }
+        };
+        entries.resize_with(keys.len(), || None);
+        for (key, slot) in keys.iter().zip(&mut entries) {
+            if slot.as_ref().is_some_and(|entry| self.backlog.doubts(key, &entry.meta.tags)) {
+                *slot = None;
+            }
+        }
+        let hits = entries.iter().flatten().count();
+        count(&self.counts.hits, hits);
+        count(&self.counts.misses, keys.len() - hits);
+        entries
+    }
+}

@@ -1,0 +1,90 @@
+//! Telling a tier later what it could not be told: a task for each tier that is owed something, which ends when it is not.
+//!
+//! The first thing to tell is also the probe: while it fails, the rest waits. A key is told of in its turn, so that nothing
+//! newer is overwritten that this process writes, and only if the tier has nothing newer from another one.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
+
+use super::backlog::{Next, Owed};
+use super::tell::aged;
+use super::{Level, Tiers};
+use crate::sync::{Handle, pause};
+
+/// Between two attempts at a tier that is away. With the breaker's own pause it is in use again within a second.
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl Tiers {
+    /// Begins to repair each tier that is owed something and that nobody attends to.
+    pub(super) fn attend(self: &Arc<Self>) {
+        for (at, level) in self.levels.iter().enumerate() {
+            if !level.backlog.begins() {
+                continue;
+            }
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(repair(Arc::downgrade(self), at))),
+                // The next write on a runtime begins it.
+                Err(_) => level.backlog.leave(),
+            }
+        }
+    }
+
+    /// Tells a tier the next thing that it is owed; `None` if that is nothing.
+    async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
+        Some(match level.backlog.next()? {
+            Next::Group(group) => {
+                let outcome = level.remove_group(&group).await;
+                if outcome.is_ok() {
+                    level.backlog.repaired_group(&group);
+                }
+                outcome
+            }
+            Next::Key(key) => {
+                let _turn = self.turn(std::slice::from_ref(&key)).await;
+                let Some(owed) = level.backlog.owed(&key) else { return Some(Ok(())) };
+                let waited = self.clock.now().since(owed.since);
+                let is_value = owed.entry.is_some();
+                let outcome = level.repair(&key, owed, waited).await;
+                match &outcome {
+                    Ok(()) => level.backlog.repaired(&key),
+                    Err(error) if error.is_retryable() || error.kind() == ErrorKind::Suspended => {}
+                    // It will never be taken: the older value goes, and then nothing is owed any more.
+                    Err(_) if is_value => level.backlog.owe_removal(&key),
+                    Err(error) if error.kind() == ErrorKind::Refused => {}
+                    Err(_) => level.backlog.settled(&key),
+                }
+                outcome
+            }
+        })
+    }
+}
+
+/// Ends when nothing is owed any more, or with the cache.
+async fn repair(tiers: Weak<Tiers>, at: usize) {
+    loop {
+        let Some(tiers) = tiers.upgrade() else { return };
+        let Some(level) = tiers.levels.get(at) else { return };
+        let Some(outcome) = tiers.repair_next(level).await else { return };
+        if let Err(error) = outcome {
+            tracing::debug!(tier = level.name, %error, "a tier cannot be repaired yet");
+            drop(tiers);
+            pause(PAUSE).await;
+        }
+    }
+}
+
+impl Level {
+    async fn repair(&self, key: &Key, owed: Owed, waited: Duration) -> Result<()> {
+        let present = self.store.get(key).await?;
+        if present.is_some_and(|present| present.meta.version > owed.version) {
+            return Ok(());
+        }
+        let entry: Option<Entry> = owed.entry.and_then(|entry| aged(entry, waited));
+        match entry {
+            Some(entry) => self.store.put(key.clone(), entry).await,
+            None => self.store.remove(key).await.map(drop),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A tier that is away: what its callers notice, which is nothing, and what it is told when it is back.
+
+use std::time::Duration;
+
+use cache_core::{ErrorKind, Key, StoreExt};
+use cache_testkit::chaos::Fault;
+use strata::layer::Passage;
+use strata::{Pattern, Tags};
+use tokio::time::Instant;
+
+use super::*;
+
+const DOWN: Fault = Fault::Fails(ErrorKind::Unavailable);
+
+async fn below(world: &World, key: u32) -> Option<String> {
+    let found = world.far_node(ttl(600)).get(&key).await.expect("never fails");
+    found.map(|hit| hit.as_str().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_that_is_away_fails_nobody_and_costs_nothing_once_that_is_known() {
+    for fault in [DOWN, Fault::Hangs] {
+        let world = World::new();
+        let node = world.far_node(ttl(600));
+        world.far.set(Some(fault));
+        for key in 0..10 {
+            assert_eq!(world.get_or_load(&node, key).await.source(), Source::Loader);
+            node.insert(100 + key, "a".to_owned()).await.expect("never fails");
+            assert!(node.get(&(100 + key)).await.expect("never fails").is_some());
+            node.remove(&(200 + key)).await.expect("never fails");
+        }
+        assert_eq!(node.tiers()[0].passage, Some(Passage::Open));
+        let began = Instant::now();
+        for key in 1000..1100 {
+            node.insert(key, "a".to_owned()).await.expect("never fails");
+            assert!(node.get(&(key + 1000)).await.expect("never fails").is_none());
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_written_is_written_when_the_tier_is_back() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    node.insert(1, "old".to_owned()).await.expect("never fails");
+    node.insert(2, "old".to_owned()).await.expect("never fails");
+    world.far.set(Some(DOWN));
+    node.insert(1, "new".to_owned()).await.expect("never fails");
+    node.insert(1, "newest".to_owned()).await.expect("never fails");
+    node.remove(&2).await.expect("never fails");
+    assert_eq!(world.get_or_load(&node, 3).await.as_str(), "load 1");
+    assert_eq!(node.tiers()[0].backlog, 3);
+    world.pass(Duration::from_secs(10)).await;
+    assert_eq!(node.tiers()[0].backlog, 3);
+
+    world.far.set(None);
+    world.pass(Duration::from_secs(1)).await;
+    let stats = node.tiers()[0];
+    assert_eq!((stats.backlog, stats.repaired, stats.passage), (0, 3, Some(Passage::Closed)));
+    assert_eq!(below(&world, 1).await.as_deref(), Some("newest"));
+    assert_eq!(below(&world, 2).await, None);
+    assert_eq!(below(&world, 3).await.as_deref(), Some("load 1"));
+    assert_eq!(world.far_node(ttl(1)).ttl(&1).await.expect("never fails"), Some(Ttl::from_secs(589)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_believed_of_what_a_tier_could_not_be_told() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    let tags = Tags::new(["t"]).expect("legal");
+    for key in 1..=5 {
+        let options = if key == 4 { Options::new().with_tags(tags.clone()) } else { Options::new() };
+        node.insert_with(key, "old".to_owned(), options).await.expect("never fails");
+    }
+    world.far.set(Some(DOWN));
+    node.remove(&1).await.expect("never fails");
+    node.insert(2, "new".to_owned()).await.expect("never fails");
+    node.remove_prefix(&3).await.expect("never fails");
+    node.remove_tag("t").await.expect("never fails");
+    // The tier is back before anybody has told it anything.
+    world.far.set(None);
+    world.clock.advance(PAUSE);
+    node.memory().clear();
+    for key in 1..=4 {
+        assert!(node.get(&key).await.expect("never fails").is_none(), "{key} is older than what was said");
+    }
+    assert!(node.get(&5).await.expect("never fails").is_some());
+    world.pass(Duration::from_secs(1)).await;
+    let left =
+        [below(&world, 1).await, below(&world, 2).await, below(&world, 3).await, below(&world, 4).await];
+    assert_eq!(left.map(|it| it.is_some()), [false, true, false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_could_not_be_removed_takes_what_waits_along() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    let tagged = Options::new().with_tags(Tags::new(["t"]).expect("legal"));
+    world.far.set(Some(DOWN));
+    node.insert_with(1, "old".to_owned(), tagged).await.expect("never fails");
+    node.insert(2, "old".to_owned()).await.expect("never fails");
+    node.remove_tag("t").await.expect("never fails");
+    node.remove_pattern(&Pattern::new("9*").expect("legal")).await.expect("never fails");
+    node.insert(3, "new".to_owned()).await.expect("never fails");
+    world.far.set(None);
+    world.pass(Duration::from_secs(2)).await;
+    assert_eq!(node.tiers()[0].backlog, 0);
+    assert_eq!([below(&world, 1).await, below(&world, 2).await].map(|it| it.is_some()), [false, true]);
+    assert_eq!(below(&world, 3).await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_written_meanwhile_is_not_overwritten() {
+    let world = World::new();
+    // Two ways to the same store, of which only one is cut.
+    let store: Arc<dyn cache_core::Store> = Arc::<Chaos>::clone(&world.far);
+    let cut = Arc::new(Chaos::new(store));
+    let mine = world.build(ttl(600), |builder| builder.tier(world.tier(&cut)));
+    let other = world.far_node(ttl(600));
+    cut.set(Some(DOWN));
+    mine.insert(1, "mine".to_owned()).await.expect("never fails");
+    mine.remove(&2).await.expect("never fails");
+    tokio::task::spawn_blocking(|| std::thread::park_timeout(Duration::from_millis(2)))
+        .await
+        .expect("no panic");
+    other.insert(1, "newer".to_owned()).await.expect("never fails");
+    other.insert(2, "newer".to_owned()).await.expect("never fails");
+    cut.set(None);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(mine.tiers()[0].backlog, 0);
+    assert_eq!(below(&world, 1).await.as_deref(), Some("newer"));
+    assert_eq!(below(&world, 2).await.as_deref(), Some("newer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_to_remember_becomes_the_removal_of_everything() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    node.insert(1, "old".to_owned()).await.expect("never fails");
+    world.far.set(Some(DOWN));
+    node.remove(&1).await.expect("never fails");
+    for key in 10..10_020 {
+        node.remove(&key).await.expect("never fails");
+    }
+    let stats = node.tiers()[0];
+    assert_eq!(stats.overflows, 1);
+    assert!(stats.backlog < 100, "{stats:?}");
+    world.far.set(None);
+    world.clock.advance(PAUSE);
+    assert!(node.get(&1).await.expect("never fails").is_none());
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(node.tiers()[0].backlog, 0);
+    let key = Key::new("users:1").expect("legal");
+    assert_eq!(world.far.get(&key).await.expect("memory"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_a_tier_will_never_take_is_no_obstacle_to_others() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    node.insert(1, "old".to_owned()).await.expect("never fails");
+    world.far.set(Some(Fault::Fails(ErrorKind::Refused)));
+    node.insert(1, "new".to_owned()).await.expect("never fails");
+    crate::settle().await;
+    world.far.set(None);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!((node.tiers()[0].backlog, below(&world, 1).await), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_cache_repairs_nothing_any_more() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    world.far.set(Some(DOWN));
+    node.insert(1, "a".to_owned()).await.expect("never fails");
+    drop(node);
+    world.pass(Duration::from_secs(2)).await;
+    let asked = world.far.operations();
+    world.pass(Duration::from_secs(2)).await;
+    assert_eq!(world.far.operations(), asked);
+}
