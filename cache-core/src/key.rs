@@ -189,6 +189,19 @@ impl Namespace {
         key.write(&mut writer);
         writer.build()
     }
+
+    /// The typed value whose key, rendered, is this text; `None` if it is of another namespace or type, or the type cannot be
+    /// [read](CacheKey::read) back.
+    pub fn read<K: CacheKey>(&self, text: &str) -> Option<K> {
+        let begin = self.key();
+        let rest = text.strip_prefix(begin.as_str())?;
+        let rest = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+        let key = K::read(&mut KeyReader { rest })?;
+        // What reads as this key need not be written like it: `+7`, or more parts than it has.
+        let mut again = begin;
+        key.write(&mut again);
+        (again.as_str() == text).then_some(key)
+    }
 }
 
 /// Writes the parts of a key, escaping each.
@@ -303,9 +316,108 @@ impl fmt::Write for Escaped<'_> {
 pub trait CacheKey: Eq + Hash + Send + Sync + 'static {
     /// Appends this key's parts: always the same number of them, or numbers of them that differ visibly.
     fn write(&self, out: &mut KeyWriter);
+
+    /// Takes back the parts that [`write`](Self::write) has appended, where a key is known as text only: another process says so
+    /// that its value has changed. `None` if they are not those of such a key, or if it cannot be told, which is the default.
+    ///
+    /// Whoever is told of a key that it cannot read has to look through everything that it holds.
+    fn read(parts: &mut KeyReader<'_>) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        let _ = parts;
+        None
+    }
+}
+
+/// The parts of a rendered key, from the first to the last.
+///
+/// ```
+/// use cache_core::{CacheKey, KeyReader, KeyWriter, Namespace};
+/// #[derive(Debug, PartialEq, Eq, Hash)]
+/// struct Candle { symbol: String, minutes: u32 }
+///
+/// impl CacheKey for Candle {
+///     fn write(&self, out: &mut KeyWriter) {
+///         out.push(&self.symbol);
+///         out.push(self.minutes);
+///     }
+///     fn read(parts: &mut KeyReader<'_>) -> Option<Self> {
+///         Some(Self { symbol: parts.next()?, minutes: parts.next()?.parse().ok()? })
+///     }
+/// }
+///
+/// let candles = Namespace::new("ohlcv")?;
+/// let candle = Candle { symbol: "BTC:USD".into(), minutes: 5 };
+/// let text = candles.render(&candle)?;
+/// assert_eq!(candles.read(text.as_str()), Some(candle));
+/// # Ok::<(), cache_core::KeyError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyReader<'a> {
+    rest: Option<&'a str>,
+}
+
+impl Iterator for KeyReader<'_> {
+    type Item = String;
+
+    /// The next part, as it was before it was written.
+    fn next(&mut self) -> Option<String> {
+        let (part, rest) = match self.rest?.split_once(':') {
+            Some((part, rest)) => (part, Some(rest)),
+            None => (self.rest?, None),
+        };
+        self.rest = rest;
+        unescaped(part)
+    }
+}
+
+/// Undoes what [`Escaped`] does; `None` for what it does not write.
+fn unescaped(part: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some((plain, escaped)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        bytes.push(u8::from_str_radix(escaped.get(..2)?, 16).ok()?);
+        rest = escaped.get(2..)?;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok()
 }
 
 macro_rules! displayed_keys {
+    ($($type:ty),*) => {$(
+        impl CacheKey for $type {
+            fn write(&self, out: &mut KeyWriter) {
+                out.push(self);
+            }
+
+            fn read(parts: &mut KeyReader<'_>) -> Option<Self> {
+                parts.next()?.parse().ok()
+            }
+        }
+    )*};
+}
+
+macro_rules! text_keys {
+    ($($type:ty),*) => {$(
+        impl CacheKey for $type {
+            fn write(&self, out: &mut KeyWriter) {
+                out.push(self);
+            }
+
+            fn read(parts: &mut KeyReader<'_>) -> Option<Self> {
+                parts.next().map(Into::into)
+            }
+        }
+    )*};
+}
+
+displayed_keys!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, bool, char);
+
+text_keys!(String, Box<str>, Arc<str>);
+
+macro_rules! borrowed_keys {
     ($($type:ty),*) => {$(
         impl CacheKey for $type {
             fn write(&self, out: &mut KeyWriter) {
@@ -315,27 +427,7 @@ macro_rules! displayed_keys {
     )*};
 }
 
-displayed_keys!(
-    i8,
-    i16,
-    i32,
-    i64,
-    i128,
-    isize,
-    u8,
-    u16,
-    u32,
-    u64,
-    u128,
-    usize,
-    bool,
-    char,
-    str,
-    String,
-    Box<str>,
-    Arc<str>,
-    &'static str
-);
+borrowed_keys!(str, &'static str);
 
 macro_rules! tuple_keys {
     ($($name:ident)+) => {
@@ -344,6 +436,10 @@ macro_rules! tuple_keys {
                 #[expect(non_snake_case, reason = "each type parameter names its own field")]
                 let ($($name,)+) = self;
                 $($name.write(out);)+
+            }
+
+            fn read(parts: &mut KeyReader<'_>) -> Option<Self> {
+                Some(($($name::read(parts)?,)+))
             }
         }
     };
@@ -360,6 +456,10 @@ impl CacheKey for Key {
     /// A key that is already rendered is one part.
     fn write(&self, out: &mut KeyWriter) {
         out.push(self);
+    }
+
+    fn read(parts: &mut KeyReader<'_>) -> Option<Self> {
+        Self::new(parts.next()?).ok()
     }
 }
 
@@ -395,6 +495,29 @@ mod tests {
         assert_eq!(ns.render("x")?.as_str(), "n@7:x");
         assert_eq!(ns.render(&("a".to_owned(), 1_u8, true, 'c'))?.as_str(), "n@7:a:1:true:c");
         Ok(())
+    }
+
+    #[test]
+    fn what_is_rendered_reads_as_it_was_and_nothing_else_does() {
+        #[track_caller]
+        fn check<K: CacheKey + fmt::Debug>(key: K) {
+            let ns = Namespace::new("n").expect("legal").with_version(7);
+            let text = ns.render(&key).expect("short");
+            assert_eq!(ns.read(text.as_str()), Some(key));
+        }
+        check(-5_i64);
+        check(String::from("%a:b#ü\n"));
+        check(String::new());
+        check(("a".to_owned(), 1_u8, true, ':'));
+        check(Key::new("a:b").expect("legal"));
+        let read = |text: &str| Namespace::new("n").expect("legal").read::<(String, u8)>(text);
+        assert_eq!(read("n:a:7"), Some(("a".to_owned(), 7)));
+        for text in [
+            "", "n", "n:", "n:a", "n:a:7:", "n:a:007", "n:a:+7", "n:a:256", "m:a:7", "n@1:a:7", "n:%3:7",
+            "n:%zz:7", "n:%61:7", "n:%ff:7", "nn:a:7",
+        ] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
     }
 
     #[test]

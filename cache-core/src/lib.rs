@@ -58,7 +58,7 @@ pub use entry::{Entry, Meta, Priority};
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "frame")]
 pub use frame::{Content, Draft, FRAME_VERSION, Frame, FrameError, Header, Life, MAX_LABELS, TypeId, Wall};
-pub use key::{CacheKey, Key, KeyError, KeyWriter, MAX_KEY_BYTES, Namespace};
+pub use key::{CacheKey, Key, KeyError, KeyReader, KeyWriter, MAX_KEY_BYTES, Namespace};
 pub use lease::{Grant, Lease};
 pub use params::{Param, Params};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern, PatternError};

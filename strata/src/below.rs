@@ -4,7 +4,7 @@
 //! ticket first, and what it finds goes into memory only while that is valid.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cache_core::{
@@ -15,6 +15,7 @@ use crate::cache::Shared;
 use crate::close::Place;
 use crate::codec::{Framed, Framer};
 use crate::fence::Ticket;
+use crate::fleet::{Claim, Fleet, Held, Patience};
 use crate::flight::{Landing, Leader};
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
@@ -34,6 +35,7 @@ pub(crate) struct Below<V> {
     pub(crate) framer: Framer<V>,
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) versions: Versions,
+    pub(crate) fleet: Option<Arc<Fleet>>,
     /// The cache's name and a colon, which tags have before them below: caches that share a tier do not share groups.
     scope: Arc<str>,
 }
@@ -49,7 +51,7 @@ impl<V: Send + Sync + 'static> Below<V> {
         versions: Versions,
     ) -> Self {
         let scope = format!("{}:", namespace.key().as_str()).into();
-        Self { framer, tiers, versions, scope }
+        Self { framer, tiers, versions, fleet: None, scope }
     }
 
     /// What the tiers have of these keys.
@@ -283,28 +285,87 @@ where
         let Some(below) = self.below.clone().filter(|_| options.force_refresh() != Some(true)) else {
             return go_on(self, place, sought, &options);
         };
-        let (cache, clock) = (Arc::downgrade(self), Arc::clone(self.memory.clock()));
-        let keys: Vec<_> =
-            sought.iter().map(|sought| self.namespace.render(sought.leader.key()).ok()).collect();
+        let cache = Arc::downgrade(self);
         place.runtime.clone().spawn(async move {
-            let rendered: Vec<Key> = keys.iter().flatten().cloned().collect();
-            let mut found = select! {
-                found = below.fetch(&rendered, &options, || clock.now()) => found.into_iter(),
+            let looked = async {
+                let rest = Self::look_and_land(&cache, &below, sought, &options).await;
+                match &below.fleet {
+                    Some(fleet) if rest.len() == 1 => {
+                        Self::claim(&cache, (&below, fleet), rest, &options).await
+                    }
+                    _ => (rest, None),
+                }
+            };
+            let (rest, held) = select! {
+                looked = looked => looked,
                 () = place.ended() => return,
             };
-            let Some(shared) = cache.upgrade() else { return };
-            let mut rest = Vec::new();
-            for (sought, key) in sought.into_iter().zip(keys) {
-                let found = key.and_then(|key| Some((key, found.next()??)));
-                rest.extend(match found {
-                    Some((key, found)) => shared.land_found(sought, key, found),
-                    None => Some(sought),
-                });
-            }
-            if !rest.is_empty() {
+            if let Some(shared) = cache.upgrade().filter(|_| !rest.is_empty()) {
+                place.held = held;
                 go_on(&shared, place, rest, &options);
             }
         });
+    }
+
+    /// Looks below, lands what is found, and returns the rest: nothing, if the cache is gone.
+    async fn look_and_land(
+        cache: &Weak<Self>,
+        below: &Below<V>,
+        sought: Vec<Sought<K, V>>,
+        options: &Options,
+    ) -> Vec<Sought<K, V>> {
+        let Some((keys, clock)) = cache.upgrade().map(|shared| {
+            let key = |sought: &Sought<K, V>| shared.namespace.render(sought.leader.key()).ok();
+            (sought.iter().map(key).collect::<Vec<_>>(), Arc::clone(shared.memory.clock()))
+        }) else {
+            return Vec::new();
+        };
+        let rendered: Vec<Key> = keys.iter().flatten().cloned().collect();
+        let mut found = below.fetch(&rendered, options, || clock.now()).await.into_iter();
+        let Some(shared) = cache.upgrade() else { return Vec::new() };
+        let land = |(sought, key): (Sought<K, V>, Option<Key>)| match key
+            .and_then(|key| Some((key, found.next()??)))
+        {
+            Some((key, found)) => shared.land_found(sought, key, found),
+            None => Some(sought),
+        };
+        sought.into_iter().zip(keys).filter_map(land).collect()
+    }
+
+    /// Waits until this process may load the one key that is left, or another one has loaded it.
+    async fn claim(
+        cache: &Weak<Self>,
+        (below, fleet): (&Below<V>, &Arc<Fleet>),
+        mut rest: Vec<Sought<K, V>>,
+        options: &Options,
+    ) -> (Vec<Sought<K, V>>, Option<Held>) {
+        let (mut patience, mut held) = (Patience::new(), None);
+        while held.is_none() {
+            let key = rest.first().and_then(|only| cache.upgrade()?.namespace.render(only.leader.key()).ok());
+            let (Some(key), Ok(runtime)) = (key, Handle::try_current()) else { break };
+            match fleet.claim(&key, &runtime).await {
+                Claim::Mine(mine) => held = Some(mine),
+                Claim::Unknown => break,
+                Claim::Theirs => {
+                    let meanwhile = cache.upgrade().and_then(|shared| shared.meanwhile(rest.first()?));
+                    if let Some(landing) = meanwhile {
+                        rest.into_iter().for_each(|only| only.leader.land(landing.clone()));
+                        return (Vec::new(), None);
+                    }
+                    patience.wait().await;
+                }
+            }
+            // Whoever had it may just have stored what it was for.
+            rest = Self::look_and_land(cache, below, rest, options).await;
+        }
+        (rest, held)
+    }
+
+    /// What may answer while another process loads.
+    fn meanwhile(&self, sought: &Sought<K, V>) -> Option<Landing<V>> {
+        let last = sought.last.as_ref().filter(|last| last.stands_in(self.memory.clock().now()))?;
+        self.loads.count_stale(Stale::Refreshing);
+        Some(Landing::Value(last.hit().with_stale(Stale::Refreshing), last.tags.clone()))
     }
 
     /// Lands a load with what was found below. If that does not end it, returns it with what memory has now.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::mem::needs_drop;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cache_core::{CacheKey, KeyError, Namespace, Ttl, Wall};
+use cache_core::{CacheKey, KeyError, Lease, Namespace, Ttl, Wall};
 use cache_memory::Memory;
 use thiserror::Error;
 
@@ -15,6 +16,7 @@ use crate::close::Phase;
 use crate::codec::Framer;
 use crate::failures::Failures;
 use crate::fence::Fence;
+use crate::fleet::Fleet;
 use crate::flight::Flights;
 use crate::kept::Kept;
 use crate::options::Options;
@@ -47,6 +49,7 @@ where
             framer: None,
             tiers: Vec::new(),
             wall: None,
+            lease: None,
             options: Options::new(),
             limits: Limits { loads: DEFAULT_MAX_LOADS, abandoned: DEFAULT_MAX_ABANDONED },
             budget: None,
@@ -66,6 +69,7 @@ pub struct Builder<K, V> {
     framer: Option<Framer<V>>,
     tiers: Vec<Tier>,
     wall: Option<Box<WallClock>>,
+    lease: Option<(Arc<dyn Lease>, Duration)>,
     options: Options,
     limits: Limits,
     budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
@@ -113,6 +117,17 @@ where
     /// A tier that fails or hangs fails nobody: see [`Tier`] for what stands around it.
     pub fn tier(mut self, tier: impl Into<Tier>) -> Self {
         self.tiers.push(tier.into());
+        self
+    }
+
+    /// Lets the processes that share the tiers load each key one at a time: who does not hold the lease of a key looks below until
+    /// its holder has stored the value, and answers with a stale one meanwhile where one may stand in. Costs a load two more
+    /// questions to the tiers. Default: each process loads by itself.
+    ///
+    /// `hold` is how long after its death a process still keeps others from loading; while it lives, it prolongs its lease.
+    /// Where no lease can be had, everybody loads. Loads of several keys at once take none.
+    pub fn lease(mut self, lease: Arc<dyn Lease>, hold: Duration) -> Self {
+        self.lease = Some((lease, hold));
         self
     }
 
@@ -192,12 +207,15 @@ where
         check_limits::<K, V>(memory.max_bytes(), memory.has_weigher())?;
         let memory = memory.holding(Kept::value);
         let below = match (self.framer, self.tiers) {
+            (_, tiers) if tiers.is_empty() && self.lease.is_some() => return Err(BuildError::NoTier),
             (_, tiers) if tiers.is_empty() => None,
             (None, _) => return Err(BuildError::NoFramer),
             (Some(framer), tiers) => {
                 let all = Group::All(namespace.key().as_str().into());
                 let tiers = Tiers::new(tiers, &all, Arc::clone(memory.clock()));
-                Some(Arc::new(Below::new(&namespace, framer, tiers, Versions::new(self.wall))))
+                let mut below = Below::new(&namespace, framer, tiers, Versions::new(self.wall));
+                below.fleet = self.lease.map(|(lease, hold)| Fleet::new(lease, hold));
+                Some(Arc::new(below))
             }
         };
         let shared = Shared {
@@ -261,6 +279,11 @@ pub enum BuildError {
         "the cache has tiers below memory and no framer; say how values become bytes with Builder::framer"
     )]
     NoFramer,
+    /// There is a lease, and no tier in which others would find what its holder has loaded.
+    #[error(
+        "the cache has a lease and no tier below memory; add one that its processes share with Builder::tier"
+    )]
+    NoTier,
     /// An option that can never work.
     #[error("the option {option} is {given}; it has to be {right}")]
     Option {

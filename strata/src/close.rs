@@ -16,6 +16,7 @@ use cache_core::{CacheKey, Tags};
 
 use crate::cache::{Cache, Shared};
 use crate::caught::caught;
+use crate::fleet::Held;
 use crate::flight::{Failure, Landing};
 use crate::hit::Source;
 use crate::kept::Last;
@@ -105,6 +106,8 @@ where
 /// A load's place in its cache, held as long as it runs.
 pub(crate) struct Place {
     pub(crate) runtime: Handle,
+    /// The right of this process to load, where processes take turns.
+    pub(crate) held: Option<Held>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -129,7 +132,7 @@ where
     pub(crate) fn enter(&self, runtime: Handle) -> Option<Place> {
         // The look is held on to, so that nobody closes the cache between it and the place: places are what `close` counts.
         let phase = self.phase.borrow();
-        (*phase == Phase::Open).then(|| Place { runtime, phase: self.phase.subscribe() })
+        (*phase == Phase::Open).then(|| Place { runtime, held: None, phase: self.phase.subscribe() })
     }
 
     /// Loads one key within its caller's own future.

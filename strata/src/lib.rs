@@ -49,6 +49,7 @@ mod compute;
 mod expire;
 mod failures;
 mod fence;
+mod fleet;
 mod flight;
 mod fresh;
 mod hit;

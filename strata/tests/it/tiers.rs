@@ -2,6 +2,8 @@
 
 #[path = "tiers/away.rs"]
 mod away;
+#[path = "tiers/fleet.rs"]
+mod fleet;
 #[path = "tiers/reading.rs"]
 mod reading;
 #[path = "tiers/writing.rs"]

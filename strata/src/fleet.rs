@@ -1,0 +1,103 @@
+//! One load at a time for all processes that share the tiers: a lease around the loader.
+//!
+//! ```text
+//! not below ► claim ── mine ───► look below once more ► load ► store, write below ► give back
+//!               │
+//!               └ another's ───► a stale value, if one may stand in; else wait a little, look below, claim again
+//! ```
+//!
+//! A lease only saves work. If it cannot be had, because its place is away, everybody loads as if there were none; if its
+//! holder dies, it ends by itself and the next one loads. What keeps an old value out are the fence and the stores' notes.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cache_core::{Grant, Key, Lease};
+
+use crate::sync::{Handle, pause};
+
+/// The first pause of whoever waits for another process; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) struct Fleet {
+    lease: Arc<dyn Lease>,
+    hold: Duration,
+}
+
+/// What has come of a claim.
+pub(crate) enum Claim {
+    Mine(Held),
+    Theirs,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// A lease that is held and prolonged until this is dropped, which gives it back.
+pub(crate) struct Held {
+    fleet: Arc<Fleet>,
+    grant: Grant,
+    runtime: Handle,
+    /// Gone with this; so whoever prolongs the lease knows when to end.
+    _alive: Arc<()>,
+}
+
+impl Fleet {
+    pub(crate) fn new(lease: Arc<dyn Lease>, hold: Duration) -> Arc<Self> {
+        Arc::new(Self { lease, hold })
+    }
+
+    pub(crate) async fn claim(self: &Arc<Self>, key: &Key, runtime: &Handle) -> Claim {
+        let grant = match self.lease.acquire(key, self.hold).await {
+            Ok(Some(grant)) => grant,
+            Ok(None) => return Claim::Theirs,
+            Err(error) => {
+                tracing::debug!(%error, "no lease can be had: this process loads by itself");
+                return Claim::Unknown;
+            }
+        };
+        let alive = Arc::new(());
+        runtime.spawn(prolong(Arc::clone(self), grant.clone(), Arc::downgrade(&alive)));
+        Claim::Mine(Held { fleet: Arc::clone(self), grant, runtime: runtime.clone(), _alive: alive })
+    }
+}
+
+/// Prolongs a lease for as long as its load runs.
+async fn prolong(fleet: Arc<Fleet>, grant: Grant, alive: Weak<()>) {
+    loop {
+        pause(fleet.hold / 2).await;
+        if alive.strong_count() == 0 {
+            return;
+        }
+        match fleet.lease.renew(&grant, fleet.hold).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::debug!(%error, "a lease could not be prolonged"),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (fleet, grant) = (Arc::clone(&self.fleet), self.grant.clone());
+        self.runtime.spawn(async move {
+            if let Err(error) = fleet.lease.release(grant).await {
+                tracing::debug!(%error, "a lease ends by itself, as it could not be given back");
+            }
+        });
+    }
+}
+
+/// The pauses of whoever waits for another process.
+pub(crate) struct Patience(Duration);
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        pause(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,159 @@
+//! Processes that take turns at loading: one load for all, whoever dies, and none the wiser if no lease can be had.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_core::{Error, ErrorKind, Grant, Key, Lease, Result};
+use cache_memory::MemoryLease;
+use strata::{BuildError, Stale};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const HOLD: Duration = Duration::from_secs(10);
+
+/// A fleet whose loads wait for a permit.
+struct Fleet {
+    world: World,
+    lease: Arc<dyn Lease>,
+    source: Arc<Semaphore>,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let world = World::new();
+        let lease = Arc::new(MemoryLease::new().with_clock(Arc::new(world.clock.clone())));
+        Self { world, lease, source: Arc::new(Semaphore::new(0)) }
+    }
+
+    fn node(&self, options: Options) -> Cache<u32, String> {
+        self.world.build(options, |builder| {
+            builder.tier(self.world.tier(&self.world.far)).lease(Arc::clone(&self.lease), HOLD)
+        })
+    }
+
+    fn ask(&self, node: &Cache<u32, String>) -> JoinHandle<(String, Source, Option<Stale>)> {
+        let (node, source, load) = (node.clone(), Arc::clone(&self.source), self.world.loader());
+        tokio::spawn(async move {
+            let load = || async move {
+                source.acquire().await.expect("never closed").forget();
+                load().await
+            };
+            let hit = node.get_or_load(&1, load).await.expect("the loader never fails");
+            (hit.as_str().to_owned(), hit.source(), hit.stale())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_loads_a_key_once() {
+    let fleet = Fleet::new();
+    let nodes: Vec<_> = (0..5).map(|_| fleet.node(ttl(60))).collect();
+    let asked: Vec<_> = nodes.iter().flat_map(|node| [fleet.ask(node), fleet.ask(node)]).collect();
+    fleet.world.pass(Duration::from_secs(1)).await;
+    fleet.source.add_permits(100);
+    fleet.world.pass(Duration::from_secs(1)).await;
+    for asked in asked {
+        assert_eq!(asked.await.expect("no panic").0, "load 1");
+    }
+    assert_eq!(fleet.world.loads.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_load_keeps_its_turn() {
+    let fleet = Fleet::new();
+    let (first, second) = (fleet.node(ttl(60)), fleet.node(ttl(60)));
+    let mine = fleet.ask(&first);
+    fleet.world.pass(Duration::from_secs(1)).await;
+    let theirs = fleet.ask(&second);
+    fleet.world.pass(5 * HOLD).await;
+    fleet.source.add_permits(100);
+    fleet.world.pass(Duration::from_secs(1)).await;
+    assert_eq!(mine.await.expect("no panic").1, Source::Loader);
+    assert_eq!(theirs.await.expect("no panic").1, Source::Tier);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_dies_keeps_others_waiting_no_longer_than_his_lease() {
+    let fleet = Fleet::new();
+    fleet.source.add_permits(100);
+    // A process that took its turn and was never heard of again.
+    let key = Key::new("users:1").expect("legal");
+    fleet.lease.acquire(&key, HOLD).await.expect("memory").expect("free");
+    let asked = fleet.ask(&fleet.node(ttl(60)));
+    fleet.world.pass(HOLD - Duration::from_secs(1)).await;
+    assert!(!asked.is_finished());
+    fleet.world.pass(Duration::from_secs(2)).await;
+    assert_eq!(asked.await.expect("no panic").1, Source::Loader);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_ends_with_its_load_however_that_ends() {
+    let fleet = Fleet::new();
+    let (first, second) = (fleet.node(ttl(60)), fleet.node(ttl(60)));
+    let fails = || async { Err::<String, _>(Down(1)) };
+    assert!(first.get_or_load(&1, fails).await.is_err());
+    let panics = || async { if true { panic!("as told") } else { Err::<String, _>(Down(1)) } };
+    assert!(first.get_or_load(&1, panics).await.is_err());
+    let dropped = fleet.ask(&first);
+    crate::settle().await;
+    first.close(Duration::ZERO).await;
+    fleet.source.add_permits(100);
+    crate::settle().await;
+    let asked = fleet.ask(&second);
+    fleet.world.pass(Duration::from_secs(1)).await;
+    assert!(asked.is_finished());
+    drop(dropped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_copy_does_not_wait_for_another_process() {
+    let fleet = Fleet::new();
+    let options = ttl(60).with_fail_safe_for(Duration::from_mins(10));
+    let (first, second) = (fleet.node(options.clone()), fleet.node(options));
+    fleet.source.add_permits(1);
+    assert_eq!(fleet.ask(&first).await.expect("no panic").0, "load 1");
+    assert!(second.get(&1).await.expect("never fails").is_some());
+    fleet.world.clock.advance(Duration::from_secs(61));
+
+    let mine = fleet.ask(&first);
+    crate::settle().await;
+    let theirs = fleet.ask(&second).await.expect("no panic");
+    assert_eq!(theirs, ("load 1".to_owned(), Source::Memory, Some(Stale::Refreshing)));
+    fleet.source.add_permits(1);
+    assert_eq!(mine.await.expect("no panic").0, "load 2");
+    behind(&first).await;
+    assert_eq!(fleet.ask(&second).await.expect("no panic"), ("load 2".to_owned(), Source::Tier, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_lease_can_be_had_everybody_loads() {
+    #[derive(Debug)]
+    struct Away;
+
+    #[async_trait]
+    impl Lease for Away {
+        async fn acquire(&self, _: &Key, _: Duration) -> Result<Option<Grant>> {
+            Err(Error::new(ErrorKind::Unavailable, "nowhere", "acquire"))
+        }
+
+        async fn renew(&self, _: &Grant, _: Duration) -> Result<bool> {
+            Err(Error::new(ErrorKind::Unavailable, "nowhere", "renew"))
+        }
+
+        async fn release(&self, _: Grant) -> Result<bool> {
+            Err(Error::new(ErrorKind::Unavailable, "nowhere", "release"))
+        }
+    }
+
+    let fleet = Fleet { lease: Arc::new(Away), ..Fleet::new() };
+    fleet.source.add_permits(100);
+    assert_eq!(fleet.ask(&fleet.node(ttl(60))).await.expect("no panic").1, Source::Loader);
+}
+
+#[test]
+fn a_lease_without_a_tier_is_refused() {
+    let built = Cache::<u32, String>::builder("users").lease(Arc::new(MemoryLease::new()), HOLD).build();
+    assert_eq!(built.err(), Some(BuildError::NoTier));
+}
