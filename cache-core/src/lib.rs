@@ -35,6 +35,8 @@
 mod age;
 mod clock;
 mod counters;
+#[cfg(feature = "frame")]
+pub mod cursor;
 mod encoding;
 mod entry;
 mod error;

@@ -5,6 +5,8 @@
 #[path = "it/servers.rs"]
 mod servers;
 
+#[path = "it/bus.rs"]
+mod bus;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/conformance.rs"]

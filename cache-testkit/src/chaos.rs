@@ -1,4 +1,6 @@
-//! A store that fails as told: by a switch, or by chance from a seed.
+//! Stores and transports that fail as told: by a switch, or by chance from a seed.
+
+mod transport;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -7,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use cache_core::{Entry, Error, ErrorKind, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
 use tokio::sync::Notify;
+
+pub use self::transport::{ChaosTransport, Odds, Way};
 
 use crate::load::seed::SplitMix64;
 

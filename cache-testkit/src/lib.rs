@@ -6,7 +6,7 @@
 //! load     accesses made up from a seed                    what a limit is pushed with
 //! share    a part of a whole                               how a capacity is given
 //! clock    time by hand                                    what a lifetime is tested with
-//! chaos    a store that fails as told                      what a layer is tested with
+//! chaos    stores and transports that fail as told         what a layer and a bus are tested with
 //! fuse     keys and values that panic                      what the user's code may do
 //! history  what was asked and answered                     whether that can be right
 //! suite    one promise of a seam, one function             what every backend must keep

@@ -19,7 +19,6 @@
 //! of it, an answer meant for another key is no frame either. The checksum recognises accidents; against malice there
 //! are seals. What is in the payload is not known here, only how long it is.
 
-mod cursor;
 mod error;
 mod life;
 mod parts;
@@ -31,8 +30,8 @@ pub use self::error::FrameError;
 pub use self::life::{Life, Wall};
 pub use self::parts::{Content, Header, MAX_LABELS, TypeId};
 
-use self::cursor::Cursor;
 use crate::Key;
+use crate::cursor::Cursor;
 
 /// The format that is written. All formats up to it are read.
 pub const FRAME_VERSION: u8 = 1;

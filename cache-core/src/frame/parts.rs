@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use twox_hash::XxHash3_64;
 
-use super::cursor::{Cursor, push_text, push_varint};
 use super::error::FrameError;
 use super::life::{Life, NEVER, Wall};
 use super::{FRAME_VERSION, MAGIC};
+use crate::cursor::{Cursor, push_text, push_varint};
 use crate::{Meta, Priority, Tag, Tags};
 
 /// The most labels that a frame carries. Bounds what reading one can allocate.

@@ -1,23 +1,43 @@
-//! Reads numbers and texts off a slice, and never past its end.
+//! Numbers and texts as bytes, for whatever is read by somebody else: little-endian, each with one writing.
+//!
+//! A reader never looks past the end of its slice, allocates nothing, and takes no length at its word.
 
-pub(super) struct Cursor<'a>(&'a [u8]);
+/// Reads numbers and texts off a slice, one after another. What cannot be read is `None`, and where the cursor stands
+/// after that is not said.
+///
+/// ```
+/// use cache_core::cursor::{Cursor, push_text, push_varint};
+/// let mut bytes = Vec::new();
+/// push_varint(&mut bytes, 300);
+/// push_text(&mut bytes, "users");
+///
+/// let mut cursor = Cursor::new(&bytes);
+/// assert_eq!((cursor.varint(), cursor.text()), (Some(300), Some("users")));
+/// assert!(cursor.is_empty() && cursor.u8().is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    /// Begins at the first byte.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Tells whether everything was read.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
+    /// The next so many bytes as they are.
+    pub fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(bytes)?;
         self.0 = rest;
         Some(taken)
     }
 
-    pub(super) fn skip(&mut self, bytes: usize) -> Option<()> {
+    /// Leaves out so many bytes.
+    pub fn skip(&mut self, bytes: usize) -> Option<()> {
         self.take(bytes).map(drop)
     }
 
@@ -25,24 +45,33 @@ impl<'a> Cursor<'a> {
         self.take(N)?.try_into().ok()
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    /// The next byte.
+    pub fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    /// The next two bytes as a number.
+    pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    /// The next four bytes as a number.
+    pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    /// The next eight bytes as a number.
+    pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A varint; `None` also if it has more bytes than it needs or more bits than 64.
-    pub(super) fn varint(&mut self) -> Option<u64> {
+    /// The next sixteen bytes as a number.
+    pub fn u128(&mut self) -> Option<u128> {
+        self.array().map(u128::from_le_bytes)
+    }
+
+    /// A varint (LEB128); `None` also if it has more bytes than it needs or more bits than 64.
+    pub fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -59,13 +88,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// A text behind its length.
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    pub fn text(&mut self) -> Option<&'a str> {
         let bytes = usize::try_from(self.varint()?).ok()?;
         str::from_utf8(self.take(bytes)?).ok()
     }
 }
 
-pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number as LEB128, in as few bytes as possible.
+pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(0x80 | low_seven(value));
         value >>= 7;
@@ -73,7 +103,8 @@ pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(low_seven(value));
 }
 
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
+/// Appends a text behind its length.
+pub fn push_text(out: &mut Vec<u8>, text: &str) {
     push_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }

@@ -1,0 +1,221 @@
+//! The task that listens: it keeps a subscription, calls the listeners, and is the only one that decides what is believed.
+//!
+//! ```text
+//!             missed, ended, unsent, silent: distrust
+//!      whole ─────────────────────────────────────────► in doubt ─► subscribe again if it ended, ask for an echo
+//!        ▲                                                  │
+//!        └──────────────────────────────────────────────────┘
+//!                       own echo: distrust
+//! ```
+//!
+//! It is told twice, because what is stored during a doubt may be older than a message that nobody has heard. Doubts that
+//! pass at once are told once: what was missed was sent before, and who publishes does so after the change can be read.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use cache_core::{Received, Subscription};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Shared;
+use crate::chance::Chance;
+use crate::gap::{Publishers, Verdict};
+use crate::stats::add;
+use crate::{Body, Doubt, Message};
+
+pub(super) struct Receiver {
+    shared: Arc<Shared>,
+    chance: Chance,
+    publishers: Publishers,
+    /// Why nothing is believed now.
+    doubt: Option<Doubt>,
+    /// How often it was subscribed without hearing anything.
+    failures: u32,
+    /// When something was heard for the last time.
+    heard: Instant,
+    /// When it was last looked for publishers that are not heard any more.
+    looked: Instant,
+}
+
+impl Receiver {
+    pub(super) fn new(shared: Arc<Shared>, chance: Chance, publishers: Publishers) -> Self {
+        let now = Instant::now();
+        shared.counts.doubt(Doubt::Starting);
+        let doubt = Some(Doubt::Starting);
+        Self { shared, chance, publishers, doubt, failures: 0, heard: now, looked: now }
+    }
+
+    pub(super) async fn run(mut self) {
+        let _gone = Gone(Arc::clone(&self.shared));
+        let mut ending = self.shared.ending.subscribe();
+        tokio::select! {
+            biased;
+            _ = ending.wait_for(|ending| ending.is_wanted) => {}
+            () = self.keep_listening() => {}
+        }
+        self.doubt = None;
+        self.begin_doubt(Doubt::Closed);
+    }
+
+    /// Subscribes, and again whenever the subscription is over.
+    async fn keep_listening(&mut self) {
+        loop {
+            if self.failures > 0 {
+                let pause = self.chance.pause(self.failures, self.shared.pace.heartbeat);
+                let _ = timeout(pause, pending::<()>()).await;
+            }
+            // Only what is heard tells that a subscription is one.
+            self.failures = self.failures.saturating_add(1);
+            let Shared { transport, channel, pace, counts, .. } = &*self.shared;
+            match timeout(pace.silence, transport.subscribe(channel)).await {
+                Ok(Ok(mut subscription)) => {
+                    add(&counts.subscribes, 1);
+                    self.listen(&mut *subscription).await;
+                }
+                Ok(Err(error)) => tracing::debug!(channel, %error, "bus cannot subscribe"),
+                Err(_) => tracing::debug!(channel, "bus cannot subscribe: it took too long"),
+            }
+        }
+    }
+
+    /// Listens until the subscription is of no use any more.
+    async fn listen(&mut self, subscription: &mut dyn Subscription) {
+        let shared = Arc::clone(&self.shared);
+        let pace = shared.pace;
+        self.heard = Instant::now();
+        shared.want_beat();
+        loop {
+            let due = (self.heard + pace.silence).min(self.looked + pace.heartbeat);
+            let received = tokio::select! {
+                biased;
+                () = shared.alarm.notified() => {
+                    self.begin_doubt(Doubt::Unsent);
+                    continue;
+                }
+                received = timeout_at(due, subscription.receive()) => received,
+            };
+            let now = Instant::now();
+            // Also if something came at last: until now, nobody knew that it would.
+            let was_silent = now >= self.heard + pace.silence;
+            if was_silent {
+                self.begin_doubt(Doubt::Silent);
+            }
+            match received {
+                Ok(Ok(Received::Message(bytes))) => self.hear(&bytes, now),
+                Ok(Ok(Received::Missed)) => {
+                    self.begin_doubt(Doubt::Missed);
+                    shared.want_beat();
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(channel = shared.channel, %error, "the subscription of the bus has ended");
+                    return self.begin_doubt(Doubt::Ended);
+                }
+                Err(_) if was_silent => return,
+                Err(_) => {}
+            }
+            self.look_around(now);
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8], now: Instant) {
+        let counts = &self.shared.counts;
+        let message = match Message::read(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                add(&counts.malformed, 1);
+                tracing::debug!(channel = self.shared.channel, %error, "bus cannot read a message");
+                return self.pass_doubt(Doubt::Unreadable);
+            }
+        };
+        (self.heard, self.failures) = (now, 0);
+        if message.publisher == self.shared.publisher {
+            add(&counts.echoes, 1);
+            return self.end_doubt(now);
+        }
+        add(&counts.received, 1);
+        match self.publishers.hear(&message, now) {
+            Verdict::InOrder => {}
+            Verdict::Late => add(&counts.late, 1),
+            Verdict::Doubtful(why) => {
+                add(&counts.gaps, u64::from(why == Doubt::Gap));
+                self.pass_doubt(why);
+            }
+        }
+        if let Body::Events(events) = &message.body {
+            let counts = &self.shared.counts;
+            add(&counts.events, events.len() as u64);
+            let panics = events.iter().map(|event| self.shared.listeners.invalidated(event)).sum();
+            self.note_panics(panics);
+        }
+    }
+
+    /// Looks for publishers that are not heard any more, once in a heartbeat.
+    fn look_around(&mut self, now: Instant) {
+        let pace = self.shared.pace;
+        if now < self.looked + pace.heartbeat {
+            return;
+        }
+        self.looked = now;
+        let since = now.checked_sub(pace.silence);
+        if since.is_some_and(|since| self.publishers.look_for_vanished(since)) {
+            self.pass_doubt(Doubt::Vanished);
+        }
+    }
+
+    /// Believes nothing from now on, until [`end_doubt`](Self::end_doubt).
+    fn begin_doubt(&mut self, why: Doubt) {
+        if self.doubt.is_some() {
+            return;
+        }
+        self.doubt = Some(why);
+        self.shared.counts.doubt(why);
+        tracing::warn!(
+            channel = self.shared.channel,
+            why = why.as_str(),
+            "bus in doubt: messages may be missing"
+        );
+        // The flag comes first: who is attached in between finds it.
+        self.shared.is_whole.store(false, SeqCst);
+        let panics = self.shared.listeners.distrust(why);
+        self.note_panics(panics);
+    }
+
+    fn end_doubt(&mut self, now: Instant) {
+        let Some(why) = self.doubt.take() else { return };
+        // What was missed of others is told with this doubt, and how long they were not heard is no news.
+        self.publishers.begin_anew(now);
+        let whole = || self.shared.is_whole.store(true, SeqCst);
+        let panics = self.shared.listeners.distrust_and_then(why, whole);
+        tracing::info!(channel = self.shared.channel, why = why.as_str(), "bus whole: it hears itself");
+        self.note_panics(panics);
+    }
+
+    /// Tells of a doubt that is over with being told. While another one lasts, its end tells of this one, too.
+    fn pass_doubt(&mut self, why: Doubt) {
+        if self.doubt.is_some() {
+            return;
+        }
+        self.shared.counts.doubt(why);
+        tracing::warn!(channel = self.shared.channel, why = why.as_str(), "bus: messages are missing");
+        let panics = self.shared.listeners.distrust(why);
+        self.note_panics(panics);
+    }
+
+    fn note_panics(&self, panics: u64) {
+        if panics > 0 {
+            add(&self.shared.counts.panics, panics);
+            tracing::error!(channel = self.shared.channel, panics, "listeners of the bus have panicked");
+        }
+    }
+}
+
+/// Lets nobody believe in a bus that does not listen, however the task ends.
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.is_whole.store(false, SeqCst);
+        self.0.ending.send_modify(|ending| ending.receiver_is_gone = true);
+    }
+}

@@ -1,0 +1,13 @@
+//! Everything that is tested through the public interface, in one binary.
+
+#![cfg(test)]
+
+#[path = "it/nodes.rs"]
+mod nodes;
+
+#[path = "it/bus.rs"]
+mod bus;
+#[path = "it/life.rs"]
+mod life;
+#[path = "it/wire.rs"]
+mod wire;
