@@ -2,9 +2,11 @@
 
 mod transport;
 
+use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use cache_core::{Entry, Error, ErrorKind, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
@@ -34,11 +36,13 @@ pub struct Chaos {
     plan: Mutex<Plan>,
     changed: Notify,
     operations: AtomicU64,
+    dawdle: Option<Mutex<SplitMix64>>,
 }
 
 #[derive(Debug)]
 enum Plan {
     Always(Option<Fault>),
+    Only(&'static str, Fault),
     Chance(SplitMix64, NonZeroU32),
 }
 
@@ -50,6 +54,7 @@ impl Chaos {
             plan: Mutex::new(Plan::Always(None)),
             changed: Notify::new(),
             operations: AtomicU64::new(0),
+            dawdle: None,
         }
     }
 
@@ -60,9 +65,38 @@ impl Chaos {
         self
     }
 
+    /// Lets others run before each operation and after it, by chance from this seed, as a network does.
+    #[must_use]
+    pub fn dawdling(mut self, seed: u64) -> Self {
+        self.dawdle = Some(Mutex::new(SplitMix64::new(seed)));
+        self
+    }
+
+    async fn dawdle(&self) {
+        let most = const { NonZeroU32::new(6).expect("six") };
+        let random =
+            |random: &Mutex<SplitMix64>| random.lock().unwrap_or_else(PoisonError::into_inner).below(most);
+        let mut turns = self.dawdle.as_ref().map_or(0, random);
+        poll_fn(|context| {
+            if turns == 0 {
+                return Poll::Ready(());
+            }
+            turns -= 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// What becomes of each operation from now on; `None` lets them through.
     pub fn set(&self, fault: Option<Fault>) {
         *self.plan() = Plan::Always(fault);
+        self.changed.notify_waiters();
+    }
+
+    /// What becomes of each operation of this name from now on, as errors name it: `"put"`. All others are let through.
+    pub fn set_only(&self, operation: &'static str, fault: Fault) {
+        *self.plan() = Plan::Only(operation, fault);
         self.changed.notify_waiters();
     }
 
@@ -75,9 +109,10 @@ impl Chaos {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Option<Fault> {
+    fn next(&self, operation: &'static str) -> Option<Fault> {
         match &mut *self.plan() {
             Plan::Always(fault) => *fault,
+            Plan::Only(name, fault) => (*name == operation).then_some(*fault),
             Plan::Chance(random, one_in) => {
                 (random.below(*one_in) == 0).then_some(Fault::Fails(ErrorKind::Unavailable))
             }
@@ -93,13 +128,18 @@ impl Chaos {
         self.operations.fetch_add(1, SeqCst);
         let fault = loop {
             let changed = self.changed.notified();
-            match self.next() {
+            match self.next(name) {
                 Some(Fault::Waits) => changed.await,
                 fault => break fault,
             }
         };
         match fault {
-            None => operation.await,
+            None => {
+                self.dawdle().await;
+                let outcome = operation.await;
+                self.dawdle().await;
+                outcome
+            }
             Some(Fault::Fails(kind)) => Err(Error::new(kind, place, name)),
             Some(Fault::LosesAnswer) => {
                 operation.await?;

@@ -11,6 +11,8 @@ use cache_core::{
     CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
 };
 
+use cache_invalidation::Action;
+
 use crate::cache::Shared;
 use crate::close::Place;
 use crate::codec::{Framed, Framer};
@@ -34,7 +36,7 @@ const NEGATIVE: &str = "negative";
 pub(crate) struct Below<V> {
     pub(crate) framer: Framer<V>,
     pub(crate) tiers: Arc<Tiers>,
-    pub(crate) versions: Versions,
+    pub(crate) versions: Arc<Versions>,
     pub(crate) fleet: Option<Arc<Fleet>>,
     /// The cache's name and a colon, which tags have before them below: caches that share a tier do not share groups.
     scope: Arc<str>,
@@ -48,7 +50,7 @@ impl<V: Send + Sync + 'static> Below<V> {
         namespace: &Namespace,
         framer: Framer<V>,
         tiers: Arc<Tiers>,
-        versions: Versions,
+        versions: Arc<Versions>,
     ) -> Self {
         let scope = format!("{}:", namespace.key().as_str()).into();
         Self { framer, tiers, versions, fleet: None, scope }
@@ -236,19 +238,23 @@ where
         });
     }
 
-    /// Writes what a load has stored to the tiers below, unless an invalidation has overtaken it meanwhile.
+    /// Writes what a load has stored to the tiers below, unless an invalidation has overtaken it meanwhile, and tells of it
+    /// where that is news.
     pub(crate) async fn write_back(&self, stored: Vec<Stored<K, V>>) {
-        let Some(below) = &self.below else { return };
-        let rendered = |stored: Stored<K, V>| Some((self.namespace.render(&stored.key).ok()?, stored));
-        let stored: Vec<(Key, Stored<K, V>)> = stored.into_iter().filter_map(rendered).collect();
-        let keys: Vec<Key> = stored.iter().map(|(key, _)| key.clone()).collect();
-        let turn = below.tiers.turn(&keys).await;
-        let now = self.memory.clock().now();
-        let entry = |(rendered, Stored { key, ticket, record }): (Key, Stored<K, V>)| {
-            let entry = below.entry(&rendered, &record, now)?;
-            self.fence.may_store(ticket, &key, &record.tags).then_some((rendered, entry))
-        };
-        below.tiers.put(&turn, stored.into_iter().filter_map(entry).collect()).await;
+        let news: Vec<K> = stored.iter().filter(|it| it.is_news).map(|it| it.key.clone()).collect();
+        if let Some(below) = &self.below {
+            let rendered = |stored: Stored<K, V>| Some((self.namespace.render(&stored.key).ok()?, stored));
+            let stored: Vec<(Key, Stored<K, V>)> = stored.into_iter().filter_map(rendered).collect();
+            let keys: Vec<Key> = stored.iter().map(|(key, _)| key.clone()).collect();
+            let turn = below.tiers.turn(&keys).await;
+            let now = self.memory.clock().now();
+            let entry = |(rendered, Stored { key, ticket, record, .. }): (Key, Stored<K, V>)| {
+                let entry = below.entry(&rendered, &record, now)?;
+                self.fence.may_store(ticket, &key, &record.tags).then_some((rendered, entry))
+            };
+            below.tiers.put(&turn, stored.into_iter().filter_map(entry).collect()).await;
+        }
+        self.tell_keys(&news, Action::Expire).await;
     }
 }
 
@@ -349,7 +355,9 @@ where
                 Claim::Theirs => {
                     let meanwhile = cache.upgrade().and_then(|shared| shared.meanwhile(rest.first()?));
                     if let Some(landing) = meanwhile {
-                        rest.into_iter().for_each(|only| only.leader.land(landing.clone()));
+                        for only in rest {
+                            only.leader.land(landing.clone());
+                        }
                         return (Vec::new(), None);
                     }
                     patience.wait().await;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::mem::needs_drop;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cache_core::{CacheKey, KeyError, Lease, Namespace, Ttl, Wall};
+use cache_invalidation::Bus;
 use cache_memory::Memory;
 use thiserror::Error;
 
@@ -19,6 +20,7 @@ use crate::fence::Fence;
 use crate::fleet::Fleet;
 use crate::flight::Flights;
 use crate::kept::Kept;
+use crate::news::{DEFAULT_DOUBT_TTL, Hearing, Teller};
 use crate::options::Options;
 use crate::stats::LoadCounts;
 use crate::sync::watch;
@@ -50,6 +52,8 @@ where
             tiers: Vec::new(),
             wall: None,
             lease: None,
+            bus: None,
+            doubt_ttl: DEFAULT_DOUBT_TTL,
             options: Options::new(),
             limits: Limits { loads: DEFAULT_MAX_LOADS, abandoned: DEFAULT_MAX_ABANDONED },
             budget: None,
@@ -70,6 +74,8 @@ pub struct Builder<K, V> {
     tiers: Vec<Tier>,
     wall: Option<Box<WallClock>>,
     lease: Option<(Arc<dyn Lease>, Duration)>,
+    bus: Option<Bus>,
+    doubt_ttl: Duration,
     options: Options,
     limits: Limits,
     budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
@@ -117,6 +123,23 @@ where
     /// A tier that fails or hangs fails nobody: see [`Tier`] for what stands around it.
     pub fn tier(mut self, tier: impl Into<Tier>) -> Self {
         self.tiers.push(tier.into());
+        self
+    }
+
+    /// The bus on which the processes that share the tiers tell each other what changes, so that none serves from memory what another
+    /// has changed. Default: none.
+    ///
+    /// Whatever may have been missed is checked: when the bus is in doubt, all that memory holds is looked up below again before it
+    /// answers, and serves until then only where a copy may stand in. Caches of one name and version hear each other.
+    pub fn bus(mut self, bus: Bus) -> Self {
+        self.bus = Some(bus);
+        self
+    }
+
+    /// How long a value is fresh in memory at most that is stored while the bus is in doubt: this bounds how long a change goes
+    /// unnoticed by a process that is cut off. Default: 5 s.
+    pub fn max_ttl_in_doubt(mut self, ttl: Duration) -> Self {
+        self.doubt_ttl = ttl;
         self
     }
 
@@ -206,22 +229,28 @@ where
         let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
         check_limits::<K, V>(memory.max_bytes(), memory.has_weigher())?;
         let memory = memory.holding(Kept::value);
+        let name = namespace.key();
+        let versions = Arc::new(Versions::new(self.wall));
+        let teller = self.bus.map(|bus| Arc::new(Teller::new(bus, name.as_str(), self.doubt_ttl)));
         let below = match (self.framer, self.tiers) {
             (_, tiers) if tiers.is_empty() && self.lease.is_some() => return Err(BuildError::NoTier),
             (_, tiers) if tiers.is_empty() => None,
             (None, _) => return Err(BuildError::NoFramer),
             (Some(framer), tiers) => {
-                let all = Group::All(namespace.key().as_str().into());
-                let tiers = Tiers::new(tiers, &all, Arc::clone(memory.clock()));
-                let mut below = Below::new(&namespace, framer, tiers, Versions::new(self.wall));
+                let all = Group::All(name.as_str().into());
+                let tiers = Tiers::new(tiers, &all, Arc::clone(memory.clock()), teller.clone());
+                let mut below = Below::new(&namespace, framer, tiers, Arc::clone(&versions));
                 below.fleet = self.lease.map(|(lease, hold)| Fleet::new(lease, hold));
                 Some(Arc::new(below))
             }
         };
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             namespace,
             max_memory_ttl: self.max_memory_ttl,
             below,
+            versions,
+            teller,
+            attachment: OnceLock::new(),
             defaults: Defaults::new(self.options),
             fence: Fence::new(),
             flights: Flights::new(),
@@ -233,8 +262,12 @@ where
             is_negative: self.is_negative,
             chance: Chance::new(self.seed),
             phase: watch::channel(Phase::Open).0,
-        };
-        Ok(Cache { shared: Arc::new(shared) })
+        });
+        if let Some(teller) = &shared.teller {
+            let hearing = Arc::new(Hearing(Arc::downgrade(&shared)));
+            shared.attachment.get_or_init(|| teller.bus().attach(name.as_str(), hearing));
+        }
+        Ok(Cache { shared })
     }
 }
 

@@ -5,9 +5,10 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
+use cache_invalidation::{Attachment, Bus};
 use cache_memory::{Found, Inserted, Memory};
 
 use crate::below::Below;
@@ -20,10 +21,11 @@ use crate::flight::Flights;
 use crate::hit::{Hit, Source};
 use crate::kept::Kept;
 use crate::loaded::About;
+use crate::news::Teller;
 use crate::options::Options;
 use crate::stats::{LoadCounts, Stats};
 use crate::sync::watch;
-use crate::tiers::TierStats;
+use crate::tiers::{TierStats, Versions};
 use crate::write::{Chance, Record};
 
 /// A typed cache: cheap to clone, safe to share, gone with its last handle.
@@ -59,6 +61,11 @@ pub(crate) struct Shared<K, V> {
     pub(crate) max_memory_ttl: Ttl,
     /// The tiers below it.
     pub(crate) below: Option<Arc<Below<V>>>,
+    pub(crate) versions: Arc<Versions>,
+    /// Tells other processes.
+    pub(crate) teller: Option<Arc<Teller>>,
+    /// Hears of other processes, until it is gone.
+    pub(crate) attachment: OnceLock<Attachment>,
     pub(crate) defaults: Defaults,
     pub(crate) fence: Fence,
     pub(crate) flights: Arc<Flights<K, V>>,
@@ -168,7 +175,7 @@ where
     pub async fn insert_with(&self, key: K, value: V, options: Options) -> Result<Inserted> {
         let shared = &self.shared;
         let record = shared.record(Arc::new(value), About::default(), &shared.defaults.under(options));
-        if shared.below.is_none() {
+        if shared.is_alone() {
             return Ok(shared.insert(key, &record));
         }
         let inserted = shared.insert_through(vec![(key, record)]).await.pop();
@@ -188,7 +195,7 @@ where
         let options = shared.defaults.under(options);
         let record = |(key, value)| (key, shared.record(Arc::new(value), About::default(), &options));
         let entries = entries.into_iter().map(record);
-        let inserted: Vec<Inserted> = if shared.below.is_none() {
+        let inserted: Vec<Inserted> = if shared.is_alone() {
             entries.map(|(key, record)| shared.insert(key, &record)).collect()
         } else {
             let entries = entries.collect();
@@ -311,6 +318,11 @@ where
     /// What happened at each tier below memory, in reading order, and how it is.
     pub fn tiers(&self) -> Vec<TierStats> {
         self.shared.below.as_ref().map(|below| below.tiers.stats()).unwrap_or_default()
+    }
+
+    /// The bus on which it tells other processes what changes, and hears of them.
+    pub fn bus(&self) -> Option<&Bus> {
+        self.shared.teller.as_ref().map(|teller| teller.bus())
     }
 
     /// How values become bytes for the tiers below memory, with its counts and its settings; `None` if there are none.

@@ -9,6 +9,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use cache_core::{CacheKey, KeyWriter, Pattern, Result, Ttl};
+use cache_invalidation::{Action, Target};
 
 #[cfg(doc)]
 use crate::Memory;
@@ -33,41 +34,51 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        if self.shared.below.is_none() {
+        if self.shared.is_alone() {
             return Ok(self.shared.expire(key));
         }
-        Ok(self.shared.end_through(vec![key.to_owned()], Shared::expire).await > 0)
+        Ok(self.shared.end_through(vec![key.to_owned()], Action::Expire).await > 0)
     }
 
     /// Ends the fresh life of all values with this tag, as [`expire`](Self::expire) does, and says how many were there.
     /// Costs their number, because what stays as a copy has to be told so.
     pub async fn expire_tag(&self, tag: &str) -> Result<u64> {
-        let tag = tag.to_owned();
+        let (tag, target) = (tag.to_owned(), Target::Tag(tag.to_owned()));
         let group = self.group(|below| below.tagged(&tag));
-        Ok(self.end_group(group, move |shared| shared.expire_tag(&tag)).await)
+        Ok(self.end_group(group, (target, Action::Expire), move |shared| shared.expire_tag(&tag)).await)
     }
 
     /// Ends the fresh life of all values whose rendered key begins like this one, as [`expire`](Self::expire) does, and says
     /// how many were there. Costs a walk over the cache.
     pub async fn expire_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
         let prefix = self.shared.rendered(prefix);
+        let target = Target::Prefix(prefix.as_str().to_owned());
         let group = self.group(|below| Some(below.prefixed(&prefix)));
-        Ok(self.end_group(group, move |shared| shared.expire_if(&shared.begins(&prefix))).await)
+        Ok(self
+            .end_group(group, (target, Action::Expire), move |shared| {
+                shared.expire_if(&shared.begins(&prefix))
+            })
+            .await)
     }
 
     /// Ends the fresh life of all values whose key [`matches`](Pattern::matches) this pattern as
     /// [`remove_pattern`](Self::remove_pattern) says, as [`expire`](Self::expire) does, and says how many were there. Costs a
     /// walk over the cache.
     pub async fn expire_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        let pattern = pattern.clone();
+        let (pattern, target) = (pattern.clone(), Target::Pattern(pattern.as_str().to_owned()));
         let group = self.group(|below| Some(below.matched(&pattern)));
-        Ok(self.end_group(group, move |shared| shared.expire_if(&matches(&pattern))).await)
+        Ok(self
+            .end_group(group, (target, Action::Expire), move |shared| shared.expire_if(&matches(&pattern)))
+            .await)
     }
 
     /// Ends the fresh life of everything, as [`expire`](Self::expire) does, and says how many values were there. Costs a
     /// walk over the cache.
     pub async fn expire_all(&self) -> Result<u64> {
-        Ok(self.end_group(self.group(|below| Some(below.all())), |shared| shared.expire_if(&|_| true)).await)
+        let news = (Target::All, Action::Expire);
+        Ok(self
+            .end_group(self.group(|below| Some(below.all())), news, |shared| shared.expire_if(&|_| true))
+            .await)
     }
 
     /// Removes a value, stale or not, and says whether it was there. A load in flight will not bring it back, and a load that begins
@@ -80,10 +91,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        if self.shared.below.is_none() {
+        if self.shared.is_alone() {
             return Ok(self.shared.remove(key));
         }
-        Ok(self.shared.end_through(vec![key.to_owned()], Shared::remove).await > 0)
+        Ok(self.shared.end_through(vec![key.to_owned()], Action::Remove).await > 0)
     }
 
     /// Removes many values and says how many were there.
@@ -92,19 +103,19 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync,
     {
-        if self.shared.below.is_none() {
+        if self.shared.is_alone() {
             return Ok(keys.iter().filter(|key| self.shared.remove(*key)).count() as u64);
         }
         let keys = keys.iter().map(ToOwned::to_owned).collect();
-        Ok(self.shared.end_through(keys, Shared::remove).await)
+        Ok(self.shared.end_through(keys, Action::Remove).await)
     }
 
     /// Removes all values with this tag and says how many. Loads in flight that turn out to carry it are not stored. Costs the
     /// number of different sets of tags that contain it, however many values there are: see [`Memory::remove_tag`].
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        let tag = tag.to_owned();
+        let (tag, target) = (tag.to_owned(), Target::Tag(tag.to_owned()));
         let group = self.group(|below| below.tagged(&tag));
-        Ok(self.end_group(group, move |shared| shared.remove_tag(&tag)).await)
+        Ok(self.end_group(group, (target, Action::Remove), move |shared| shared.remove_tag(&tag)).await)
     }
 
     /// Removes all values whose rendered key begins like this one, and says how many. No load in flight is stored. Costs a
@@ -131,8 +142,13 @@ where
     /// ```
     pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
         let prefix = self.shared.rendered(prefix);
+        let target = Target::Prefix(prefix.as_str().to_owned());
         let group = self.group(|below| Some(below.prefixed(&prefix)));
-        Ok(self.end_group(group, move |shared| shared.remove_if(&shared.begins(&prefix))).await)
+        Ok(self
+            .end_group(group, (target, Action::Remove), move |shared| {
+                shared.remove_if(&shared.begins(&prefix))
+            })
+            .await)
     }
 
     /// Removes all values whose key [`matches`](Pattern::matches) this pattern, and says how many. No load in flight is stored.
@@ -159,15 +175,18 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn remove_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        let pattern = pattern.clone();
+        let (pattern, target) = (pattern.clone(), Target::Pattern(pattern.as_str().to_owned()));
         let group = self.group(|below| Some(below.matched(&pattern)));
-        Ok(self.end_group(group, move |shared| shared.remove_if(&matches(&pattern))).await)
+        Ok(self
+            .end_group(group, (target, Action::Remove), move |shared| shared.remove_if(&matches(&pattern)))
+            .await)
     }
 
     /// Removes everything and says how many values that were. No load in flight is stored. Costs the number of shards, however
     /// many values there are: see [`Memory::clear`].
     pub async fn clear(&self) -> Result<u64> {
-        Ok(self.end_group(self.group(|below| Some(below.all())), Shared::clear).await)
+        let news = (Target::All, Action::Remove);
+        Ok(self.end_group(self.group(|below| Some(below.all())), news, Shared::clear).await)
     }
 
     /// A group as the tiers below memory know it; `None` if there are none.
@@ -178,12 +197,13 @@ where
     async fn end_group(
         &self,
         group: Option<Group>,
+        news: (Target, Action),
         end: impl Fn(&Shared<K, V>) -> u64 + Send + Sync + 'static,
     ) -> u64 {
-        if self.shared.below.is_none() {
+        if self.shared.is_alone() {
             end(&self.shared)
         } else {
-            self.shared.end_group_through(group, end).await
+            self.shared.end_group_through(group, news, end).await
         }
     }
 }
@@ -207,7 +227,7 @@ where
     }
 
     /// Ends the fresh life of what is in memory under this key, and says whether there was anything.
-    fn expire<Q>(&self, key: &Q) -> bool
+    pub(crate) fn expire<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -223,7 +243,7 @@ where
         expired
     }
 
-    fn expire_tag(&self, tag: &str) -> u64 {
+    pub(crate) fn expire_tag(&self, tag: &str) -> u64 {
         self.fence.seal_tag(tag);
         let expired = self.expire_those(|doomed| self.memory.remove_tag_if(tag, doomed));
         self.failures.forget_tag(tag);
@@ -231,7 +251,7 @@ where
         expired
     }
 
-    fn remove_tag(&self, tag: &str) -> u64 {
+    pub(crate) fn remove_tag(&self, tag: &str) -> u64 {
         self.fence.seal_tag(tag);
         let removed = self.memory.remove_tag(tag);
         self.failures.forget_tag(tag);
@@ -239,7 +259,7 @@ where
         removed
     }
 
-    fn clear(&self) -> u64 {
+    pub(crate) fn clear(&self) -> u64 {
         self.fence.seal_all();
         let removed = self.memory.clear();
         self.failures.forget_if(|_| true);
@@ -247,7 +267,7 @@ where
         removed
     }
 
-    fn remove_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
+    pub(crate) fn remove_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
         self.fence.seal_all();
         let removed = self.memory.remove_if(|key, _| doomed(key));
         self.failures.forget_if(doomed);
@@ -255,7 +275,7 @@ where
         removed
     }
 
-    fn expire_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
+    pub(crate) fn expire_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
         self.fence.seal_all();
         let expired =
             self.expire_those(|expire| self.memory.remove_if(|key, kept| doomed(key) && expire(key, kept)));
@@ -293,7 +313,7 @@ where
     }
 
     /// The beginning of rendered keys.
-    fn rendered<P: CacheKey + ?Sized>(&self, prefix: &P) -> KeyWriter {
+    pub(crate) fn rendered<P: CacheKey + ?Sized>(&self, prefix: &P) -> KeyWriter {
         let mut rendered = self.namespace.key();
         prefix.write(&mut rendered);
         rendered
@@ -306,6 +326,6 @@ where
 }
 
 /// Tells whether a key, as people write it, matches this pattern.
-fn matches<K: CacheKey>(pattern: &Pattern) -> impl Fn(&K) -> bool {
+pub(crate) fn matches<K: CacheKey>(pattern: &Pattern) -> impl Fn(&K) -> bool {
     |key: &K| pattern.matches(&KeyWriter::plain(key))
 }

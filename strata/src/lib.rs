@@ -58,6 +58,7 @@ pub mod layer;
 mod load;
 mod load_many;
 mod loaded;
+mod news;
 mod options;
 mod preset;
 mod rare;
@@ -80,6 +81,7 @@ pub use cache_core::{
 #[cfg(feature = "macros")]
 pub use cache_core::{Encoding, Param};
 pub use cache_core::{FrameError, Header, Life, Wall};
+pub use cache_invalidation::{Bus, BusBuilder};
 #[cfg(feature = "macros")]
 #[doc = include_str!("cached.md")]
 pub use cache_macros::cached;

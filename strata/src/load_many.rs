@@ -370,7 +370,7 @@ where
                             let origin = Origin { last: last.as_ref(), began };
                             let (landing, record) =
                                 self.store_loaded(&leader, loaded.into(), options, &origin);
-                            stored.extend(record.map(|record| Stored::new(&leader, record)));
+                            stored.extend(record.map(|record| Stored::new(&leader, record, options)));
                             landing
                         }
                         None => Landing::Absent,

@@ -82,7 +82,7 @@ where
                 }
                 Err(error) => (shared.fail(&leader, &Arc::new(Failure::new(error)), &terms), None),
             };
-            let stored = stored.map(|record| Stored::new(&leader, record));
+            let stored = stored.map(|record| Stored::new(&leader, record, &terms));
             leader.land(landing);
             stored.into_iter().collect()
         });
@@ -140,7 +140,7 @@ where
             run.end(outcome.is_ok(), clock.now().since(began));
             if let Some(shared) = cache.upgrade() {
                 let stored = land(&shared, leaders, outcome);
-                if shared.below.is_some() {
+                if !shared.is_alone() {
                     select! {
                         () = shared.write_back(stored) => {}
                         () = place.ended() => {}
@@ -185,10 +185,13 @@ pub(crate) struct Stored<K, V> {
     pub(crate) key: K,
     pub(crate) ticket: Ticket,
     pub(crate) record: Record<V>,
+    /// Whether others are to be told, because what they have is known to be older.
+    pub(crate) is_news: bool,
 }
 
 impl<K: CacheKey + Clone, V> Stored<K, V> {
-    pub(crate) fn new(leader: &Leader<K, V>, record: Record<V>) -> Self {
-        Self { key: leader.key().clone(), ticket: leader.ticket(), record }
+    pub(crate) fn new(leader: &Leader<K, V>, record: Record<V>, options: &Options) -> Self {
+        let is_news = options.force_refresh() == Some(true);
+        Self { key: leader.key().clone(), ticket: leader.ticket(), record, is_news }
     }
 }

@@ -1,8 +1,8 @@
 //! Changes that go through all tiers: below first, then memory, in one piece.
 //!
 //! ```text
-//! insert    turn of the key ► tiers, last to first ► memory, under the seal of the fence
-//! end       seal ► memory ► turn of the key, or until nobody writes ► tiers ► seal ► memory again: what was read below meanwhile
+//! insert    turn of the key ► tiers, last to first ► memory, under the seal of the fence ► news
+//! end       seal ► memory ► turn of the key, or until nobody writes ► tiers ► seal ► memory again: what was read below meanwhile ► news
 //! ```
 //!
 //! Each runs as a task of its own, so that a caller who goes away leaves nothing half done. A cache in memory alone never comes here.
@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use cache_core::{CacheKey, Key, Ttl};
+use cache_invalidation::{Action, Target};
 use cache_memory::Inserted;
 use tokio::sync::oneshot;
 
@@ -29,15 +30,22 @@ where
     pub(crate) async fn insert_through(self: &Arc<Self>, entries: Vec<(K, Record<V>)>) -> Vec<Inserted> {
         let shared = Arc::clone(self);
         let work = async move {
-            let below = shared.below.as_ref()?;
             let rendered: Vec<Option<Key>> =
                 entries.iter().map(|(key, _)| shared.namespace.render(key).ok()).collect();
-            let keys: Vec<Key> = rendered.iter().flatten().cloned().collect();
-            let turn = below.tiers.turn(&keys).await;
-            shared.put_below(below, &turn, rendered.into_iter().zip(&entries)).await;
-            Some(entries.into_iter().map(|(key, record)| shared.insert(key, &record)).collect())
+            let mut turn = None;
+            if let Some(below) = &shared.below {
+                let keys: Vec<Key> = rendered.iter().flatten().cloned().collect();
+                let turn = turn.insert(below.tiers.turn(&keys).await);
+                shared.put_below(below, turn, rendered.into_iter().zip(&entries)).await;
+            }
+            let insert = |(key, record): &(K, Record<V>)| shared.insert(key.clone(), record);
+            let inserted = entries.iter().map(insert).collect();
+            drop(turn);
+            // What others have is older: as a copy to fall back on it is as good as any.
+            shared.tell_keys(entries.iter().map(|(key, _)| key), Action::Expire).await;
+            inserted
         };
-        whole(work).await.flatten().unwrap_or_default()
+        whole(work).await.unwrap_or_default()
     }
 
     async fn put_below<'a>(
@@ -57,22 +65,27 @@ where
             }
         }
         below.tiers.put(turn, puts).await;
-        below.tiers.remove(turn, &removals, below.versions.next()).await;
+        below.tiers.remove(turn, &removals, self.versions.next()).await;
     }
 
-    /// Ends values in all tiers, in memory by `end`, and says how many there were.
-    pub(crate) async fn end_through(self: &Arc<Self>, keys: Vec<K>, end: fn(&Self, &K) -> bool) -> u64 {
+    /// Ends values in all tiers and says how many there were.
+    pub(crate) async fn end_through(self: &Arc<Self>, keys: Vec<K>, action: Action) -> u64 {
         let shared = Arc::clone(self);
         let work = async move {
-            let end_all = |shared: &Self| keys.iter().filter(|key| end(shared, key)).count() as u64;
-            let ended = end_all(&shared);
-            let Some(below) = &shared.below else { return ended };
-            let rendered: Vec<Key> =
-                keys.iter().filter_map(|key| shared.namespace.render(key).ok()).collect();
-            let turn = below.tiers.turn(&rendered).await;
-            let removed = below.tiers.remove(&turn, &rendered, below.versions.next()).await;
-            end_all(&shared);
-            ended.max(removed)
+            let end = |key: &&K| match action {
+                Action::Expire => shared.expire(*key),
+                Action::Remove => shared.remove(*key),
+            };
+            let mut ended = keys.iter().filter(end).count() as u64;
+            if let Some(below) = &shared.below {
+                let rendered: Vec<Key> =
+                    keys.iter().filter_map(|key| shared.namespace.render(key).ok()).collect();
+                let turn = below.tiers.turn(&rendered).await;
+                ended = ended.max(below.tiers.remove(&turn, &rendered, shared.versions.next()).await);
+                keys.iter().filter(end).count();
+            }
+            shared.tell_keys(&keys, action).await;
+            ended
         };
         whole(work).await.unwrap_or_default()
     }
@@ -81,6 +94,7 @@ where
     pub(crate) async fn end_group_through(
         self: &Arc<Self>,
         group: Option<Group>,
+        (target, action): (Target, Action),
         end: impl Fn(&Self) -> u64 + Send + Sync + 'static,
     ) -> u64 {
         let shared = Arc::clone(self);
@@ -90,6 +104,9 @@ where
                 below.tiers.quiet().await;
                 below.tiers.remove_group(&group).await;
                 end(&shared);
+            }
+            if let Some(teller) = &shared.teller {
+                teller.tell(vec![target], action, shared.versions.next()).await;
             }
             ended
         };

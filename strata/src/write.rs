@@ -69,7 +69,8 @@ where
 
     /// The life in memory, which may end before that in the tiers below: then they are asked before the value answers again.
     fn in_memory(&self, life: Lifetime) -> Lifetime {
-        let Some(most) = self.max_memory_ttl.finite() else { return life };
+        let doubt = self.teller.as_ref().and_then(|teller| teller.doubt());
+        let Some(most) = self.max_memory_ttl.finite().into_iter().chain(doubt).min() else { return life };
         let end = self.memory.clock().now().after(most);
         if end < life.stale() { life.expired(end) } else { life }
     }

@@ -28,6 +28,7 @@ pub(crate) use self::fetch::{Fetched, Reading};
 pub(crate) use self::tell::Group;
 pub(crate) use self::version::{Versions, WallClock};
 use crate::layer::{CircuitBreaker, Guards, Passage};
+use crate::news::Teller;
 
 /// How many writes of different keys may be on their way at the same time, but for collisions.
 const STRIPES: usize = 256;
@@ -135,6 +136,8 @@ pub(crate) struct Tiers {
     writers: RwLock<()>,
     hasher: RandomState,
     clock: Arc<dyn Clock>,
+    /// Tells other processes of what a tier has been told late.
+    teller: Option<Arc<Teller>>,
 }
 
 /// One of them.
@@ -169,7 +172,12 @@ pub(crate) struct Turn<'a> {
 
 impl Tiers {
     /// `scope` is what all keys of the cache begin with.
-    pub(crate) fn new(tiers: Vec<Tier>, scope: &Group, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(crate) fn new(
+        tiers: Vec<Tier>,
+        scope: &Group,
+        clock: Arc<dyn Clock>,
+        teller: Option<Arc<Teller>>,
+    ) -> Arc<Self> {
         let level = |tier: Tier| {
             let name = tier.store.info().name;
             let (store, breaker) = match tier.guards {
@@ -188,6 +196,7 @@ impl Tiers {
             writers: RwLock::new(()),
             hasher: RandomState::new(),
             clock,
+            teller,
         })
     }
 

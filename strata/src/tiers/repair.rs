@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
 
+use cache_invalidation::{Action, Target};
+
 use super::backlog::{Next, Owed};
 use super::tell::aged;
 use super::{Level, Tiers};
@@ -38,6 +40,9 @@ impl Tiers {
                 let outcome = level.remove_group(&group).await;
                 if outcome.is_ok() {
                     level.backlog.repaired_group(&group);
+                    if let Some(teller) = &self.teller {
+                        teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
+                    }
                 }
                 outcome
             }
@@ -45,10 +50,17 @@ impl Tiers {
                 let _turn = self.turn(std::slice::from_ref(&key)).await;
                 let Some(owed) = level.backlog.owed(&key) else { return Some(Ok(())) };
                 let waited = self.clock.now().since(owed.since);
-                let is_value = owed.entry.is_some();
+                let (is_value, version) = (owed.entry.is_some(), owed.version);
                 let outcome = level.repair(&key, owed, waited).await;
                 match &outcome {
-                    Ok(()) => level.backlog.repaired(&key),
+                    Ok(()) => {
+                        level.backlog.repaired(&key);
+                        // Who has asked the tier meanwhile has read what was older.
+                        if let Some(teller) = &self.teller {
+                            let target = Target::Key(key.as_str().to_owned());
+                            teller.tell(vec![target], Action::Expire, version).await;
+                        }
+                    }
                     Err(error) if error.is_retryable() || error.kind() == ErrorKind::Suspended => {}
                     // It will never be taken: the older value goes, and then nothing is owed any more.
                     Err(_) if is_value => level.backlog.owe_removal(&key),

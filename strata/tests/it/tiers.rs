@@ -4,6 +4,8 @@
 mod away;
 #[path = "tiers/fleet.rs"]
 mod fleet;
+#[path = "tiers/news.rs"]
+mod news;
 #[path = "tiers/reading.rs"]
 mod reading;
 #[path = "tiers/writing.rs"]
@@ -35,9 +37,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(|store| store)
+    }
+
+    fn with(setup: impl Fn(Chaos) -> Chaos) -> Self {
         let clock = ManualClock::new();
-        let store =
-            || Arc::new(Chaos::new(Arc::new(MemoryStore::new(64 << 20).with_clock(Arc::new(clock.clone())))));
+        let store = || {
+            let store = MemoryStore::new(64 << 20).with_clock(Arc::new(clock.clone()));
+            Arc::new(setup(Chaos::new(Arc::new(store))))
+        };
         Self { near: store(), far: store(), clock: clock.clone(), loads: Arc::default() }
     }
 

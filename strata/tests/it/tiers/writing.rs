@@ -124,7 +124,7 @@ async fn a_removal_waits_for_writes_that_were_let_through_before_it() {
             let (far, load) = (Arc::clone(&world.far), world.loader());
             move || {
                 // The write of what is loaded will be on its way for long.
-                far.set(Some(Fault::Waits));
+                far.set_only("put", Fault::Waits);
                 load()
             }
         });
@@ -142,6 +142,36 @@ async fn a_removal_waits_for_writes_that_were_let_through_before_it() {
         assert_eq!(world.far.get(&key).await.expect("memory"), None);
         assert!(node.get(&1).await.expect("never fails").is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_removed_between_memory_and_the_tiers_is_not_written_there() {
+    let world = World::new();
+    let node = world.far_node(ttl(60));
+    // Of two keys that are written in one turn, the other one is being written for long.
+    let both =
+        |keys: Vec<u32>| async move { Ok::<_, Down>(keys.into_iter().map(|key| (key, "old".to_owned()))) };
+    world.far.set_only("put", Fault::Waits);
+    let insert = tokio::spawn({
+        let node = node.clone();
+        async move { node.insert(1, "new".to_owned()).await }
+    });
+    crate::settle().await;
+    node.get_or_load_many(&[1, 2], both).await.expect("the loader never fails");
+    crate::settle().await;
+    assert_eq!(node.get_local(&2).expect("loaded").as_str(), "old");
+    let removal = tokio::spawn({
+        let node = node.clone();
+        async move { node.remove(&2).await }
+    });
+    crate::settle().await;
+    world.far.set(None);
+    insert.await.expect("no panic").expect("never fails");
+    removal.await.expect("no panic").expect("never fails");
+    behind(&node).await;
+    let there = world.far_node(ttl(60)).get_many(&[1, 2]).await.expect("never fails");
+    let there: Vec<_> = there.iter().map(|hit| hit.as_ref().map(|hit| hit.as_str())).collect();
+    assert_eq!(there, [Some("new"), None]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +216,7 @@ async fn a_change_whose_caller_has_gone_is_made_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn writes_of_one_key_end_alike_in_all_tiers() {
-    let world = World::new();
+    let world = World::with(|store| store.dawdling(7));
     let node = world.node(ttl(60));
     for round in 0..50 {
         let mut writes = tokio::task::JoinSet::new();

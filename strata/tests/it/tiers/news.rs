@@ -1,0 +1,224 @@
+//! Processes on a bus: what one changes no other serves from memory, whatever becomes of the messages.
+
+use std::time::Duration;
+
+use cache_core::ErrorKind;
+use cache_memory::MemoryTransport;
+use cache_testkit::chaos::{ChaosTransport, Fault, Way};
+use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags};
+
+use super::*;
+
+/// Three processes with one tier and a bus, each behind a link of its own.
+struct Fleet {
+    world: World,
+    nodes: Vec<Cache<u32, String>>,
+    links: Vec<Arc<ChaosTransport>>,
+    buses: Vec<Bus>,
+}
+
+impl Fleet {
+    async fn new(options: Options) -> Self {
+        let (world, transport) = (World::new(), Arc::new(MemoryTransport::new()));
+        let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
+        let links: Vec<_> = (0..3).map(link).collect();
+        let bus = |(at, link): (usize, &Arc<ChaosTransport>)| {
+            Bus::builder(Arc::<ChaosTransport>::clone(link))
+                .with_seed(at as u64)
+                .open()
+                .expect("there is a runtime")
+        };
+        let buses: Vec<_> = links.iter().enumerate().map(bus).collect();
+        let node = |bus: &Bus| {
+            world.build(options.clone(), |builder| builder.tier(world.tier(&world.far)).bus(bus.clone()))
+        };
+        let nodes = buses.iter().map(node).collect();
+        let fleet = Self { world, nodes, links, buses };
+        fleet.world.pass(Duration::from_secs(3)).await;
+        assert!(fleet.buses.iter().all(Bus::is_whole));
+        fleet
+    }
+
+    /// What the others answer from memory.
+    fn held(&self, key: u32) -> [Option<String>; 2] {
+        [1, 2].map(|node: usize| self.nodes[node].get_local(&key).map(|hit| hit.as_str().to_owned()))
+    }
+
+    async fn fill(&self, keys: impl IntoIterator<Item = u32>) {
+        for key in keys {
+            let tags = Options::new().with_tags(Tags::new([format!("t{key}")]).expect("legal"));
+            self.nodes[0].insert_with(key, "old".to_owned(), tags).await.expect("never fails");
+            self.world.pass(Duration::from_millis(50)).await;
+            for node in &self.nodes[1..] {
+                assert!(node.get(&key).await.expect("never fails").is_some());
+            }
+            assert_eq!(self.held(key).map(|held| held.is_some()), [true, true]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_process_changes_no_other_holds_on_to() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let mine = &fleet.nodes[0];
+    let gone = async |key: u32| {
+        fleet.world.pass(Duration::from_millis(50)).await;
+        assert_eq!(fleet.held(key), [None, None], "{key}");
+    };
+    fleet.fill(1..=9).await;
+    mine.insert(1, "new".to_owned()).await.expect("never fails");
+    gone(1).await;
+    assert_eq!(fleet.nodes[2].get(&1).await.expect("never fails").expect("below").as_str(), "new");
+    mine.remove(&2).await.expect("never fails");
+    gone(2).await;
+    mine.remove_tag("t3").await.expect("never fails");
+    gone(3).await;
+    mine.remove_prefix(&4).await.expect("never fails");
+    gone(4).await;
+    mine.remove_pattern(&Pattern::new("5").expect("legal")).await.expect("never fails");
+    gone(5).await;
+    mine.expire(&6).await.expect("never fails");
+    gone(6).await;
+    let forced = Options::new().with_force_refresh(true);
+    mine.get_or_load(&7, fleet.world.loader()).with(forced).await.expect("the loader never fails");
+    gone(7).await;
+    mine.remove_many(&[8]).await.expect("never fails");
+    gone(8).await;
+    assert_eq!(fleet.held(9).map(|held| held.is_some()), [true, true], "nothing else was meant");
+    mine.clear().await.expect("never fails");
+    gone(9).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_expired_elsewhere_may_still_stand_in() {
+    let fleet = Fleet::new(ttl(600).with_fail_safe_for(Duration::from_hours(1))).await;
+    fleet.fill([1, 2]).await;
+    fleet.nodes[0].expire(&1).await.expect("never fails");
+    fleet.nodes[0].remove(&2).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    let down = || async { Err::<String, _>(Down(1)) };
+    let hit = fleet.nodes[1].get_or_load(&1, down).await.expect("a copy stands in");
+    assert_eq!((hit.as_str(), hit.stale()), ("old", Some(Stale::Failed)));
+    assert!(fleet.nodes[1].get_or_load(&2, down).await.is_err(), "what was removed is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_another_process_has_overtaken_is_not_kept() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let load = || async { answered.await.map_err(|_| Down(0)) };
+    let asked = tokio::spawn({
+        let node = fleet.nodes[1].clone();
+        async move { node.get_or_load(&1, load).await.expect("the loader never fails") }
+    });
+    crate::settle().await;
+    fleet.nodes[0].insert(1, "new".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    answer.send("old".to_owned()).expect("the loader waits");
+    assert_eq!(asked.await.expect("no panic").as_str(), "old");
+    behind(&fleet.nodes[1]).await;
+    for node in &fleet.nodes {
+        assert_eq!(node.get(&1).await.expect("never fails").expect("there").as_str(), "new");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_cut_off_answers_nothing_that_it_cannot_know_for_long() {
+    let fleet = Fleet::new(ttl(600)).await;
+    fleet.fill([1, 2]).await;
+    fleet.links[1].set_in(Way::Lost);
+    fleet.nodes[0].insert(1, "new".to_owned()).await.expect("never fails");
+    // Until it notices: the silence that the bus bears, and a heartbeat.
+    fleet.world.pass(Duration::from_secs(4)).await;
+    assert!(!fleet.buses[1].is_whole());
+    assert_eq!(fleet.held(1), [None, None]);
+    assert_eq!(fleet.held(2), [None, Some("old".to_owned())], "who hears all holds on to what it has");
+
+    // Cut off, it goes on with what the tier says, and asks again after a while.
+    let node = &fleet.nodes[1];
+    assert_eq!(node.get(&2).await.expect("never fails").expect("below").as_str(), "old");
+    fleet.nodes[0].insert(2, "new".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_secs(4)).await;
+    assert_eq!(node.get(&2).await.expect("never fails").expect("there").as_str(), "old", "nobody could tell");
+    fleet.world.pass(Duration::from_secs(1)).await;
+    assert_eq!(node.get(&2).await.expect("never fails").expect("below").as_str(), "new");
+
+    fleet.nodes[0].insert(2, "newest".to_owned()).await.expect("never fails");
+    fleet.links[1].set_in(Way::Open);
+    fleet.world.pass(Duration::from_secs(2)).await;
+    assert!(fleet.buses[1].is_whole());
+    assert_eq!(fleet.held(2)[0], None, "what it stored meanwhile is not believed");
+    assert_eq!(node.get(&2).await.expect("never fails").expect("below").as_str(), "newest");
+    fleet.world.pass(Duration::from_secs(60)).await;
+    assert_eq!(fleet.held(2)[0].as_deref(), Some("newest"), "and from now on it holds on to it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tier_is_told_late_the_others_are_told_again() {
+    let fleet = Fleet::new(ttl(600)).await;
+    fleet.fill([1, 2]).await;
+    // Only this process does not reach the tier.
+    let cut = Arc::new(cache_testkit::chaos::Chaos::new(Arc::<Chaos>::clone(&fleet.world.far)));
+    let mine = fleet
+        .world
+        .build(ttl(600), |builder| builder.tier(fleet.world.tier(&cut)).bus(fleet.buses[0].clone()));
+    cut.set(Some(Fault::Fails(ErrorKind::Unavailable)));
+    mine.insert(1, "new".to_owned()).await.expect("never fails");
+    mine.remove_tag("t2").await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    for key in [1, 2] {
+        assert_eq!(fleet.held(key), [None, None]);
+        // The tier does not know better yet.
+        assert_eq!(fleet.nodes[1].get(&key).await.expect("never fails").expect("below").as_str(), "old");
+    }
+    cut.set(None);
+    fleet.world.pass(Duration::from_secs(1)).await;
+    assert_eq!(fleet.held(1), [None, None]);
+    assert_eq!(fleet.nodes[1].get(&1).await.expect("never fails").expect("below").as_str(), "new");
+    assert!(fleet.nodes[1].get(&2).await.expect("never fails").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_without_a_tier_drop_what_others_change() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let node = |bus: &Bus| fleet.world.build(ttl(600), |builder| builder.bus(bus.clone()));
+    let (mine, other) = (node(&fleet.buses[0]), node(&fleet.buses[1]));
+    for changed in 1..=2 {
+        other.insert(changed, "old".to_owned()).await.expect("never fails");
+        fleet.world.pass(Duration::from_millis(50)).await;
+        assert!(other.get_local(&changed).is_some());
+        match changed {
+            1 => drop(mine.insert(changed, "new".to_owned()).await.expect("never fails")),
+            _ => drop(mine.remove(&changed).await.expect("never fails")),
+        }
+        fleet.world.pass(Duration::from_millis(50)).await;
+        assert!(other.get_local(&changed).is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_read_back_is_found_all_the_same() {
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Opaque(u32);
+
+    impl CacheKey for Opaque {
+        fn write(&self, out: &mut KeyWriter) {
+            out.push(format_args!("<{}>", self.0));
+        }
+    }
+
+    let fleet = Fleet::new(ttl(600)).await;
+    let node =
+        |bus: &Bus, name: &str| Cache::<Opaque, u32>::builder(name).bus(bus.clone()).build().expect("legal");
+    let (mine, other) = (node(&fleet.buses[0], "opaque"), node(&fleet.buses[1], "opaque"));
+    let unrelated = node(&fleet.buses[1], "unrelated");
+    for cache in [&other, &unrelated] {
+        cache.insert(Opaque(1), 1).await.expect("never fails");
+        cache.insert(Opaque(2), 2).await.expect("never fails");
+    }
+    fleet.world.pass(Duration::from_millis(50)).await;
+    mine.remove(&Opaque(1)).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    let left = |cache: &Cache<Opaque, u32>| [1, 2].map(|key| cache.get_local(&Opaque(key)).is_some());
+    assert_eq!((left(&other), left(&unrelated)), ([false, true], [true, true]));
+}
