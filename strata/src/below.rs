@@ -11,7 +11,7 @@ use cache_core::{
     CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
 };
 
-use cache_invalidation::Action;
+use cache_invalidation::{Action, Target};
 
 use crate::cache::Shared;
 use crate::close::Place;
@@ -119,6 +119,19 @@ impl<V: Send + Sync + 'static> Below<V> {
             ..Meta::default()
         };
         (!meta.keep_for().is_zero()).then_some(Entry { value, meta })
+    }
+
+    /// Another process has changed these: values of theirs that wait to be told are not told any more.
+    pub(crate) fn overtake(&self, target: &Target) {
+        let group = match target {
+            Target::Key(text) => return self.tiers.overtake(|key, _| key.as_str() == text),
+            Target::Tag(tag) => self.tagged(tag),
+            Target::Prefix(prefix) => Some(Group::Prefix(prefix.as_str().into())),
+            Target::Pattern(_) | Target::All => Some(self.all()),
+        };
+        if let Some(group) = group {
+            self.tiers.overtake(|key, tags| group.contains(key, tags));
+        }
     }
 
     /// A tag as it stands below; `None` for one that is too long to, which no entry there has.

@@ -81,12 +81,18 @@ where
     fn invalidated(&self, event: &Event) {
         if let Some(shared) = self.0.upgrade() {
             shared.versions.see(event.version());
+            if let Some(below) = &shared.below {
+                below.overtake(event.target());
+            }
             shared.hear(event.target(), event.action());
         }
     }
 
     fn distrust(&self, why: Doubt) {
         if let Some(shared) = self.0.upgrade() {
+            if let Some(below) = &shared.below {
+                below.tiers.overtake(|_, _| true);
+            }
             let expired = shared.expire_if(&|_| true);
             tracing::debug!(cache = shared.namespace.name(), %why, expired, "news may be missing");
         }

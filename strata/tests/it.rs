@@ -57,6 +57,9 @@ mod schedule;
 #[path = "it/shuttle.rs"]
 mod shuttle;
 #[cfg(not(strata_shuttle))]
+#[path = "it/sim.rs"]
+mod sim;
+#[cfg(not(strata_shuttle))]
 #[path = "it/stress.rs"]
 mod stress;
 #[cfg(not(strata_shuttle))]

@@ -88,14 +88,8 @@ impl Backlog {
     /// Notes that a group is to be removed.
     pub(super) fn owe_group(&self, group: Group) {
         let mut waiting = self.lock();
-        let Waiting { keys, groups, bytes, .. } = &mut *waiting;
-        for (key, owed) in keys.iter_mut() {
-            let is_in = owed.entry.as_ref().is_some_and(|entry| group.contains(key, &entry.meta.tags));
-            if is_in {
-                *bytes -= owed.bytes();
-                owed.entry = None;
-            }
-        }
+        waiting.overtake(|key, tags| group.contains(key, tags));
+        let groups = &mut waiting.groups;
         if !groups.contains(&group) {
             groups.push(group);
         }
@@ -164,6 +158,13 @@ impl Backlog {
         }
     }
 
+    /// Something newer than what is owed has happened to these keys: their values are removals from now on.
+    pub(super) fn overtake(&self, is_meant: impl Fn(&Key, &Tags) -> bool) {
+        if self.count.load(Relaxed) > 0 {
+            self.lock().overtake(is_meant);
+        }
+    }
+
     /// The tier has been told of this key, as it stood in here.
     pub(super) fn repaired(&self, key: &Key) {
         self.repaired.fetch_add(1, Relaxed);
@@ -200,6 +201,17 @@ impl Backlog {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn overtake(&mut self, is_meant: impl Fn(&Key, &Tags) -> bool) {
+        for (key, owed) in &mut self.keys {
+            if owed.entry.as_ref().is_some_and(|entry| is_meant(key, &entry.meta.tags)) {
+                self.bytes -= owed.bytes();
+                owed.entry = None;
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Telling a tier later what it could not be told: a task for each tier that is owed something, which ends when it is not.
 //!
 //! The first thing to tell is also the probe: while it fails, the rest waits. A key is told of in its turn, so that nothing
-//! newer is overwritten that this process writes, and only if the tier has nothing newer from another one.
+//! newer is overwritten that this process writes. A value is told only if nobody else has changed its key meanwhile, as far as
+//! the bus can tell, and what the tier has is older; otherwise its key is removed.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -89,13 +90,16 @@ async fn repair(tiers: Weak<Tiers>, at: usize) {
 
 impl Level {
     async fn repair(&self, key: &Key, owed: Owed, waited: Duration) -> Result<()> {
-        let present = self.store.get(key).await?;
-        if present.is_some_and(|present| present.meta.version > owed.version) {
-            return Ok(());
-        }
         let entry: Option<Entry> = owed.entry.and_then(|entry| aged(entry, waited));
         match entry {
-            Some(entry) => self.store.put(key.clone(), entry).await,
+            Some(entry) => {
+                let present = self.store.get(key).await?;
+                if present.is_some_and(|present| present.meta.version > owed.version) {
+                    return Ok(());
+                }
+                self.store.put(key.clone(), entry).await
+            }
+            // Versions of clocks that are apart do not tell that what is there is newer, and a removal too many is a miss.
             None => self.store.remove(key).await.map(drop),
         }
     }

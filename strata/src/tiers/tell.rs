@@ -21,7 +21,7 @@ pub(crate) enum Group {
 }
 
 impl Group {
-    pub(super) fn contains(&self, key: &Key, tags: &Tags) -> bool {
+    pub(crate) fn contains(&self, key: &Key, tags: &Tags) -> bool {
         match self {
             Self::Tag(tag) => tags.contains(tag.as_str()),
             Self::Prefix(prefix) => key.as_str().starts_with(&**prefix),
@@ -84,6 +84,13 @@ impl Tiers {
             }
         }
         self.attend();
+    }
+
+    /// Another process has changed these, or may have: a value that waits to be told is not told any more.
+    pub(crate) fn overtake(&self, is_meant: impl Fn(&Key, &Tags) -> bool) {
+        for level in &self.levels {
+            level.backlog.overtake(&is_meant);
+        }
     }
 
     /// Gives an entry a new life in all tiers and says whether any of them had it.

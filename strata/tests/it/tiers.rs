@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+use cache_core::Clock;
 use cache_memory::MemoryStore;
 use cache_testkit::chaos::Chaos;
 use cache_testkit::clock::ManualClock;
 use strata::codec::{Framer, Raw};
 use strata::layer::{Backoff, Guards, Trip};
-use strata::{Builder, Cache, Hit, Memory, Options, Source, Tier, Ttl};
+use strata::{Builder, Cache, Hit, Memory, Options, Source, Tier, Time, Ttl, Wall};
 
 use crate::Down;
 
@@ -70,7 +71,11 @@ impl World {
             .with_sweep_every(None);
         let builder =
             Cache::builder("users").memory(memory).framer(Framer::new("user", Raw)).options(options);
-        setup(builder.seed(7)).build().expect("legal")
+        let wall = self.clock.clone();
+        let wall = move || {
+            Wall::from_unix_millis(u64::try_from(wall.now().since(Time::ZERO).as_millis()).unwrap_or(0))
+        };
+        setup(builder.seed(7).wall_clock(wall)).build().expect("legal")
     }
 
     /// Guarded as in use, with a breaker that goes by the clock of the tests.

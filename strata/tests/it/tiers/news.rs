@@ -5,7 +5,7 @@ use std::time::Duration;
 use cache_core::ErrorKind;
 use cache_memory::MemoryTransport;
 use cache_testkit::chaos::{ChaosTransport, Fault, Way};
-use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags};
+use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags, Wall};
 
 use super::*;
 
@@ -176,6 +176,30 @@ async fn what_a_tier_is_told_late_the_others_are_told_again() {
     assert_eq!(fleet.held(1), [None, None]);
     assert_eq!(fleet.nodes[1].get(&1).await.expect("never fails").expect("below").as_str(), "new");
     assert!(fleet.nodes[1].get(&2).await.expect("never fails").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_others_have_overtaken_is_not_told_late_whatever_the_clocks_say() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let cut = Arc::new(cache_testkit::chaos::Chaos::new(Arc::<Chaos>::clone(&fleet.world.far)));
+    // Its wall clock is an hour ahead, so all of its versions are the newest.
+    let hour = || Wall::from_unix_millis(3_600_000);
+    let mine = fleet.world.build(ttl(600), |builder| {
+        builder.tier(fleet.world.tier(&cut)).bus(fleet.buses[0].clone()).wall_clock(hour)
+    });
+    cut.set(Some(Fault::Fails(ErrorKind::Unavailable)));
+    for key in [1, 2] {
+        mine.insert(key, "mine".to_owned()).await.expect("never fails");
+    }
+    fleet.world.pass(Duration::from_millis(50)).await;
+    fleet.nodes[1].insert(1, "newer".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    cut.set(None);
+    fleet.world.pass(Duration::from_secs(1)).await;
+    assert_eq!(mine.tiers()[0].backlog, 0);
+    let found = fleet.nodes[2].get_many(&[1, 2]).await.expect("never fails");
+    let found: Vec<_> = found.iter().map(|hit| hit.as_ref().map(|hit| hit.as_str())).collect();
+    assert_eq!(found, [None, Some("mine")]);
 }
 
 #[tokio::test(start_paused = true)]
