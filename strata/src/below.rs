@@ -3,7 +3,7 @@
 //! The steps are in `tiers`, in terms of bytes; here are values, ages, and the fence. Everything that reads below memory takes a
 //! ticket first, and what it finds goes into memory only while that is valid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use cache_core::{
 };
 
 use cache_invalidation::{Action, Target};
+use futures_util::future::join_all;
 
 use crate::cache::Shared;
 use crate::close::Place;
@@ -24,7 +25,7 @@ use crate::kept::Last;
 use crate::options::Options;
 use crate::sync::{Handle, select};
 use crate::task::Stored;
-use crate::tiers::{Fetched, Group, Reading, Tiers, Versions};
+use crate::tiers::{Fetched, Group, Notes, Reading, Tiers, Versions};
 use crate::write::Record;
 
 /// The label of what `Loaded::with_validator` said.
@@ -107,13 +108,12 @@ impl<V: Send + Sync + 'static> Below<V> {
         header.version = self.versions.next();
         header.labels = Arc::new(labels);
         let value = self.framer.encode(key, &record.value, &header).ok()?;
-        let tags = record.tags.iter().map(|tag| format!("{}{tag}", self.scope));
         let meta = Meta {
             ttl,
             stale_for,
             version: header.version,
             // One that is too long to stand below keeps the value from there.
-            tags: Tags::new(tags).ok()?,
+            tags: self.all_scoped(&record.tags)?,
             priority: record.priority,
             cost: record.cost,
             ..Meta::default()
@@ -121,22 +121,23 @@ impl<V: Send + Sync + 'static> Below<V> {
         (!meta.keep_for().is_zero()).then_some(Entry { value, meta })
     }
 
-    /// Another process has changed these: values of theirs that wait to be told are not told any more.
-    pub(crate) fn overtake(&self, target: &Target) {
-        let group = match target {
-            Target::Key(text) => return self.tiers.overtake(|key, _| key.as_str() == text),
-            Target::Tag(tag) => self.tagged(tag),
-            Target::Prefix(prefix) => Some(Group::Prefix(prefix.as_str().into())),
-            Target::Pattern(_) | Target::All => Some(self.all()),
-        };
-        if let Some(group) = group {
-            self.tiers.overtake(|key, tags| group.contains(key, tags));
-        }
-    }
-
     /// A tag as it stands below; `None` for one that is too long to, which no entry there has.
     fn scoped(&self, tag: &str) -> Option<Tag> {
         Tag::new(format!("{}{tag}", self.scope)).ok()
+    }
+
+    fn all_scoped(&self, tags: &Tags) -> Option<Tags> {
+        Tags::new(tags.iter().map(|tag| format!("{}{tag}", self.scope))).ok()
+    }
+
+    /// Another process has changed this: the tiers that it does not have are told.
+    pub(crate) fn hear(&self, target: &Target) {
+        match target {
+            Target::Key(text) => self.tiers.hear(Key::new(text).ok().as_ref(), None),
+            Target::Tag(tag) => self.tiers.hear(None, self.tagged(tag).as_ref()),
+            Target::Prefix(prefix) => self.tiers.hear(None, Some(&Group::Prefix(prefix.as_str().into()))),
+            Target::Pattern(_) | Target::All => self.tiers.hear(None, Some(&self.all())),
+        }
     }
 
     fn name(&self) -> &str {
@@ -253,7 +254,7 @@ where
 
     /// Writes what a load has stored to the tiers below, unless an invalidation has overtaken it meanwhile, and tells of it
     /// where that is news.
-    pub(crate) async fn write_back(&self, stored: Vec<Stored<K, V>>) {
+    pub(crate) async fn write_back(&self, stored: Vec<Stored<K, V>>, notes: &HashMap<Key, Notes>) {
         let news: Vec<K> = stored.iter().filter(|it| it.is_news).map(|it| it.key.clone()).collect();
         if let Some(below) = &self.below {
             let rendered = |stored: Stored<K, V>| Some((self.namespace.render(&stored.key).ok()?, stored));
@@ -265,7 +266,12 @@ where
                 let entry = below.entry(&rendered, &record, now)?;
                 self.fence.may_store(ticket, &key, &record.tags).then_some((rendered, entry))
             };
-            below.tiers.put(&turn, stored.into_iter().filter_map(entry).collect()).await;
+            let put = async |(key, entry): (Key, Entry)| {
+                if let Some(notes) = notes.get(&key) {
+                    below.tiers.put_noted(&turn, (key, entry), notes, below.tiers.levels()).await;
+                }
+            };
+            join_all(stored.into_iter().filter_map(entry).map(put)).await;
         }
         self.tell_keys(&news, Action::Expire).await;
     }
@@ -292,8 +298,8 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Looks below memory for what is to be loaded, as a task of its own, lands what is found, and hands on the rest: at once, if
-    /// there is nothing below or the source is to be asked anyway.
+    /// Looks below memory for what is to be loaded, as a task of its own, lands what is found, and hands on the rest, noted: at once, if
+    /// there is nothing below.
     pub(crate) fn look_below(
         self: &Arc<Self>,
         mut place: Place,
@@ -301,12 +307,14 @@ where
         options: Options,
         go_on: impl FnOnce(&Arc<Self>, Place, Vec<Sought<K, V>>, &Options) + Send + 'static,
     ) {
-        let Some(below) = self.below.clone().filter(|_| options.force_refresh() != Some(true)) else {
-            return go_on(self, place, sought, &options);
-        };
+        let Some(below) = self.below.clone() else { return go_on(self, place, sought, &options) };
+        let forced = options.force_refresh() == Some(true);
         let cache = Arc::downgrade(self);
         place.runtime.clone().spawn(async move {
             let looked = async {
+                if forced {
+                    return (sought, None);
+                }
                 let rest = Self::look_and_land(&cache, &below, sought, &options).await;
                 match &below.fleet {
                     Some(fleet) if rest.len() == 1 => {
@@ -315,15 +323,40 @@ where
                     _ => (rest, None),
                 }
             };
-            let (rest, held) = select! {
-                looked = looked => looked,
+            let noted = async {
+                let (rest, held) = looked.await;
+                let notes = Self::note(&cache, &below, &rest, &options).await;
+                (rest, held, notes)
+            };
+            let (rest, held, notes) = select! {
+                noted = noted => noted,
                 () = place.ended() => return,
             };
             if let Some(shared) = cache.upgrade().filter(|_| !rest.is_empty()) {
-                place.held = held;
+                (place.held, place.notes) = (held, notes);
                 go_on(&shared, place, rest, &options);
             }
         });
+    }
+
+    /// What the tiers know of keys that are to be loaded.
+    async fn note(
+        cache: &Weak<Self>,
+        below: &Below<V>,
+        rest: &[Sought<K, V>],
+        options: &Options,
+    ) -> HashMap<Key, Notes> {
+        let rendered = |shared: Arc<Self>| {
+            let key = |sought: &Sought<K, V>| shared.namespace.render(sought.leader.key()).ok();
+            rest.iter().filter_map(key).collect::<Vec<Key>>()
+        };
+        let keys = cache.upgrade().map(rendered).unwrap_or_default();
+        let tags = options.tags().and_then(|tags| below.all_scoped(tags)).unwrap_or_default();
+        let note = async |key: Key| {
+            let notes = below.tiers.note(&key, &tags).await;
+            (key, notes)
+        };
+        join_all(keys.into_iter().map(note)).await.into_iter().collect()
     }
 
     /// Looks below, lands what is found, and returns the rest: nothing, if the cache is gone.

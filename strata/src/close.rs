@@ -7,12 +7,13 @@
 //! A closed cache fails nobody: what it holds it still answers, and who misses loads alone, within his own call; the value
 //! goes to him and is not stored. A load takes its place before it begins, so `close` waits for all that began before it.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use cache_core::{CacheKey, Tags};
+use cache_core::{CacheKey, Key, Tags};
 
 use crate::cache::{Cache, Shared};
 use crate::caught::caught;
@@ -23,6 +24,7 @@ use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
 use crate::sync::{Handle, timeout, watch};
+use crate::tiers::Notes;
 use crate::wait::Wait;
 
 /// What a cache lets its loads do.
@@ -108,6 +110,8 @@ pub(crate) struct Place {
     pub(crate) runtime: Handle,
     /// The right of this process to load, where processes take turns.
     pub(crate) held: Option<Held>,
+    /// What the tiers knew of its keys before it began.
+    pub(crate) notes: HashMap<Key, Notes>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -132,7 +136,12 @@ where
     pub(crate) fn enter(&self, runtime: Handle) -> Option<Place> {
         // The look is held on to, so that nobody closes the cache between it and the place: places are what `close` counts.
         let phase = self.phase.borrow();
-        (*phase == Phase::Open).then(|| Place { runtime, held: None, phase: self.phase.subscribe() })
+        (*phase == Phase::Open).then(|| Place {
+            runtime,
+            held: None,
+            notes: HashMap::new(),
+            phase: self.phase.subscribe(),
+        })
     }
 
     /// Loads one key within its caller's own future.

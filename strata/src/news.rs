@@ -82,7 +82,7 @@ where
         if let Some(shared) = self.0.upgrade() {
             shared.versions.see(event.version());
             if let Some(below) = &shared.below {
-                below.overtake(event.target());
+                below.hear(event.target());
             }
             shared.hear(event.target(), event.action());
         }
@@ -91,7 +91,7 @@ where
     fn distrust(&self, why: Doubt) {
         if let Some(shared) = self.0.upgrade() {
             if let Some(below) = &shared.below {
-                below.tiers.overtake(|_, _| true);
+                below.hear(&Target::All);
             }
             let expired = shared.expire_if(&|_| true);
             tracing::debug!(cache = shared.namespace.name(), %why, expired, "news may be missing");

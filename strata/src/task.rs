@@ -141,8 +141,9 @@ where
             if let Some(shared) = cache.upgrade() {
                 let stored = land(&shared, leaders, outcome);
                 if !shared.is_alone() {
+                    let notes = std::mem::take(&mut place.notes);
                     select! {
-                        () = shared.write_back(stored) => {}
+                        () = shared.write_back(stored, &notes) => {}
                         () = place.ended() => {}
                     }
                 }

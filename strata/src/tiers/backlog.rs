@@ -158,13 +158,6 @@ impl Backlog {
         }
     }
 
-    /// Something newer than what is owed has happened to these keys: their values are removals from now on.
-    pub(super) fn overtake(&self, is_meant: impl Fn(&Key, &Tags) -> bool) {
-        if self.count.load(Relaxed) > 0 {
-            self.lock().overtake(is_meant);
-        }
-    }
-
     /// The tier has been told of this key, as it stood in here.
     pub(super) fn repaired(&self, key: &Key) {
         self.repaired.fetch_add(1, Relaxed);

@@ -37,6 +37,9 @@ impl Tiers {
             if asked.is_empty() {
                 break;
             }
+            if place.is_local && self.is_in_doubt() {
+                continue;
+            }
             let entries = if asked.len() == keys.len() {
                 place.get(keys).await
             } else {
@@ -61,7 +64,7 @@ impl Tiers {
         found
     }
 
-    /// Writes what was found further down into the tiers above, with what is left of its life.
+    /// Writes what was found further down into the tiers above, with what is left of its life, if it is still there.
     pub(crate) async fn promote<T>(
         &self,
         key: &Key,
@@ -72,10 +75,18 @@ impl Tiers {
             return;
         }
         let turn = self.turn(std::slice::from_ref(key)).await;
-        if permit() {
-            let entries = vec![(key.clone(), found.entry.clone())];
-            self.put_into(0..found.level, &turn, entries).await;
+        let notes = self.note(key, &found.entry.meta.tags).await;
+        // A removal begins below: if what was found is still there, whoever removes it comes here after the note.
+        let level = &self.levels[found.level];
+        let present = level.get(std::slice::from_ref(key)).await.pop().flatten();
+        if let Some(entry) = present.filter(|entry| entry.value == found.entry.value && permit()) {
+            self.put_noted(&turn, (key.clone(), entry), &notes, 0..found.level).await;
         }
+    }
+
+    /// Tells whether other processes may have changed something of which nothing has been heard.
+    fn is_in_doubt(&self) -> bool {
+        self.teller.as_ref().is_some_and(|teller| teller.doubt().is_some())
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use self::backlog::Backlog;
 pub(crate) use self::fetch::{Fetched, Reading};
-pub(crate) use self::tell::Group;
+pub(crate) use self::tell::{Group, Notes};
 pub(crate) use self::version::{Versions, WallClock};
 use crate::layer::{CircuitBreaker, Guards, Passage};
 use crate::news::Teller;
@@ -60,12 +60,13 @@ pub struct Tier {
     store: Arc<dyn Store>,
     guards: Option<Guards>,
     max_ttl: Ttl,
+    is_local: bool,
 }
 
 impl Tier {
     /// A tier over this store, with [`Guards::new`] around it.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, guards: Some(Guards::new()), max_ttl: Ttl::FOREVER }
+        Self { store, guards: Some(Guards::new()), max_ttl: Ttl::FOREVER, is_local: false }
     }
 
     /// Puts these guards around the store, in place of the default ones.
@@ -77,6 +78,14 @@ impl Tier {
     /// Puts nothing around the store: for one that never hangs, or has its guards already.
     pub fn without_guards(mut self) -> Self {
         self.guards = None;
+        self
+    }
+
+    /// Says that no other process has this tier, as with a disk of one's own: what others change is removed here too when the bus
+    /// tells so, all that is here when something may have been missed, and while the bus is in doubt nothing here is read. Without
+    /// a bus this means nothing.
+    pub fn local(mut self) -> Self {
+        self.is_local = true;
         self
     }
 
@@ -146,6 +155,7 @@ struct Level {
     breaker: Option<Arc<CircuitBreaker>>,
     name: &'static str,
     max_ttl: Ttl,
+    is_local: bool,
     backlog: Backlog,
     counts: Counts,
 }
@@ -188,7 +198,8 @@ impl Tiers {
                 }
             };
             let backlog = Backlog::new(scope.clone());
-            Level { store, breaker, name, max_ttl: tier.max_ttl, backlog, counts: Counts::default() }
+            let (max_ttl, is_local, counts) = (tier.max_ttl, tier.is_local, Counts::default());
+            Level { store, breaker, name, max_ttl, is_local, backlog, counts }
         };
         Arc::new(Self {
             levels: tiers.into_iter().map(level).collect(),

@@ -1,8 +1,8 @@
 //! Telling a tier later what it could not be told: a task for each tier that is owed something, which ends when it is not.
 //!
 //! The first thing to tell is also the probe: while it fails, the rest waits. A key is told of in its turn, so that nothing
-//! newer is overwritten that this process writes. A value is told only if nobody else has changed its key meanwhile, as far as
-//! the bus can tell, and what the tier has is older; otherwise its key is removed.
+//! newer is overwritten that this process writes. A value is written late only where no other process is known, and if what the
+//! tier has is not newer; on a bus its key is removed instead.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -4,10 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Entry, Error, Key, Result, Tag, Tags, Ttl};
+use cache_core::{Entry, Error, Key, Note, Result, Tag, Tags, Ttl};
+use futures_util::future::join_all;
 
 use super::backlog::Owed;
 use super::{Level, Tiers, Turn, count};
+
+/// What each tier knew of a key; nothing where it could not be asked.
+pub(crate) struct Notes(Vec<Option<Note>>);
 
 /// Entries that are removed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub(crate) enum Group {
 }
 
 impl Group {
-    pub(crate) fn contains(&self, key: &Key, tags: &Tags) -> bool {
+    pub(super) fn contains(&self, key: &Key, tags: &Tags) -> bool {
         match self {
             Self::Tag(tag) => tags.contains(tag.as_str()),
             Self::Prefix(prefix) => key.as_str().starts_with(&**prefix),
@@ -34,20 +38,63 @@ impl Group {
 }
 
 impl Tiers {
-    /// Writes entries to all tiers.
-    pub(crate) async fn put(self: &Arc<Self>, turn: &Turn<'_>, entries: Vec<(Key, Entry)>) {
-        self.put_into(0..self.levels.len(), turn, entries).await;
+    /// Notes at all tiers what they know of a key before its value is read at the source.
+    pub(crate) async fn note(&self, key: &Key, tags: &Tags) -> Notes {
+        let note = async |level: &Level| match level.store.note(key, tags).await {
+            Ok(note) => Some(note),
+            Err(error) => {
+                level.failed(&error, 1);
+                None
+            }
+        };
+        Notes(join_all(self.levels.iter().map(note)).await)
+    }
+
+    /// Writes an entry to these tiers, as far as nothing has happened to its key there since the note. What a tier does not take
+    /// is not told it later: it is no more than could be read at the source again.
+    pub(crate) async fn put_noted(
+        &self,
+        _: &Turn<'_>,
+        (key, entry): (Key, Entry),
+        Notes(notes): &Notes,
+        levels: Range<usize>,
+    ) {
+        for at in levels.rev() {
+            let (level, note) = (&self.levels[at], notes.get(at).and_then(Option::as_ref));
+            let Some(note) = note.filter(|_| !level.backlog.doubts(&key, &entry.meta.tags)) else { continue };
+            match level.store.put_noted(key.clone(), level.shortened(entry.clone()), note).await {
+                Ok(true) => count(&level.counts.writes, 1),
+                Ok(false) => count(&level.counts.overtaken, 1),
+                Err(error) => level.failed(&error, 1),
+            }
+        }
+    }
+
+    /// How many tiers there are.
+    pub(crate) fn levels(&self) -> Range<usize> {
+        0..self.levels.len()
+    }
+
+    /// Another process has changed a key or a group: the tiers that it does not have are told.
+    pub(crate) fn hear(self: &Arc<Self>, key: Option<&Key>, group: Option<&Group>) {
+        for level in self.levels.iter().filter(|level| level.is_local) {
+            if let Some(key) = key {
+                level.backlog.owe(key.clone(), Owed { entry: None, version: 0, since: self.clock.now() });
+            }
+            if let Some(group) = group {
+                level.backlog.owe_group(group.clone());
+            }
+        }
         self.attend();
     }
 
-    /// Writes entries to these tiers. The turn is that for their keys.
-    pub(super) async fn put_into(&self, levels: Range<usize>, _: &Turn<'_>, entries: Vec<(Key, Entry)>) {
-        if entries.is_empty() {
-            return;
+    /// Writes entries to all tiers.
+    pub(crate) async fn put(self: &Arc<Self>, _: &Turn<'_>, entries: Vec<(Key, Entry)>) {
+        let levels = if entries.is_empty() { &[] } else { &*self.levels };
+        for level in levels.iter().rev() {
+            level.put(entries.clone(), self).await;
         }
-        for level in self.levels[levels].iter().rev() {
-            level.put(entries.clone(), self.clock.now()).await;
-        }
+        self.attend();
     }
 
     /// Removes entries from all tiers and says how many there were at most at one of them.
@@ -86,13 +133,6 @@ impl Tiers {
         self.attend();
     }
 
-    /// Another process has changed these, or may have: a value that waits to be told is not told any more.
-    pub(crate) fn overtake(&self, is_meant: impl Fn(&Key, &Tags) -> bool) {
-        for level in &self.levels {
-            level.backlog.overtake(&is_meant);
-        }
-    }
-
     /// Gives an entry a new life in all tiers and says whether any of them had it.
     pub(crate) async fn touch(&self, _: &Turn<'_>, key: &Key, ttl: Ttl) -> bool {
         let mut touched = false;
@@ -107,10 +147,15 @@ impl Tiers {
 }
 
 impl Level {
-    async fn put(&self, mut entries: Vec<(Key, Entry)>, now: cache_core::Time) {
-        for (_, entry) in &mut entries {
-            entry.meta.ttl = entry.meta.ttl.min(self.max_ttl);
-        }
+    /// An entry with the life that it may have here.
+    fn shortened(&self, mut entry: Entry) -> Entry {
+        entry.meta.ttl = entry.meta.ttl.min(self.max_ttl);
+        entry
+    }
+
+    async fn put(&self, entries: Vec<(Key, Entry)>, tiers: &Tiers) {
+        let shortened = |(key, entry)| (key, self.shortened(entry));
+        let entries: Vec<(Key, Entry)> = entries.into_iter().map(shortened).collect();
         match self.store.put_many(entries.clone()).await {
             Ok(()) => {
                 count(&self.counts.writes, entries.len());
@@ -122,7 +167,10 @@ impl Level {
                 self.failed(&error, entries.len());
                 for (key, entry) in entries {
                     let version = entry.meta.version;
-                    self.backlog.owe(key, Owed { entry: Some(entry), version, since: now });
+                    // What other processes do meanwhile cannot be known for certain. So where there are any, nothing is written
+                    // late: what is older goes, and who needs the value asks for it.
+                    let entry = tiers.teller.is_none().then_some(entry);
+                    self.backlog.owe(key, Owed { entry, version, since: tiers.clock.now() });
                 }
             }
         }
