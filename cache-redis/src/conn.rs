@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::Result;
+use futures_util::future;
 use redis::{Cmd, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -180,8 +181,16 @@ impl Connection {
         calls: &[Call],
     ) -> Result<Vec<Value>> {
         let keyed = |call: &Call, command| Keyed::new(call.first_key(), command, call.bytes());
-        let by_hash = calls.iter().map(|call| keyed(call, script.by_hash(call))).collect();
-        let mut answers = self.batch(operation, by_hash).await?;
+        let by_hash: Vec<Keyed> = calls.iter().map(|call| keyed(call, script.by_hash(call))).collect();
+        let mut answers = self.first_answers(operation, &by_hash).await?;
+        // Whoever has it may not know the script either.
+        let elsewhere = (0..answers.len()).filter(|at| self.is_elsewhere(&answers[*at]));
+        let followed = elsewhere.map(|at| async move {
+            self.run(operation, script, &calls[at]).await.map(|answer| (at, answer))
+        });
+        for (at, answer) in future::try_join_all(followed).await? {
+            answers[at] = answer;
+        }
         let is_unknown = |answer: &Value| matches!(answer, Value::ServerError(it) if it.code() == "NOSCRIPT");
         let unknown: Vec<usize> = (0..answers.len()).filter(|at| is_unknown(&answers[*at])).collect();
         if !unknown.is_empty() {
