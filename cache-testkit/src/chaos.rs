@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use cache_core::{Entry, Error, ErrorKind, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use cache_core::{Entry, Error, ErrorKind, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
 
 use crate::load::seed::SplitMix64;
 
@@ -31,7 +31,7 @@ pub struct Chaos {
 #[derive(Debug)]
 enum Plan {
     Always(Option<Fault>),
-    Chance(SplitMix64, NonZeroU32),
+    Chance(SplitMix64, NonZeroU32, Fault),
 }
 
 impl Chaos {
@@ -43,7 +43,13 @@ impl Chaos {
     /// Makes one in so many operations fail as [`ErrorKind::Unavailable`], by chance from this seed.
     #[must_use]
     pub fn seeded(self, seed: u64, one_in: NonZeroU32) -> Self {
-        *self.plan() = Plan::Chance(SplitMix64::new(seed), one_in);
+        self.seeded_with(seed, one_in, Fault::Fails(ErrorKind::Unavailable))
+    }
+
+    /// Makes one in so many operations meet this fault, by chance from this seed.
+    #[must_use]
+    pub fn seeded_with(self, seed: u64, one_in: NonZeroU32, fault: Fault) -> Self {
+        *self.plan() = Plan::Chance(SplitMix64::new(seed), one_in, fault);
         self
     }
 
@@ -65,9 +71,7 @@ impl Chaos {
         self.operations.fetch_add(1, SeqCst);
         match &mut *self.plan() {
             Plan::Always(fault) => *fault,
-            Plan::Chance(random, one_in) => {
-                (random.below(*one_in) == 0).then_some(Fault::Fails(ErrorKind::Unavailable))
-            }
+            Plan::Chance(random, one_in, fault) => (random.below(*one_in) == 0).then_some(*fault),
         }
     }
 
@@ -122,5 +126,13 @@ impl Store for Chaos {
 
     async fn clear(&self) -> Result<Removed> {
         self.meet("clear", self.inner.clear()).await
+    }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        self.meet("note", self.inner.note(key, tags)).await
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        self.meet("put noted", self.inner.put_noted(key, entry, note)).await
     }
 }
