@@ -32,7 +32,7 @@ pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
 use self::dial::Dialer;
-use self::live::Question;
+use self::live::{Live, Question};
 use self::node::{Node, Target};
 use self::sentinel::Sentinels;
 use crate::clock::Moment;
@@ -156,11 +156,21 @@ impl Connection {
     /// Sends a command to whoever has this key.
     pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
         let answer = async { self.exchange(slot(key), &Question::One(&command)).await };
-        self.within(operation, answer).await
+        Ok(self.within(operation, answer).await?.0)
     }
 
     /// Runs a script where its first key is; its keys share that one's slot.
     pub(crate) async fn run(&self, operation: &'static str, script: &Script, call: &Call) -> Result<Value> {
+        Ok(self.run_somewhere(operation, script, call).await?.0)
+    }
+
+    /// The same, and on which connection it ran.
+    pub(crate) async fn run_somewhere(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        call: &Call,
+    ) -> Result<(Value, u64)> {
         let answer = async {
             let slot = slot(call.first_key());
             match self.exchange(slot, &Question::One(&script.by_hash(call))).await {
@@ -168,6 +178,36 @@ impl Connection {
                     self.exchange(slot, &Question::One(&script.by_text(call))).await
                 }
                 answer => answer,
+            }
+        };
+        self.within(operation, answer).await
+    }
+
+    /// Runs a script on this connection; `None` if there is no such one any more, or its server has not got the key.
+    pub(crate) async fn run_there(
+        &self,
+        operation: &'static str,
+        (script, call): (&Script, &Call),
+        connection: u64,
+    ) -> Result<Option<Value>> {
+        let answer = async {
+            let _place = self.place().await?;
+            let live = match &self.inner.route {
+                Route::One(node) => node.live_if(connection),
+                Route::Many(cluster) => cluster.live_if(connection),
+            };
+            let Some(live) = live else { return Ok(None) };
+            let mut answer = self.answered(live.ask(&Question::One(&script.by_hash(call))).await);
+            if answer.as_ref().is_err_and(Fault::is_unknown_script) {
+                answer = self.answered(live.ask(&Question::One(&script.by_text(call))).await);
+            }
+            match answer {
+                Err(fault) if self.redirected(&fault).is_some() => Ok(None),
+                Err(fault) => {
+                    self.see_to(&live, &fault);
+                    Err(fault)
+                }
+                answer => answer.map(Some),
             }
         };
         self.within(operation, answer).await
@@ -283,8 +323,8 @@ impl Connection {
         !matches!(self.inner.config.mode, Mode::Standalone)
     }
 
-    /// One question and its answer, wherever that is to be had.
-    async fn exchange(&self, slot: u16, question: &Question<'_>) -> Result<Value, Fault> {
+    /// One question and its answer, wherever that is to be had, and on which connection it was.
+    async fn exchange(&self, slot: u16, question: &Question<'_>) -> Result<(Value, u64), Fault> {
         let _place = self.place().await?;
         let mut node = self.node(slot).await?;
         let mut is_guest = false;
@@ -300,17 +340,22 @@ impl Connection {
                 if is_guest { Box::pin(live.ask_as_guest(question)).await } else { live.ask(question).await };
             let fault = match self.answered(answer) {
                 Err(fault) => fault,
-                answer => return answer,
+                Ok(answer) => return Ok((answer, live.id())),
             };
             let Some((other, as_guest)) = self.redirected(&fault) else {
-                if fault.is_demoted() && self.has_others() {
-                    live.lose();
-                }
+                self.see_to(&live, &fault);
                 return Err(fault);
             };
             (node, is_guest) = (other, as_guest);
         }
         Err(Fault::Homeless)
+    }
+
+    /// Has a connection replaced whose server is not the one that it was.
+    fn see_to(&self, live: &Live, fault: &Fault) {
+        if fault.is_demoted() && self.has_others() {
+            live.lose();
+        }
     }
 
     /// Where an answer sends us, and whether only for this once.

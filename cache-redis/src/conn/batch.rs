@@ -39,7 +39,7 @@ impl Connection {
     pub(crate) async fn each(&self, operation: &'static str, commands: Vec<Keyed>) -> Result<Vec<Value>> {
         if let [Keyed { slot, command, .. }] = &commands[..] {
             let question = Question::One(command);
-            let answer = self.within(operation, self.exchange(*slot, &question)).await?;
+            let (answer, _) = self.within(operation, self.exchange(*slot, &question)).await?;
             return Ok(vec![answer]);
         }
         let answers = self.batch(operation, commands).await?;
@@ -65,7 +65,7 @@ impl Connection {
             async move {
                 let question = Question::One(command);
                 let answer = self.within(operation, self.exchange(*slot, &question)).await;
-                answer.map(|answer| (number, answer))
+                answer.map(|(answer, _)| (number, answer))
             }
         });
         for (number, answer) in future::try_join_all(followed).await? {
