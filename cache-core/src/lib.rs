@@ -28,6 +28,7 @@
 //! | codec | how a value becomes bytes and back |
 //! | frame | those bytes with a header that says how to read them |
 //! | bus | how processes tell each other what changed |
+//! | note | what a store knew of a key before a load began; what is written under it is refused if something has happened since ([`Note`]) |
 //! | lease | the right to be the only one who does something, for a while ([`Lease`]) |
 //! | quota | how many calls are allowed in how much time ([`Quota`]) |
 //! | region | a named cache with its own size, lifetime, policy and statistics |
@@ -45,6 +46,7 @@ mod frame;
 mod key;
 mod lease;
 pub mod metric;
+mod note;
 mod params;
 mod pattern;
 mod store;
@@ -62,6 +64,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use frame::{Content, Draft, FRAME_VERSION, Frame, FrameError, Header, Life, MAX_LABELS, TypeId, Wall};
 pub use key::{CacheKey, Key, KeyError, KeyReader, KeyWriter, MAX_KEY_BYTES, Namespace};
 pub use lease::{Grant, Lease};
+pub use note::{Note, Notes};
 pub use params::{Param, Params};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern, PatternError};
 pub use store::{Removed, Store, StoreExt, StoreInfo};

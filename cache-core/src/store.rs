@@ -7,7 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{Entry, Key, Result, Tag, Ttl};
+use crate::{Entry, Key, Note, Result, Tag, Tags, Ttl};
 
 /// A place that keeps entries.
 ///
@@ -41,6 +41,39 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Removes everything.
     async fn clear(&self) -> Result<Removed>;
+
+    /// Notes what is known of a key, before its value is read at the source, for [`put_noted`](Self::put_noted). `tags` are
+    /// those that are known already of what will be written. Nobody else sees that a note was taken.
+    ///
+    /// A store that others may change, or through which several caches share what they load, implements both. The default is
+    /// for one that a single cache has to itself, with its own order of loads and removals: [`Note::NONE`], no condition.
+    ///
+    /// # Errors
+    /// Whoever gets no note writes nothing that was read without one.
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        let _ = (key, tags);
+        Ok(Note::NONE)
+    }
+
+    /// Writes an entry as [`put_many`](Self::put_many) does, if nothing has happened to its key since the note was taken, and
+    /// says whether it has.
+    ///
+    /// It is refused, and everything left as it is, if since then the key was written by anybody, under a note too, or was
+    /// removed, by itself or with a prefix or everything, whether or not there was anything to remove. It is refused, or goes
+    /// with the tag, if a tag was removed that the note names and the entry carries. Other tags count from the write on. Under
+    /// [`Note::NONE`] nothing is refused.
+    ///
+    /// A touch, the end of the old entry by time or for want of room, and the removal of a tag that only the note names, may
+    /// count as changes or not. A store that has lost a note, or is asked for one while something happens to the key, refuses.
+    ///
+    /// # Errors
+    /// It may have been written. If it was, a second try under the same note is refused, as by any other write: after an
+    /// error, a refusal says only that nothing older than what is there was written.
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        let _ = note;
+        self.put_many(vec![(key, entry)]).await?;
+        Ok(true)
+    }
 }
 
 /// What a store says about itself.

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cache_core::{Entry, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use cache_core::{Entry, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
 
 use crate::builder::{BuildError, Builder};
+use crate::log::Log;
 use crate::read;
 use crate::shared::Shared;
 use crate::stats::{Start, Stats};
 use crate::work::Work;
-use crate::writer::PLACE;
+use crate::writer::{PLACE, Writer};
 
 /// A store of entries in a folder of the file system.
 ///
@@ -28,6 +29,8 @@ use crate::writer::PLACE;
 /// and a part of one write. A removal of keys or by tag writes a few bytes for each entry, a clear removes files. A removal by
 /// prefix reads the head of every entry, and writes wait meanwhile: two seconds for a million. Memory: about 120 bytes
 /// for each entry, 16 more if it has an end, 24 more for each tag.
+///
+/// A note costs a look into memory, and is remembered with those of about 32,000 other keys until the tier is closed.
 ///
 /// # Errors
 /// A call fails as `Unavailable` if too many calls wait already, if the folder cannot be used, or after a close; as
@@ -105,7 +108,7 @@ impl Disk {
     /// # Cancel safety
     /// It goes on if the future is dropped.
     pub async fn close(&self) -> Result<()> {
-        self.work.write("close", 0, crate::writer::Writer::close).await
+        self.work.write("close", 0, Writer::close).await
     }
 }
 
@@ -127,32 +130,41 @@ impl Store for Disk {
     }
 
     async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
-        let bytes = entries.iter().map(|(_, entry)| entry.value.len() as u64).sum();
-        self.work.write("put", bytes, |writer| writer.act("put", |log, now| log.put(entries, now))).await
+        let keys: Vec<Key> = entries.iter().map(|(key, _)| key.clone()).collect();
+        let bytes = bytes(&entries);
+        let put = move |log: &mut Log, now| log.put(entries, now);
+        self.work.write("put", bytes, move |writer| writer.change("put", &keys, put)).await
     }
 
     async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
         let keys = keys.to_vec();
-        let act = move |log: &mut crate::log::Log, now| {
-            let keys = log.hashes(&keys);
+        let remove = |keys: &[Key], log: &mut Log, now| {
+            let keys = log.hashes(keys);
             log.remove(&keys, now)
         };
-        self.work.write("remove", 0, |writer| writer.act("remove", act)).await
+        let act =
+            move |writer: &mut Writer| writer.change("remove", &keys, |log, now| remove(&keys, log, now));
+        self.work.write("remove", 0, act).await
     }
 
     async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
-        let key = key.clone();
-        let act = move |log: &mut crate::log::Log, now| {
-            let hashes = log.hashes(&[key]);
-            hashes.first().map_or(Ok(false), |hash| log.touch(*hash, ttl, now))
+        let keys = [key.clone()];
+        let act = move |writer: &mut Writer| {
+            let touch = |log: &mut Log, now| {
+                let hashes = log.hashes(&keys);
+                hashes.first().map_or(Ok(false), |hash| log.touch(*hash, ttl, now))
+            };
+            let changed = if ttl.is_zero() { &keys[..] } else { &[] };
+            writer.change("touch", changed, touch)
         };
-        self.work.write("touch", 0, |writer| writer.act("touch", act)).await
+        self.work.write("touch", 0, act).await
     }
 
     async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
         let tag = tag.clone();
         let removed = self.work.write("remove_tag", 0, move |writer| {
-            writer.act("remove_tag", |log, now| log.remove_tag(&tag, now))
+            let carries = |_: &Key, tags: &Tags| tags.contains(tag.as_str());
+            writer.change_all("remove_tag", carries, |log, now| log.remove_tag(&tag, now))
         });
         removed.await.map(Removed::Exactly)
     }
@@ -160,13 +172,35 @@ impl Store for Disk {
     async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
         let prefix = prefix.to_owned();
         let removed = self.work.write("remove_prefix", 0, move |writer| {
-            writer.act("remove_prefix", |log, now| log.remove_prefix(&prefix, now))
+            let begins = |key: &Key, _: &Tags| key.as_str().starts_with(&prefix);
+            writer.change_all("remove_prefix", begins, |log, now| log.remove_prefix(&prefix, now))
         });
         removed.await.map(Removed::Exactly)
     }
 
     async fn clear(&self) -> Result<Removed> {
-        let removed = self.work.write("clear", 0, |writer| writer.act("clear", crate::log::Log::clear));
-        removed.await.map(Removed::Exactly)
+        let act = |writer: &mut Writer| writer.change_all("clear", |_, _| true, Log::clear);
+        self.work.write("clear", 0, act).await.map(Removed::Exactly)
     }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        Ok(self.shared.notes.lock().note(key, tags))
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        let entries = vec![(key.clone(), entry)];
+        if note.is_none() {
+            self.put_many(entries).await?;
+            return Ok(true);
+        }
+        let (bytes, note) = (bytes(&entries), note.clone());
+        let put = move |log: &mut Log, now| log.put(entries, now);
+        let act = move |writer: &mut Writer| writer.change_noted("put", (&key, &note), put);
+        self.work.write("put", bytes, act).await
+    }
+}
+
+/// What these hold in memory while they wait to be written.
+fn bytes(entries: &[(Key, Entry)]) -> u64 {
+    entries.iter().map(|(_, entry)| entry.value.len() as u64).sum()
 }

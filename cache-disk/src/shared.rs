@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{Clock, Key};
+use cache_core::{Clock, Key, Notes};
 use parking_lot::Mutex;
 
 use crate::index::Index;
@@ -14,11 +14,17 @@ pub(crate) struct Shared {
     /// Held for moments only, and never while a file is read or written.
     pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Taken by callers, and forgotten and looked at by the one who writes: as he does one thing after another, a note that
+    /// holds when its write begins holds until that has ended.
+    pub(crate) notes: Mutex<Notes>,
 }
+
+/// So many keys are remembered by their notes: a few mebibytes if all are.
+const MAX_NOTED: usize = 32_768;
 
 impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { index: Arc::default(), clock }
+        Self { index: Arc::default(), clock, notes: Mutex::new(Notes::new(MAX_NOTED)) }
     }
 
     /// The time by which entries live and end, in milliseconds since 1970.

@@ -31,6 +31,8 @@ pub struct Stats {
     pub kept: u64,
     /// Entries refused because they alone exceed what a segment holds.
     pub too_large: u64,
+    /// Noted writes that something else has overtaken, or whose note was lost.
+    pub refused: u64,
     /// Operations of the file system that failed.
     pub io_errors: u64,
     /// Calls refused because too many were waiting.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Error, ErrorKind, Result, Time};
+use cache_core::{Error, ErrorKind, Key, Note, Result, Tags, Time};
 
 use crate::log::{Limits, Log};
 use crate::medium::Medium;
@@ -46,6 +46,48 @@ impl Writer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(writer),
         }
+    }
+
+    /// Does something to these keys. What was noted of them before it has ended is forgotten, even if it fails: nobody knows
+    /// then what has happened.
+    pub(crate) fn change<T>(
+        &mut self,
+        operation: &'static str,
+        keys: &[Key],
+        act: impl FnOnce(&mut Log, u64) -> io::Result<T>,
+    ) -> Result<T> {
+        let acted = self.act(operation, act);
+        let mut notes = self.shared.notes.lock();
+        for key in keys {
+            notes.forget(key);
+        }
+        acted
+    }
+
+    /// The same to all keys that this `covers`, by themselves and the tags that their notes name.
+    pub(crate) fn change_all<T>(
+        &mut self,
+        operation: &'static str,
+        covers: impl Fn(&Key, &Tags) -> bool,
+        act: impl FnOnce(&mut Log, u64) -> io::Result<T>,
+    ) -> Result<T> {
+        let acted = self.act(operation, act);
+        self.shared.notes.lock().forget_if(covers);
+        acted
+    }
+
+    /// The same to one key if nothing has happened to it since this note was taken; says whether that is so.
+    pub(crate) fn change_noted(
+        &mut self,
+        operation: &'static str,
+        (key, note): (&Key, &Note),
+        act: impl FnOnce(&mut Log, u64) -> io::Result<()>,
+    ) -> Result<bool> {
+        if !self.shared.notes.lock().holds(key, note) {
+            self.shared.index.lock().stats.refused += 1;
+            return Ok(false);
+        }
+        self.change(operation, std::slice::from_ref(key), act).map(|()| true)
     }
 
     /// Does something to the log, at this moment.

@@ -24,6 +24,7 @@ mod lock;
 mod memory;
 #[cfg(feature = "moka")]
 mod moka_store;
+mod noted;
 mod now;
 mod put;
 mod ruins;

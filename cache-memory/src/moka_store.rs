@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cache_core::{Clock, Entry, Key, Removed, Result, Store, StoreInfo, SystemClock, Tag, Time, Ttl};
+use cache_core::{
+    Clock, Entry, Key, Note, Removed, Result, Store, StoreInfo, SystemClock, Tag, Tags, Time, Ttl,
+};
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
 use moka::{Expiry, sync::CacheBuilder};
@@ -24,6 +26,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::tag_index::TagIndex;
 use crate::Cause;
+use crate::noted::Noted;
 use crate::store::{LONGEST_STALE, bytes, remaining};
 
 /// Writers of different keys seldom meet in as many groups.
@@ -34,7 +37,8 @@ type Listener = Arc<dyn Fn(&Key, &Entry, Cause) + Send + Sync>;
 /// A store of entries in a cache of moka.
 ///
 /// An entry that alone exceeds the limit is not kept, and neither is what its key held before. Stale lives of more
-/// than 100 years are cut to that, and lives of more than 400 years do not end.
+/// than 100 years are cut to that, and lives of more than 400 years do not end. Of notes holds what
+/// [`MemoryStore`](crate::MemoryStore) says.
 ///
 /// ```
 /// use cache_core::{Entry, Key, StoreExt, Ttl};
@@ -54,6 +58,7 @@ pub struct MokaStore {
     /// moka makes a read and a write of a key one step only among those that ask it to; a plain insert passes them by.
     groups: Box<[Mutex<()>]>,
     hasher: RandomState,
+    noted: Noted,
     stamps: AtomicU64,
     setup: Setup,
 }
@@ -101,6 +106,11 @@ impl MokaStore {
         Self::build(Setup { listener: Some(Arc::new(listener)), ..self.setup })
     }
 
+    /// How many noted writes were refused.
+    pub fn refused(&self) -> u64 {
+        self.noted.refused()
+    }
+
     /// How many bytes are held, expired entries that are not yet freed included, once moka has done what is due.
     pub fn bytes(&self) -> u64 {
         self.cache.run_pending_tasks();
@@ -111,7 +121,8 @@ impl MokaStore {
         let tags = Arc::new(TagIndex::default());
         let cache = builder(&setup, Arc::clone(&tags)).build();
         let groups = (0..GROUPS).map(|_| Mutex::new(())).collect();
-        Self { cache, tags, groups, hasher: RandomState::new(), stamps: AtomicU64::new(0), setup }
+        let (hasher, noted) = (RandomState::new(), Noted::new());
+        Self { cache, tags, groups, hasher, noted, stamps: AtomicU64::new(0), setup }
     }
 
     /// Keeps other writers of this key out.
@@ -119,6 +130,15 @@ impl MokaStore {
         #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
         let hash = self.hasher.hash_one(key) as usize;
         self.groups[hash % GROUPS].lock()
+    }
+
+    /// Has removed, of all keys at once, what `covers` covers, after those noted writes that did not know of it.
+    fn remove_noted<T>(&self, covers: impl Fn(&Key, &Tags) -> bool, remove: impl FnOnce() -> T) -> T {
+        self.noted.write_all(covers, || {
+            // Whoever was allowed to write before has its key's group locked until the entry can be found.
+            self.groups.iter().for_each(|group| drop(group.lock()));
+            remove()
+        })
     }
 
     fn living(&self, key: &Key) -> Option<Held> {
@@ -130,14 +150,19 @@ impl MokaStore {
         remaining(entry, Ttl::between(self.setup.clock.now(), expires))
     }
 
-    fn write(&self, key: Key, mut entry: Entry) {
+    /// Writes an entry if, with nobody else at its key, it still `may` be written, and says whether it might.
+    fn write(&self, key: Key, mut entry: Entry, may: impl Fn() -> bool) -> bool {
         entry.meta.stale_for = entry.meta.stale_for.min(LONGEST_STALE);
         let _alone = self.group(&key);
+        if !may() {
+            return false;
+        }
         if entry.meta.keep_for().is_zero() || bytes(&key, &entry) > self.setup.max_bytes {
             self.cache.invalidate(&key);
         } else {
             self.link(key, entry);
         }
+        true
     }
 
     /// Stores an entry with a new life from now. To be called with the key's group locked.
@@ -180,18 +205,19 @@ impl Store for MokaStore {
 
     async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
         for (key, entry) in entries {
-            self.write(key, entry);
+            self.noted.write(&key.clone(), || self.write(key, entry, || true));
         }
         Ok(())
     }
 
     async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
-        Ok(keys.iter().filter(|key| self.remove_if(key, |_| true)).count() as u64)
+        let remove = |key: &&Key| self.noted.write(key, || self.remove_if(key, |_| true));
+        Ok(keys.iter().filter(remove).count() as u64)
     }
 
     async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
         if ttl.is_zero() {
-            return Ok(self.remove_if(key, |_| true));
+            return Ok(self.noted.write(key, || self.remove_if(key, |_| true)));
         }
         let _alone = self.group(key);
         let Some(Held { mut entry, .. }) = self.living(key) else { return Ok(false) };
@@ -201,17 +227,34 @@ impl Store for MokaStore {
     }
 
     async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
-        let carriers = self.tags.carriers(tag);
-        let removed = carriers.iter().filter(|(stamp, key)| self.remove_if(key, |held| held.stamp == *stamp));
-        Ok(Removed::Exactly(removed.count() as u64))
+        let has_tag = |_: &Key, tags: &Tags| tags.contains(tag.as_str());
+        let removed = self.remove_noted(has_tag, || {
+            let carriers = self.tags.carriers(tag);
+            let is_removed = |(stamp, key): &&(u64, Key)| self.remove_if(key, |held| held.stamp == *stamp);
+            carriers.iter().filter(is_removed).count()
+        });
+        Ok(Removed::Exactly(removed as u64))
     }
 
     async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
-        Ok(self.remove_all(|key| key.as_str().starts_with(prefix)))
+        let begins = |key: &Key| key.as_str().starts_with(prefix);
+        Ok(self.remove_noted(|key, _| begins(key), || self.remove_all(begins)))
     }
 
     async fn clear(&self) -> Result<Removed> {
-        Ok(self.remove_all(|_| true))
+        Ok(self.remove_noted(|_, _| true, || self.remove_all(|_| true)))
+    }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        Ok(self.noted.note(key, tags))
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        if note.is_none() {
+            self.put_many(vec![(key, entry)]).await?;
+            return Ok(true);
+        }
+        Ok(self.noted.write_noted(&key, note, |may| self.write(key.clone(), entry, may)))
     }
 }
 

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Clock, Entry, Key, Meta, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use cache_core::{Clock, Entry, Key, Meta, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
 
-use crate::{Memory, Put};
+use crate::noted::Noted;
+use crate::{Inserted, Memory, Put};
 
 /// A longer stale life would reach past the end of a clock's time, and its beginning could not be told any more.
 pub(crate) const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
@@ -23,6 +24,9 @@ pub(crate) const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
 ///
 /// An entry that alone exceeds the limit is not kept, and neither is what its key held before. Stale lives of more
 /// than 100 years are cut to that, and lives of more than 400 years do not end.
+///
+/// Notes of about 32,000 keys are remembered, the latest ones. One that is taken while another thread writes or removes
+/// something may be refused. A touch, an eviction and the end of an entry by time refuse none.
 ///
 /// ```
 /// use cache_core::{Entry, Key, StoreExt, Ttl};
@@ -41,6 +45,7 @@ pub(crate) const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
 #[derive(Debug)]
 pub struct MemoryStore {
     memory: Memory<Key, Entry>,
+    noted: Noted,
 }
 
 impl MemoryStore {
@@ -49,9 +54,10 @@ impl MemoryStore {
         Self::over(Memory::new().with_weigher(bytes).with_max_bytes(max_bytes))
     }
 
-    /// Stores in this memory, with its limits, its policy and its clock.
+    /// Stores in this memory, with its limits, its policy and its clock. Of what happens to the memory past this store no
+    /// note knows.
     pub fn over(memory: Memory<Key, Entry>) -> Self {
-        Self { memory }
+        Self { memory, noted: Noted::new() }
     }
 
     /// An empty store of the same kind that lives by this clock. Default: the system's monotonic clock.
@@ -65,17 +71,22 @@ impl MemoryStore {
         &self.memory
     }
 
+    /// How many noted writes were refused.
+    pub fn refused(&self) -> u64 {
+        self.noted.refused()
+    }
+
     fn read(&self, key: &Key) -> Option<Entry> {
         let (entry, expires) = self.memory.get_with(key, |found| (found.value().clone(), found.expires()))?;
         remaining(entry, Ttl::between(self.memory.clock().now(), expires))
     }
 
-    fn write(&self, key: Key, mut entry: Entry) {
+    fn write(&self, key: Key, mut entry: Entry, permit: impl Fn() -> bool) -> Inserted {
         entry.meta.stale_for = entry.meta.stale_for.min(LONGEST_STALE);
         let meta = &entry.meta;
         let put = Put::new().with_ttl(meta.keep_for()).with_tags(meta.tags.clone());
         let put = put.with_priority(meta.priority).with_cost(meta.cost);
-        self.memory.insert_with(key, entry, put);
+        self.memory.insert_if(key, entry, put, permit)
     }
 }
 
@@ -91,34 +102,49 @@ impl Store for MemoryStore {
 
     async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
         for (key, entry) in entries {
-            self.write(key, entry);
+            self.noted.write(&key.clone(), || self.write(key, entry, || true));
         }
         Ok(())
     }
 
     async fn remove_many(&self, keys: &[Key]) -> Result<u64> {
-        Ok(keys.iter().filter_map(|key| self.memory.remove(key)).count() as u64)
+        let removed = keys.iter().filter_map(|key| self.noted.write(key, || self.memory.remove(key)));
+        Ok(removed.count() as u64)
     }
 
     async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool> {
+        if ttl.is_zero() {
+            return Ok(self.noted.write(key, || self.memory.touch(key, ttl)));
+        }
         let life = |stale_for| Meta { ttl, stale_for, ..Meta::default() }.keep_for();
-        let touched = self.memory.touch_with(key, |found| match ttl {
-            Ttl::ZERO => Ttl::ZERO,
-            _ => life(found.value().meta.stale_for),
-        });
-        Ok(touched)
+        Ok(self.memory.touch_with(key, |found| life(found.value().meta.stale_for)))
     }
 
     async fn remove_tag(&self, tag: &Tag) -> Result<Removed> {
-        Ok(Removed::Exactly(self.memory.remove_tag(tag.as_str())))
+        let (tag, carries) = (tag.as_str(), |_: &Key, tags: &Tags| tags.contains(tag.as_str()));
+        Ok(Removed::Exactly(self.noted.write_all(carries, || self.memory.remove_tag(tag))))
     }
 
     async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
-        Ok(Removed::Exactly(self.memory.remove_prefix(prefix)))
+        let begins = |key: &Key, _: &Tags| key.as_str().starts_with(prefix);
+        Ok(Removed::Exactly(self.noted.write_all(begins, || self.memory.remove_prefix(prefix))))
     }
 
     async fn clear(&self) -> Result<Removed> {
-        Ok(Removed::Exactly(self.memory.clear()))
+        Ok(Removed::Exactly(self.noted.write_all(|_, _| true, || self.memory.clear())))
+    }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        Ok(self.noted.note(key, tags))
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        if note.is_none() {
+            self.put_many(vec![(key, entry)]).await?;
+            return Ok(true);
+        }
+        let write = |may: &dyn Fn() -> bool| self.write(key.clone(), entry, may) != Inserted::Refused;
+        Ok(self.noted.write_noted(&key, note, write))
     }
 }
 

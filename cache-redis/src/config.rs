@@ -90,6 +90,7 @@ pub struct Config {
     pub(crate) max_backoff: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) nodelay: bool,
+    pub(crate) note_life: Duration,
 }
 
 impl Config {
@@ -116,6 +117,7 @@ impl Config {
             max_backoff: Duration::from_millis(500),
             heartbeat: Duration::from_secs(5),
             nodelay: false,
+            note_life: Duration::from_mins(1),
         }
     }
 
@@ -264,6 +266,16 @@ impl Config {
         self
     }
 
+    /// How long a note of a missing key is good for, and so how long reading the source may take at most. Default 1 min,
+    /// range 1 ms to 1 h.
+    ///
+    /// For so long a placeholder of 16 bytes is kept for each key whose load has brought nothing.
+    #[must_use]
+    pub fn with_note_life(mut self, life: Duration) -> Self {
+        self.note_life = life;
+        self
+    }
+
     /// Checks everything, without connecting.
     ///
     /// # Errors
@@ -317,13 +329,14 @@ impl Config {
     fn check_times(&self) -> Result<(), ConfigError> {
         const MINUTE: Duration = Duration::from_mins(1);
         const MILLI: Duration = Duration::from_millis(1);
-        let times: [(&'static str, Duration, RangeInclusive<Duration>, &'static str); 6] = [
+        let times: [(&'static str, Duration, RangeInclusive<Duration>, &'static str); 7] = [
             ("connect_timeout", self.connect_timeout, MILLI..=MINUTE, "1 ms to 1 min"),
             ("command_timeout", self.command_timeout, MILLI..=MINUTE, "1 ms to 1 min"),
             ("pool_timeout", self.pool_timeout, Duration::ZERO..=MINUTE, "at most 1 min"),
             ("first_backoff", self.first_backoff, MILLI..=MINUTE, "1 ms to 1 min"),
             ("max_backoff", self.max_backoff, self.first_backoff..=MINUTE, "the first one to 1 min"),
             ("heartbeat", self.heartbeat, MILLI * 10..=MINUTE, "10 ms to 1 min"),
+            ("note_life", self.note_life, MILLI..=MINUTE * 60, "1 ms to 1 h"),
         ];
         let wrong = times.into_iter().find(|(_, value, range, _)| !range.contains(value));
         wrong.map_or(Ok(()), |(field, value, _, use_)| {
@@ -356,6 +369,7 @@ impl fmt::Debug for Config {
             .field("max_backoff", &self.max_backoff)
             .field("heartbeat", &self.heartbeat)
             .field("nodelay", &self.nodelay)
+            .field("note_life", &self.note_life)
             .finish()
     }
 }
@@ -383,6 +397,7 @@ mod tests {
             "`max_backoff` is 500ms; use the first one to 1 min",
         );
         refused(|it| it.with_heartbeat(Duration::ZERO), "`heartbeat` is 0ns; use 10 ms to 1 min");
+        refused(|it| it.with_note_life(second * 3601), "`note_life` is 3601s; use 1 ms to 1 h");
         refused(
             |it| it.with_prefix("{a}"),
             "`prefix` is \"{a}\"; use at most 64 bytes without control characters and braces",

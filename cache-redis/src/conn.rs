@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::Result;
+use futures_util::future;
 use redis::{Cmd, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
 use self::dial::Dialer;
-use self::live::Question;
+use self::live::{Live, Question};
 use self::node::{Node, Target};
 use self::sentinel::Sentinels;
 use crate::clock::Moment;
@@ -155,11 +156,21 @@ impl Connection {
     /// Sends a command to whoever has this key.
     pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
         let answer = async { self.exchange(slot(key), &Question::One(&command)).await };
-        self.within(operation, answer).await
+        Ok(self.within(operation, answer).await?.0)
     }
 
     /// Runs a script where its first key is; its keys share that one's slot.
     pub(crate) async fn run(&self, operation: &'static str, script: &Script, call: &Call) -> Result<Value> {
+        Ok(self.run_somewhere(operation, script, call).await?.0)
+    }
+
+    /// The same, and on which connection it ran.
+    pub(crate) async fn run_somewhere(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        call: &Call,
+    ) -> Result<(Value, u64)> {
         let answer = async {
             let slot = slot(call.first_key());
             match self.exchange(slot, &Question::One(&script.by_hash(call))).await {
@@ -167,6 +178,36 @@ impl Connection {
                     self.exchange(slot, &Question::One(&script.by_text(call))).await
                 }
                 answer => answer,
+            }
+        };
+        self.within(operation, answer).await
+    }
+
+    /// Runs a script on this connection; `None` if there is no such one any more, or its server has not got the key.
+    pub(crate) async fn run_there(
+        &self,
+        operation: &'static str,
+        (script, call): (&Script, &Call),
+        connection: u64,
+    ) -> Result<Option<Value>> {
+        let answer = async {
+            let _place = self.place().await?;
+            let live = match &self.inner.route {
+                Route::One(node) => node.live_if(connection),
+                Route::Many(cluster) => cluster.live_if(connection),
+            };
+            let Some(live) = live else { return Ok(None) };
+            let mut answer = self.answered(live.ask(&Question::One(&script.by_hash(call))).await);
+            if answer.as_ref().is_err_and(Fault::is_unknown_script) {
+                answer = self.answered(live.ask(&Question::One(&script.by_text(call))).await);
+            }
+            match answer {
+                Err(fault) if self.redirected(&fault).is_some() => Ok(None),
+                Err(fault) => {
+                    self.see_to(&live, &fault);
+                    Err(fault)
+                }
+                answer => answer.map(Some),
             }
         };
         self.within(operation, answer).await
@@ -180,8 +221,16 @@ impl Connection {
         calls: &[Call],
     ) -> Result<Vec<Value>> {
         let keyed = |call: &Call, command| Keyed::new(call.first_key(), command, call.bytes());
-        let by_hash = calls.iter().map(|call| keyed(call, script.by_hash(call))).collect();
-        let mut answers = self.batch(operation, by_hash).await?;
+        let by_hash: Vec<Keyed> = calls.iter().map(|call| keyed(call, script.by_hash(call))).collect();
+        let mut answers = self.first_answers(operation, &by_hash).await?;
+        // Whoever has it may not know the script either.
+        let elsewhere = (0..answers.len()).filter(|at| self.is_elsewhere(&answers[*at]));
+        let followed = elsewhere.map(|at| async move {
+            self.run(operation, script, &calls[at]).await.map(|answer| (at, answer))
+        });
+        for (at, answer) in future::try_join_all(followed).await? {
+            answers[at] = answer;
+        }
         let is_unknown = |answer: &Value| matches!(answer, Value::ServerError(it) if it.code() == "NOSCRIPT");
         let unknown: Vec<usize> = (0..answers.len()).filter(|at| is_unknown(&answers[*at])).collect();
         if !unknown.is_empty() {
@@ -274,8 +323,8 @@ impl Connection {
         !matches!(self.inner.config.mode, Mode::Standalone)
     }
 
-    /// One question and its answer, wherever that is to be had.
-    async fn exchange(&self, slot: u16, question: &Question<'_>) -> Result<Value, Fault> {
+    /// One question and its answer, wherever that is to be had, and on which connection it was.
+    async fn exchange(&self, slot: u16, question: &Question<'_>) -> Result<(Value, u64), Fault> {
         let _place = self.place().await?;
         let mut node = self.node(slot).await?;
         let mut is_guest = false;
@@ -291,17 +340,22 @@ impl Connection {
                 if is_guest { Box::pin(live.ask_as_guest(question)).await } else { live.ask(question).await };
             let fault = match self.answered(answer) {
                 Err(fault) => fault,
-                answer => return answer,
+                Ok(answer) => return Ok((answer, live.id())),
             };
             let Some((other, as_guest)) = self.redirected(&fault) else {
-                if fault.is_demoted() && self.has_others() {
-                    live.lose();
-                }
+                self.see_to(&live, &fault);
                 return Err(fault);
             };
             (node, is_guest) = (other, as_guest);
         }
         Err(Fault::Homeless)
+    }
+
+    /// Has a connection replaced whose server is not the one that it was.
+    fn see_to(&self, live: &Live, fault: &Fault) {
+        if fault.is_demoted() && self.has_others() {
+            live.lose();
+        }
     }
 
     /// Where an answer sends us, and whether only for this once.

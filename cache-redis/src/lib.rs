@@ -22,6 +22,8 @@ mod conn;
 mod counters;
 mod fault;
 mod lease;
+mod marks;
+mod notes;
 mod random;
 mod record;
 mod script;

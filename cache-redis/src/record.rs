@@ -1,7 +1,7 @@
 //! Records: an entry as it stands in Redis, one frame with everything in it, so that a read is one command.
 //!
 //! ```text
-//! SET prefix e:key ─► frame( tags with their marks, version, ... │ end u64, µs since 1970 │ stale u64, ms │ value )
+//! SET prefix e:key ─► frame( tags with their marks, version, ... │ end u64, µs since 1970 │ stale u64, ms │ write u64 │ value )
 //! ```
 //!
 //! The end of its life stands twice: Redis removes it by its own expiry, which is exact and cannot be overlooked, and the frame
@@ -9,6 +9,9 @@
 //! each read, and within a transaction two more, because between the two another writer could come: measured, that cost
 //! a quarter to a half of the throughput. The fresh life comes before the stale one, so one end and one length tell both.
 //! They stand in the payload, because a frame's own life has milliseconds, and ends by the clock of whoever reads it.
+//!
+//! The write is a random number, so that two writes of the same value are two records: who compares them sees what happened
+//! in between (`notes.rs`).
 
 use std::time::Duration;
 
@@ -16,14 +19,15 @@ use bytes::Bytes;
 use cache_core::{Content, Entry, Frame, FrameError, Header, Key, Life, Meta, Tag, Ttl, TypeId};
 
 use crate::clock::Moment;
+use crate::random;
 
 /// A longer stale life is cut to this: 100 years.
 const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
 /// From here on a life is one without end: 285 years, the last number of microseconds that a script has exactly.
 const ENDLESS_MS: u64 = (1 << 53) / 1000;
-/// How the value begins: with its end and its stale life.
-const LIVES: usize = 16;
-const TYPE: &str = "strata entry";
+/// How the value begins: with its end, its stale life and its write.
+const FRONT: usize = 24;
+const TYPE: &str = "strata record";
 
 /// An entry that was found, with its tags still to be looked at.
 #[derive(Debug)]
@@ -118,19 +122,20 @@ impl Lives {
 
     /// Takes them off the front of a payload.
     fn read(payload: &mut Bytes) -> Option<Self> {
-        let (front, _) = payload.split_first_chunk::<LIVES>()?;
+        let (front, _) = payload.split_first_chunk::<FRONT>()?;
         let (end, rest) = front.split_first_chunk()?;
         let stale = rest.first_chunk()?;
         let end = Moment::from_micros(u64::from_le_bytes(*end));
         let lives = Self { end, stale_ms: u64::from_le_bytes(*stale) };
-        *payload = payload.slice(LIVES..);
+        *payload = payload.slice(FRONT..);
         Some(lives)
     }
 }
 
 fn frame(key: &Key, header: &Header, lives: Lives, value: &[u8]) -> Result<Bytes, FrameError> {
     let (end, stale) = (lives.end.as_micros().to_le_bytes(), lives.stale_ms.to_le_bytes());
-    let payload = [&end[..], &stale, value].concat();
+    let write = random::number().to_le_bytes();
+    let payload = [&end[..], &stale, &write, value].concat();
     Frame::write(key, header, content(payload.len()), &payload)
 }
 
@@ -188,6 +193,13 @@ mod tests {
     }
 
     #[test]
+    fn the_same_entry_written_twice_is_two_records_of_one_length() {
+        let [one, other] = [0, 0].map(|_| written(&entry(Ttl::FOREVER, 50)));
+        assert_eq!(one.len(), other.len());
+        assert_ne!(one[one.len() - 8..], other[other.len() - 8..], "their checksums");
+    }
+
+    #[test]
     fn lives_are_whole_milliseconds_or_endless() {
         let life = |ttl, stale_for| life_ms(&Meta { ttl, stale_for, ..Meta::default() });
         assert_eq!(life(Ttl::from(Duration::from_micros(999)), Duration::ZERO), None);
@@ -201,12 +213,12 @@ mod tests {
     #[test]
     fn frames_of_others_are_foreign() {
         let header = Header::new(Life::new(Wall::default(), Ttl::FOREVER));
-        let other = Frame::write(&key(), &header, Content::plain(TypeId::of("other"), 16), &[0; 16]);
+        let other = Frame::write(&key(), &header, Content::plain(TypeId::of("other"), 24), &[0; FRONT]);
         assert_eq!(Record::read(&key(), &other.expect("small")).unwrap_err(), FrameError::Foreign);
-        let short = Frame::write(&key(), &header, content(15), &[0; 15]).expect("small");
+        let short = Frame::write(&key(), &header, content(23), &[0; 23]).expect("small");
         assert_eq!(Record::read(&key(), &short).unwrap_err(), FrameError::Foreign);
         let tagged = header.with_tags(Tags::new(["unmarked"]).expect("legal"));
-        let unmarked = Frame::write(&key(), &tagged, content(16), &[0; 16]).expect("small");
+        let unmarked = Frame::write(&key(), &tagged, content(FRONT), &[0; FRONT]).expect("small");
         assert_eq!(Record::read(&key(), &unmarked).unwrap_err(), FrameError::Foreign);
     }
 }

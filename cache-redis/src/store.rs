@@ -3,48 +3,54 @@
 //! ```text
 //! get       GET entry ── has it tags? ── GET their marks ── all as they were written? ─► entry
 //! put       marks of its tags, made where there are none ── SET entry PX life
-//! remove    UNLINK entry │ by tag: UNLINK the mark │ by prefix, all: SCAN 1000, UNLINK 500
+//! remove    STRLEN, UNLINK entry │ by tag: UNLINK the mark │ by prefix, all: SCAN 1000, STRLEN, UNLINK 500
+//! noted     see notes.rs
 //! ```
 //!
 //! A **mark** is a random number that an entry takes along when it is written. To remove a tag is to remove its mark: the
 //! next one is another number, and every entry with the old one is dead. So it costs the same for ten entries and for ten
 //! million, works across the slots of a Cluster, and a mark that Redis loses, by whatever, errs to a miss.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cache_core::{Entry, Error, ErrorKind, FrameError, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use cache_core::{
+    Entry, Error, ErrorKind, FrameError, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl,
+};
 use redis::{Cmd, Value};
 
 use crate::clock::Moment;
 use crate::conn::{Connection, Keyed};
 use crate::fault::{Fault, PLACE};
-use crate::random;
-use crate::record::{self, Record, Written};
-use crate::script::{Call, Script};
+use crate::marks;
+use crate::notes::{self, PLACEHOLDER, exchange, identity};
+use crate::record::{self, Record};
+use crate::script::Script;
 
 /// How many keys one MGET asks for.
 const MAX_KEYS: usize = 512;
 /// How often a touch looks again when others write meanwhile.
 const MAX_TOUCHES: usize = 8;
-/// A mark lives by a quarter longer than the entry that needs it, so that not each write has to prolong it, and at least
-/// an hour longer.
-const MARK_SLACK_MS: u64 = 3_600_000;
-
-static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/mark.lua")));
-static EXCHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/exchange.lua")));
+pub(crate) static EXCHANGE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("script/exchange.lua")));
 
 /// A store of entries on Redis.
 ///
 /// A read of entries without tags is one round trip, of entries with tags two. Lives are whole milliseconds, counted by the
 /// server's clock; those of other machines do not matter. Removals by tag say [`Removed::Unknown`]; what such a removal has
-/// ended counts as there for `remove_many` until somebody reads it or it is written anew.
+/// ended counts as there for `remove_many` until it is written anew or its life ends.
 ///
 /// What cannot be read is a miss and counted ([`stats`](Self::stats)); what is damaged is removed, what a newer release has
 /// written is left alone.
+///
+/// A note is one round trip, and so is a noted write unless it carries tags that the note did not name, which are another one.
+/// The note of a missing key leaves a placeholder of 16 bytes there, for [`Config::with_note_life`](crate::Config::with_note_life)
+/// from the last note on. Whoever writes later than that is refused, and so is whoever has lost the connection meanwhile, or
+/// whose key has moved to another server. A touch counts as a change, and so does the end of an entry. Removals that a failover
+/// loses, because the new primary had not heard of them, are lost for the marks of tags as for entries.
 ///
 /// ```no_run
 /// use cache_core::{Entry, Key, StoreExt, Ttl};
@@ -64,9 +70,10 @@ pub struct RedisStore {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+pub(crate) struct Counts {
     unreadable: AtomicU64,
     untagged: AtomicU64,
+    pub(crate) refused: AtomicU64,
 }
 
 /// Counts of a [`RedisStore`] since it was made.
@@ -77,6 +84,8 @@ pub struct RedisStoreStats {
     pub unreadable: u64,
     /// Reads that found an entry whose tag has been removed.
     pub removed_by_tag: u64,
+    /// Noted writes that something else has overtaken, or whose note was lost.
+    pub refused: u64,
 }
 
 impl RedisStore {
@@ -95,10 +104,19 @@ impl RedisStore {
         RedisStoreStats {
             unreadable: self.counts.unreadable.load(Ordering::Relaxed),
             removed_by_tag: self.counts.untagged.load(Ordering::Relaxed),
+            refused: self.counts.refused.load(Ordering::Relaxed),
         }
     }
 
-    fn name(&self, key: &Key) -> Vec<u8> {
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(crate) fn note_life_ms(&self) -> u64 {
+        u64::try_from(self.connection.config().note_life.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn name(&self, key: &Key) -> Vec<u8> {
         self.connection.name('e', key.as_str())
     }
 
@@ -148,12 +166,16 @@ impl RedisStore {
                 records.push(None);
                 continue;
             };
+            if notes::is_placeholder(&bytes) {
+                records.push(None);
+                continue;
+            }
             let bytes = Bytes::from(bytes);
             let record = Record::read(key, &bytes);
             if let Err(error) = &record {
                 self.unreadable();
                 if !matches!(error, FrameError::Version { .. }) {
-                    damaged.push(exchange(name, &bytes, None));
+                    damaged.push(exchange(name, identity(&bytes), None));
                 }
             }
             records.push(record.ok().map(|record| (record, bytes)));
@@ -180,7 +202,7 @@ impl RedisStore {
         }
         let names: Vec<_> = marks.keys().map(|tag| self.connection.name('t', tag.as_str())).collect();
         for (present, answer) in marks.values_mut().zip(self.fetch(operation, &names).await?) {
-            *present = mark(&answer);
+            *present = marks::number(&answer);
         }
         for slot in records {
             let is_alive = |(record, _): &(Record, Bytes)| {
@@ -194,48 +216,28 @@ impl RedisStore {
         Ok(())
     }
 
-    /// The marks of all tags of these entries, made where there are none.
-    async fn marks(&self, entries: &HashMap<Key, Entry>) -> Result<BTreeMap<Tag, u64>> {
-        let mut lives: BTreeMap<&Tag, u64> = BTreeMap::new();
-        for entry in entries.values() {
-            let Some(life) = record::life_ms(&entry.meta) else { continue };
-            for tag in &entry.meta.tags {
-                let longest = lives.entry(tag).or_insert(life);
-                *longest = if *longest == 0 || life == 0 { 0 } else { (*longest).max(life) };
-            }
-        }
-        let call = |(tag, life): (&&Tag, &u64)| {
-            let life = if *life == 0 { 0 } else { life + life / 4 + MARK_SLACK_MS };
-            Call::on(self.connection.name('t', tag.as_str())).number(random::number()).number(life)
-        };
-        let calls: Vec<Call> = lives.iter().map(call).collect();
-        if calls.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let answers = self.connection.run_many("put", &MARK, &calls).await?;
-        let mut marks = BTreeMap::new();
-        for (tag, answer) in lives.into_keys().zip(answers) {
-            let answer = self.connection.accept("put", answer)?;
-            // What stands there is not ours: no entry can rely on it, and none with this tag is readable.
-            let mark = mark(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "put"))?;
-            marks.insert(tag.clone(), mark);
-        }
-        Ok(marks)
-    }
-
-    /// Removes names and says how many were there.
+    /// Removes names and says under how many there was an entry: what was as long as a placeholder was one. Whoever writes one
+    /// of them between these two looks makes the number wrong, and nothing else.
     async fn unlink(&self, operation: &'static str, names: Vec<Vec<u8>>) -> Result<u64> {
-        let commands: Vec<Keyed> = if self.connection.is_cluster() {
-            names.iter().map(|name| Keyed::new(name, unlink([name]), name.len())).collect()
-        } else {
-            let pieces = names.chunks(UNLINKED);
-            pieces
-                .map(|names| Keyed::new(&names[0], unlink(names), names.iter().map(Vec::len).sum()))
-                .collect()
-        };
+        let at_once = if self.connection.is_cluster() { 1 } else { UNLINKED };
+        let mut commands = Vec::with_capacity(names.len() + names.len().div_ceil(at_once));
+        for names in names.chunks(at_once) {
+            commands.extend(names.iter().map(|name| Keyed::new(name, strlen(name), name.len())));
+            let bytes = names.iter().map(Vec::len).sum();
+            commands.push(Keyed::new(&names[0], unlink(names), bytes));
+        }
+        let mut answers = self.connection.batch(operation, commands).await?.into_iter();
         let mut removed = 0;
-        for answer in self.connection.each(operation, commands).await? {
-            removed += redis::from_redis_value::<u64>(answer).map_err(odd(operation))?;
+        for names in names.chunks(at_once) {
+            let is_placeholder = |(_, length): &(_, Value)| {
+                let Value::Int(length) = length else { return false };
+                usize::try_from(*length) == Ok(PLACEHOLDER)
+            };
+            let measured = names.iter().zip(answers.by_ref()).filter(is_placeholder);
+            let placeholders: HashSet<_> = measured.map(|(name, _)| name).collect();
+            let answer = self.connection.accept(operation, answers.next().unwrap_or(Value::Nil))?;
+            let gone: u64 = redis::from_redis_value(answer).map_err(odd(operation))?;
+            removed += gone.saturating_sub(placeholders.len() as u64);
         }
         Ok(removed)
     }
@@ -293,7 +295,7 @@ impl Store for RedisStore {
             if record.entry(now).is_none() {
                 return Ok(false);
             }
-            let call = exchange(&name, &bytes, touched);
+            let call = exchange(&name, identity(&bytes), touched);
             let answer = self.connection.run("touch", &EXCHANGE, &call).await?;
             if redis::from_redis_value::<u64>(answer).map_err(odd("touch"))? == 1 {
                 return Ok(true);
@@ -334,6 +336,18 @@ impl Store for RedisStore {
     async fn clear(&self) -> Result<Removed> {
         self.remove_prefix("").await
     }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        self.take_note(key, tags).await
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        if note.is_none() {
+            self.put_many(vec![(key, entry)]).await?;
+            return Ok(true);
+        }
+        self.put_under(&key, &entry, note).await
+    }
 }
 
 impl RedisStore {
@@ -350,6 +364,9 @@ impl RedisStore {
             }
             Ok(_) => return Ok(None),
         };
+        if notes::is_placeholder(&bytes) {
+            return Ok(None);
+        }
         let Ok(record) = Record::read(key, &bytes) else {
             // Read once more, as one of several: what is damaged is counted and removed there.
             return Ok(Box::pin(self.get_several(std::slice::from_ref(key))).await?.pop().flatten());
@@ -393,7 +410,15 @@ impl RedisStore {
     async fn put_several(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
         // A later one of the same key replaces an earlier one here, because on the way they may overtake each other.
         let entries: HashMap<Key, Entry> = entries.into_iter().collect();
-        let marks = self.marks(&entries).await?;
+        let mut lives: BTreeMap<&Tag, u64> = BTreeMap::new();
+        for entry in entries.values() {
+            let Some(life) = record::life_ms(&entry.meta) else { continue };
+            for tag in &entry.meta.tags {
+                let longest = lives.entry(tag).or_insert(life);
+                *longest = if *longest == 0 || life == 0 { 0 } else { (*longest).max(life) };
+            }
+        }
+        let marks = self.marks("put", lives).await?;
         let mut commands = Vec::with_capacity(entries.len());
         for (key, entry) in &entries {
             let name = self.name(key);
@@ -414,7 +439,7 @@ impl RedisStore {
         self.now_at(operation, &self.name(key)).await
     }
 
-    async fn now_at(&self, operation: &'static str, name: &[u8]) -> Result<Moment> {
+    pub(crate) async fn now_at(&self, operation: &'static str, name: &[u8]) -> Result<Moment> {
         match self.connection.known_now() {
             Some(now) => Ok(now),
             None => Box::pin(self.connection.now(operation, name)).await,
@@ -430,6 +455,12 @@ fn unlink<N: redis::ToRedisArgs>(names: impl IntoIterator<Item = N>) -> Cmd {
     command
 }
 
+fn strlen(name: &[u8]) -> Cmd {
+    let mut command = redis::cmd("STRLEN");
+    command.arg(name);
+    command
+}
+
 fn set(name: &[u8], frame: &[u8], life_ms: u64) -> Cmd {
     let mut command = redis::cmd("SET");
     command.arg(name).arg(frame);
@@ -439,23 +470,13 @@ fn set(name: &[u8], frame: &[u8], life_ms: u64) -> Cmd {
     command
 }
 
-/// Replaces bytes that were read, or removes them.
-fn exchange(name: &[u8], read: &[u8], by: Option<Written>) -> Call {
-    let tail = &read[read.len().saturating_sub(8)..];
-    let by = by.unwrap_or(Written { frame: Bytes::new(), life_ms: 0 });
-    Call::on(name.to_vec()).number(read.len() as u64).arg(tail).arg(by.frame.to_vec()).number(by.life_ms)
-}
-
-/// A mark as it stands in Redis.
-fn mark(answer: &Value) -> Option<u64> {
-    redis::from_redis_value_ref::<Option<u64>>(answer).ok().flatten()
-}
-
-fn odd<E: std::error::Error + Send + Sync + 'static>(operation: &'static str) -> impl Fn(E) -> Error {
+pub(crate) fn odd<E: std::error::Error + Send + Sync + 'static>(
+    operation: &'static str,
+) -> impl Fn(E) -> Error {
     move |error| Error::new(ErrorKind::Corrupt, PLACE, operation).with_source(error)
 }
 
-fn invalid(operation: &'static str) -> impl Fn(FrameError) -> Error {
+pub(crate) fn invalid(operation: &'static str) -> impl Fn(FrameError) -> Error {
     move |error| Error::new(ErrorKind::Invalid, PLACE, operation).with_source(error)
 }
 
@@ -473,13 +494,5 @@ mod tests {
     fn a_prefix_is_escaped_where_it_would_be_a_pattern() {
         assert_eq!(glob(b"a*b?[c-d]\\^"), br"a\*b\?\[c\-d\]\\\^");
         assert_eq!(glob("größe:7".as_bytes()), "größe:7".as_bytes());
-    }
-
-    #[test]
-    fn a_mark_is_a_number_or_none() {
-        assert_eq!(mark(&Value::BulkString(u64::MAX.to_string().into())), Some(u64::MAX));
-        for odd in [Value::Nil, Value::BulkString(b"x".to_vec()), Value::BulkString(b"-1".to_vec())] {
-            assert_eq!(mark(&odd), None);
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use cache_core::{Entry, Error, ErrorKind, Key, Removed, Result, Store, StoreInfo, Tag, Ttl};
+use cache_core::{Entry, Error, ErrorKind, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
 use tokio::sync::Notify;
 
 pub use self::transport::{ChaosTransport, Odds, Way};
@@ -43,7 +43,7 @@ pub struct Chaos {
 enum Plan {
     Always(Option<Fault>),
     Only(&'static str, Fault),
-    Chance(SplitMix64, NonZeroU32),
+    Chance(SplitMix64, NonZeroU32, Fault),
 }
 
 impl Chaos {
@@ -61,7 +61,13 @@ impl Chaos {
     /// Makes one in so many operations fail as [`ErrorKind::Unavailable`], by chance from this seed.
     #[must_use]
     pub fn seeded(self, seed: u64, one_in: NonZeroU32) -> Self {
-        *self.plan() = Plan::Chance(SplitMix64::new(seed), one_in);
+        self.seeded_with(seed, one_in, Fault::Fails(ErrorKind::Unavailable))
+    }
+
+    /// Makes one in so many operations meet this fault, by chance from this seed.
+    #[must_use]
+    pub fn seeded_with(self, seed: u64, one_in: NonZeroU32, fault: Fault) -> Self {
+        *self.plan() = Plan::Chance(SplitMix64::new(seed), one_in, fault);
         self
     }
 
@@ -113,9 +119,7 @@ impl Chaos {
         match &mut *self.plan() {
             Plan::Always(fault) => *fault,
             Plan::Only(name, fault) => (*name == operation).then_some(*fault),
-            Plan::Chance(random, one_in) => {
-                (random.below(*one_in) == 0).then_some(Fault::Fails(ErrorKind::Unavailable))
-            }
+            Plan::Chance(random, one_in, fault) => (random.below(*one_in) == 0).then_some(*fault),
         }
     }
 
@@ -183,5 +187,13 @@ impl Store for Chaos {
 
     async fn clear(&self) -> Result<Removed> {
         self.meet("clear", self.inner.clear()).await
+    }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        self.meet("note", self.inner.note(key, tags)).await
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        self.meet("put noted", self.inner.put_noted(key, entry, note)).await
     }
 }

@@ -39,7 +39,7 @@ impl Connection {
     pub(crate) async fn each(&self, operation: &'static str, commands: Vec<Keyed>) -> Result<Vec<Value>> {
         if let [Keyed { slot, command, .. }] = &commands[..] {
             let question = Question::One(command);
-            let answer = self.within(operation, self.exchange(*slot, &question)).await?;
+            let (answer, _) = self.within(operation, self.exchange(*slot, &question)).await?;
             return Ok(vec![answer]);
         }
         let answers = self.batch(operation, commands).await?;
@@ -57,12 +57,7 @@ impl Connection {
     /// Sends commands and returns their answers, errors of the server among them. Nothing is said about the order in
     /// which they take effect, as they may go to several servers.
     pub(crate) async fn batch(&self, operation: &'static str, commands: Vec<Keyed>) -> Result<Vec<Value>> {
-        let mut answers: Vec<Value> = commands.iter().map(|_| Value::Nil).collect();
-        let groups = self.within(operation, self.by_node(&commands)).await?;
-        let asked = groups.iter().map(|(node, numbers)| self.ask_node(operation, node, &commands, numbers));
-        for (number, answer) in future::try_join_all(asked).await?.into_iter().flatten() {
-            answers[number] = answer;
-        }
+        let mut answers = self.first_answers(operation, &commands).await?;
         // What is elsewhere is asked for one by one: it is little, and there the way is known.
         let elsewhere = (0..answers.len()).filter(|number| self.is_elsewhere(&answers[*number]));
         let followed = elsewhere.map(|number| {
@@ -70,10 +65,25 @@ impl Connection {
             async move {
                 let question = Question::One(command);
                 let answer = self.within(operation, self.exchange(*slot, &question)).await;
-                answer.map(|answer| (number, answer))
+                answer.map(|(answer, _)| (number, answer))
             }
         });
         for (number, answer) in future::try_join_all(followed).await? {
+            answers[number] = answer;
+        }
+        Ok(answers)
+    }
+
+    /// The same, where nobody follows those answers that name another server.
+    pub(super) async fn first_answers(
+        &self,
+        operation: &'static str,
+        commands: &[Keyed],
+    ) -> Result<Vec<Value>> {
+        let mut answers: Vec<Value> = commands.iter().map(|_| Value::Nil).collect();
+        let groups = self.within(operation, self.by_node(commands)).await?;
+        let asked = groups.iter().map(|(node, numbers)| self.ask_node(operation, node, commands, numbers));
+        for (number, answer) in future::try_join_all(asked).await?.into_iter().flatten() {
             answers[number] = answer;
         }
         Ok(answers)
@@ -120,7 +130,7 @@ impl Connection {
         Ok(answers)
     }
 
-    fn is_elsewhere(&self, answer: &Value) -> bool {
+    pub(super) fn is_elsewhere(&self, answer: &Value) -> bool {
         let Value::ServerError(error) = answer else { return false };
         self.is_cluster() && ["MOVED", "ASK", "TRYAGAIN"].contains(&error.code())
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::dial::Dialer;
-use super::live::Question;
+use super::live::{Live, Question};
 use super::node::{Node, Target};
 use crate::config::Address;
 use crate::fault::Fault;
@@ -82,6 +82,11 @@ impl Cluster {
         let (host, port) = address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Some(self.shared.node(&Address::new(host, port.parse().ok()?)))
+    }
+
+    /// This connection, whoever it is to, if there still is one.
+    pub(crate) fn live_if(&self, id: u64) -> Option<Arc<Live>> {
+        self.shared.nodes.lock().values().find_map(|node| node.live_if(id))
     }
 
     /// Has the table made again.

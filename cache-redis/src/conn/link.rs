@@ -58,6 +58,12 @@ impl Link {
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.state.borrow(), State::Up(_))
     }
+
+    /// The connection, if it still is this one.
+    pub(crate) fn live_if(&self, id: u64) -> Option<Arc<Live>> {
+        let State::Up(live) = &*self.state.borrow() else { return None };
+        (live.id() == id).then(|| Arc::clone(live))
+    }
 }
 
 impl Drop for Link {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::clock::ServerClock;
 use crate::config::Address;
 use crate::fault::Fault;
+use crate::random;
 
 /// What is sent at once.
 pub(crate) enum Question<'a> {
@@ -27,6 +28,7 @@ pub(crate) struct Live {
     reader: AbortHandle,
     signals: Arc<Signals>,
     address: Address,
+    id: u64,
 }
 
 /// What whoever uses the connection, or reads from it, tells whoever watches over it.
@@ -57,7 +59,12 @@ impl Live {
         signals: Arc<Signals>,
         address: Address,
     ) -> Self {
-        Self { connection, reader, signals, address }
+        Self { connection, reader, signals, address, id: random::number() }
+    }
+
+    /// Tells it from every other connection, also of the same server.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn address(&self) -> &Address {

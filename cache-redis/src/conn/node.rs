@@ -48,6 +48,11 @@ impl Node {
         up.unwrap_or_else(|| self.link(first % count)).live().await
     }
 
+    /// This connection, if there still is one.
+    pub(crate) fn live_if(&self, id: u64) -> Option<Arc<Live>> {
+        self.links.iter().filter_map(OnceLock::get).find_map(|link| link.live_if(id))
+    }
+
     /// What time it is there.
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.clock

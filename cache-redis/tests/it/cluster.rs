@@ -1,6 +1,6 @@
 //! A Cluster whose slots move and whose servers die: calls follow, and what is on other servers is not disturbed.
 
-use cache_core::{Entry, Key, Result, Store, StoreExt};
+use cache_core::{Entry, Key, Result, Store, StoreExt, Tags};
 use cache_redis::{Connection, RedisStore};
 use cache_testkit::redis::Cluster;
 
@@ -45,6 +45,29 @@ async fn calls_follow_slots_that_move_one_by_one_and_in_batches() -> Result<()> 
     }
     assert!(redis.stats().redirects > 0, "no answer named another server");
     assert_eq!(store.remove_many(&keys).await?, 300);
+    Ok(())
+}
+
+#[tokio::test]
+async fn scripts_follow_slots_that_move_to_servers_that_do_not_know_them() -> Result<()> {
+    let cluster = Cluster::start();
+    let store = RedisStore::new(Connection::open(patient(cluster_config(&cluster))).expect("legal"));
+    let entry = |tag: &str| Entry::new("v").with_tags(Tags::new([tag]).expect("legal"));
+    for number in 0..3 {
+        let tag = format!("t:{number}");
+        let tagged = || vec![(key("one"), entry(&tag)), (key("two"), entry(&tag))];
+        store.put_many(tagged()).await?;
+        let name = format!("strata:t:{tag}");
+        let slot = cluster.servers()[0].call(&["CLUSTER", "KEYSLOT", &name]).integer().expect("a slot");
+        let slot = u16::try_from(slot).expect("a slot");
+        let owner = (0..3).find(|number| cluster.owns(*number, slot)).expect("somebody has it");
+        cluster.move_slot(slot, (owner + 1) % 3);
+        for server in cluster.servers() {
+            server.call(&["SCRIPT", "FLUSH"]);
+        }
+        store.put_many(tagged()).await?;
+        assert_eq!(store.get(&key("two")).await?, Some(entry(&tag)));
+    }
     Ok(())
 }
 

@@ -31,6 +31,10 @@ async fn works(redis: &Connection) -> Result<()> {
     so(store.touch(&key("k"), Ttl::from_secs(90)).await?)?;
     store.remove_tag(&Tag::new("t").expect("legal")).await?;
     so(store.get(&key("k")).await?.is_none())?;
+    let entry = tagged("w");
+    let note = store.note(&key("k"), &entry.meta.tags).await?;
+    so(store.put_noted(key("k"), entry, &note).await?)?;
+    so(store.get(&key("k")).await?.is_some_and(|entry| entry.value == "w"))?;
     let lease = RedisLease::new(redis.clone());
     if let Some(grant) = lease.acquire(&key("k"), MINUTE).await? {
         so(lease.renew(&grant, MINUTE).await? && lease.release(grant).await?)?;
@@ -108,6 +112,7 @@ async fn a_replica_refuses_writes_and_still_reads() -> Result<()> {
     refused(store.put(key("k"), Entry::new("w")).await.expect_err("it is a replica"));
     refused(store.put(key("k"), tagged("w")).await.expect_err("it is a replica"));
     refused(store.remove(&key("k")).await.expect_err("it is a replica"));
+    refused(store.note(&key("new"), &Tags::NONE).await.expect_err("it is a replica"));
     refused(RedisLease::new(redis.clone()).acquire(&key("k"), MINUTE).await.expect_err("it is a replica"));
     refused(RedisCounters::new(redis.clone()).charge(&call(1)).await.expect_err("it is a replica"));
     assert_eq!(store.get(&key("k")).await?.map(|entry| entry.value), Some("v".into()));
@@ -124,6 +129,7 @@ async fn a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old() -> Resul
     server.fill_memory();
     let refused = |error: cache_core::Error| assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
     refused(store.put(key("k"), Entry::new("w")).await.expect_err("it is full"));
+    refused(store.note(&key("new"), &Tags::NONE).await.expect_err("it is full"));
     refused(RedisLease::new(redis.clone()).acquire(&key("k"), MINUTE).await.expect_err("it is full"));
     refused(RedisCounters::new(redis.clone()).charge(&call(1)).await.expect_err("it is full"));
     assert_eq!(store.get(&key("k")).await?.map(|entry| entry.value), Some("v".into()));

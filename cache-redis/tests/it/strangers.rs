@@ -165,6 +165,9 @@ async fn a_server_that_lies_is_an_error_whatever_it_says() {
             assert!(!matches!(found, Ok(Some(_))), "{:?} gave a value", &lie[..lie.len().min(40)]);
         }
         assert!(ends(store.put(key("k"), Entry::new("v"))).await.is_err());
+        for named in [Tags::NONE, Tags::new(["t"]).expect("legal")] {
+            assert!(ends(store.note(&key("k"), &named)).await.is_err());
+        }
     }
 }
 

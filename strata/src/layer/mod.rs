@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Clock, Entry, Key, Removed, Result, Store, StoreInfo, SystemClock, Tag, Ttl};
+use cache_core::{Clock, Entry, Key, Note, Removed, Result, Store, StoreInfo, SystemClock, Tag, Tags, Ttl};
 pub use cache_policy::{Backoff, Passage, Trip};
 
 pub use self::breaker::{BreakerStats, CircuitBreaker};
@@ -114,6 +114,15 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn clear(&self) -> Result<Removed> {
         self.layer.around(self.on("clear"), || self.inner.clear()).await
+    }
+
+    async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
+        self.layer.around(self.on("note"), || self.inner.note(key, tags)).await
+    }
+
+    async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
+        let attempt = || self.inner.put_noted(key.clone(), entry.clone(), note);
+        self.layer.around(self.on("put noted"), attempt).await
     }
 }
 

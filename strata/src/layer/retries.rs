@@ -9,7 +9,8 @@ use crate::write::Chance;
 
 /// Tries again what failed and [may succeed a moment later](cache_core::Error::is_retryable), after a pause.
 ///
-/// Every operation of a store may be repeated: it comes to the same. Only the number that a removal answers is that of its last try.
+/// Every operation of a store may be repeated: it comes to the same. Only the number that a removal answers is that of its last try, and a
+/// noted write whose answer was lost is refused by what it has written itself: then the refused value is there, unless it was removed since.
 #[derive(Debug)]
 pub struct Retries {
     tries: u32,
