@@ -124,7 +124,7 @@ async fn a_removal_waits_for_writes_that_were_let_through_before_it() {
             let (far, load) = (Arc::clone(&world.far), world.loader());
             move || {
                 // The write of what is loaded will be on its way for long.
-                far.set_only("put", Fault::Waits);
+                far.set_only("put noted", Fault::Waits);
                 load()
             }
         });
