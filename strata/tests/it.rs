@@ -57,9 +57,6 @@ mod schedule;
 #[path = "it/shuttle.rs"]
 mod shuttle;
 #[cfg(not(strata_shuttle))]
-#[path = "it/sim.rs"]
-mod sim;
-#[cfg(not(strata_shuttle))]
 #[path = "it/stress.rs"]
 mod stress;
 #[cfg(not(strata_shuttle))]

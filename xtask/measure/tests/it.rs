@@ -1,4 +1,5 @@
-//! The tool as a user runs it: a process, its output and its exit code.
+//! The tool as a user runs it: a process, its output and its exit code. And the simulation of a fleet, which is here because what
+//! is here is optimised.
 
 #[cfg(test)]
 #[path = "it/load.rs"]
@@ -6,6 +7,10 @@ mod load;
 #[cfg(test)]
 #[path = "it/server.rs"]
 mod server;
+
+#[cfg(test)]
+#[path = "it/sim.rs"]
+mod sim;
 
 #[cfg(test)]
 mod tool {

@@ -26,10 +26,18 @@ use tokio::sync::Mutex as Turn;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::Down;
+/// A loader's error.
+#[derive(Debug)]
+struct Down;
+
+impl std::fmt::Display for Down {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the source is down")
+    }
+}
 
 /// The seeds of one run of the tests; `STRATA_SIM_SEEDS` says how many otherwise, `STRATA_SIM_SEED` replays one.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 20_000;
 const NODES: usize = 3;
 const KEYS: usize = 4;
 const STEPS: u32 = 60;
@@ -220,7 +228,7 @@ impl World {
         let load = move || async move {
             let version = world.book().source[key];
             passes(took).await;
-            if fails { Err(Down(1)) } else { Ok(value(key, version)) }
+            if fails { Err(Down) } else { Ok(value(key, version)) }
         };
         let tags = Options::new().with_tags(Tags::new([tag(key)]).expect("legal"));
         match self.nodes[node].get_or_load(&number, load).with(tags).await {
