@@ -10,8 +10,6 @@ mod keys;
 mod methods;
 #[path = "cached/sync_functions.rs"]
 mod sync_functions;
-#[path = "cached/ui.rs"]
-mod ui;
 #[path = "cached/writers.rs"]
 mod writers;
 

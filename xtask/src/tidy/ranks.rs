@@ -1,9 +1,9 @@
 //! Ranks: arrows between our crates point strictly down, and the same rank never touches.
 //!
-//! Tests may also reach sideways, and every crate may test with `cache-testkit`. The packages outside the ranks (tools
+//! Tests may also reach sideways, those of macros up to what their macros call, and every crate may test with `cache-testkit`. The packages outside the ranks (tools
 //! of the repository) may use anything, and no crate may use them.
 
-use cargo_metadata::{Dependency, DependencyKind};
+use cargo_metadata::{Dependency, DependencyKind, Target};
 
 use super::Violation;
 use super::tree::{Member, Tree};
@@ -43,7 +43,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         let ours =
             |dependency: &&Dependency| tree.members.iter().any(|other| other.name() == dependency.name);
         for dependency in member.package.dependencies.iter().filter(ours) {
-            if let Some(reason) = forbidden(rank, dependency) {
+            if let Some(reason) = forbidden(member, rank, dependency) {
                 found.push(violation(tree, member, dependency, &reason));
             }
         }
@@ -56,7 +56,7 @@ fn rank(package: &str) -> Option<u8> {
 }
 
 /// Why a crate of this rank must not have this dependency.
-fn forbidden(from: u8, dependency: &Dependency) -> Option<String> {
+fn forbidden(member: &Member, from: u8, dependency: &Dependency) -> Option<String> {
     let name = dependency.name.as_str();
     let in_tests = dependency.kind == DependencyKind::Development;
     let Some(to) = rank(name) else {
@@ -65,7 +65,8 @@ fn forbidden(from: u8, dependency: &Dependency) -> Option<String> {
     if name == TESTKIT {
         return (!in_tests).then(|| "it is for tests: make it a dev-dependency".to_owned());
     }
-    let down = to < from || in_tests && to == from;
+    let writes_calls = member.package.targets.iter().any(Target::is_proc_macro);
+    let down = to < from || in_tests && (to == from || writes_calls);
     let way_out = "depend on lower ranks only, or move what both need down to one of them";
     (!down).then(|| format!("it has rank {to}, and this crate has rank {from}: {way_out}"))
 }
