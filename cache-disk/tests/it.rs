@@ -14,6 +14,8 @@ mod faults;
 mod kill;
 #[path = "it/model.rs"]
 mod model;
+#[path = "it/notes.rs"]
+mod notes;
 #[cfg(target_os = "linux")]
 #[path = "it/real.rs"]
 mod real;

@@ -17,6 +17,8 @@ mod faults;
 mod messages;
 #[path = "it/network.rs"]
 mod network;
+#[path = "it/notes.rs"]
+mod notes;
 #[path = "it/strangers.rs"]
 mod strangers;
 #[cfg(feature = "tls")]

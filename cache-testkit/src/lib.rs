@@ -8,6 +8,7 @@
 //! clock    time by hand                                    what a lifetime is tested with
 //! chaos    stores and transports that fail as told         what a layer and a bus are tested with
 //! fuse     keys and values that panic                      what the user's code may do
+//! race     loads against invalidations                  whether an old value can come back
 //! history  what was asked and answered                     whether that can be right
 //! suite    one promise of a seam, one function             what every backend must keep
 //! redis    real servers and a network that misbehaves      what a backend has to live with
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod fuse;
 pub mod history;
 pub mod load;
+pub mod race;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod share;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cache_core::{Entry, Key, Removed, Result, Store, StoreExt, Tag, Tags, Ttl};
 use cache_memory::{Cause, MokaStore};
 use cache_testkit::clock::ManualClock;
-use cache_testkit::suite;
+use cache_testkit::{race, suite};
 
 use crate::HANG;
 
@@ -117,4 +117,9 @@ async fn a_tag_is_removed_while_others_write_it_to_moka() -> Result<()> {
     assert_eq!(store.remove_tag(&tag()).await?, Removed::Exactly(4000 - first));
     assert_eq!(store.clear().await?, Removed::Exactly(0));
     Ok(())
+}
+
+#[test]
+fn no_load_that_was_overtaken_leaves_its_value() {
+    race::of_threads(&MokaStore::new(64 << 20), 2000);
 }

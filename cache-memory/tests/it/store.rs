@@ -1,13 +1,13 @@
 //! The store: the suite by hand-driven time, lives to the nanosecond, limits, and threads that touch and write.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use cache_core::{Entry, Key, Result, Store, StoreExt, Ttl};
+use cache_core::{Entry, Key, Result, Store, StoreExt, Tags, Ttl};
 use cache_memory::{Memory, MemoryStore};
 use cache_testkit::clock::ManualClock;
-use cache_testkit::suite;
+use cache_testkit::{race, suite};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -126,4 +126,30 @@ async fn a_touch_and_a_write_at_once_never_mix_their_lives() -> Result<()> {
         assert!([SECOND, SECOND * 2].contains(&ttl.as_duration()), "fresh for {ttl}");
     }
     touching.join().expect("no panic")
+}
+
+#[test]
+fn no_load_that_was_overtaken_leaves_its_value() {
+    race::of_threads(&by_hand().0, 2000);
+    // Where all are in each other's way.
+    let memory = Memory::new().with_shards(1).with_max_entries(2);
+    race::of_threads(&MemoryStore::over(memory), 2000);
+}
+
+#[pollster::test]
+async fn a_listener_may_use_the_store_that_it_hears_of() -> Result<()> {
+    let this: Arc<OnceLock<MemoryStore>> = Arc::default();
+    let store = Arc::clone(&this);
+    let memory = Memory::new().with_listener(move |key: &Key, _: &Entry, _| {
+        if let Some(store) = store.get() {
+            pollster::block_on(store.note(key, &Tags::NONE)).expect("it never fails");
+            pollster::block_on(store.remove(key)).expect("it never fails");
+        }
+    });
+    let store = this.get_or_init(|| MemoryStore::over(memory));
+    store.put(key("k"), Entry::new("1")).await?;
+    let note = store.note(&key("k"), &Tags::NONE).await?;
+    assert!(store.put_noted(key("k"), Entry::new("2"), &note).await?);
+    assert_eq!(store.get(&key("k")).await?, None, "the listener has removed it");
+    Ok(())
 }

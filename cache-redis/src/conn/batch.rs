@@ -3,6 +3,7 @@
 //! Each server gets what is meant for it in one go, in pieces of a bounded size, so that a batch of a million keys neither
 //! holds up everybody else nor runs into its own deadline.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use cache_core::Result;
@@ -39,7 +40,7 @@ impl Connection {
     pub(crate) async fn each(&self, operation: &'static str, commands: Vec<Keyed>) -> Result<Vec<Value>> {
         if let [Keyed { slot, command, .. }] = &commands[..] {
             let question = Question::One(command);
-            let (answer, _) = self.within(operation, self.exchange(*slot, &question)).await?;
+            let (answer, _) = self.within(operation, pin!(self.exchange(*slot, &question))).await?;
             return Ok(vec![answer]);
         }
         let answers = self.batch(operation, commands).await?;
@@ -64,7 +65,7 @@ impl Connection {
             let Keyed { slot, command, .. } = &commands[number];
             async move {
                 let question = Question::One(command);
-                let answer = self.within(operation, self.exchange(*slot, &question)).await;
+                let answer = self.within(operation, pin!(self.exchange(*slot, &question))).await;
                 answer.map(|(answer, _)| (number, answer))
             }
         });
@@ -81,7 +82,7 @@ impl Connection {
         commands: &[Keyed],
     ) -> Result<Vec<Value>> {
         let mut answers: Vec<Value> = commands.iter().map(|_| Value::Nil).collect();
-        let groups = self.within(operation, self.by_node(commands)).await?;
+        let groups = self.within(operation, pin!(self.by_node(commands))).await?;
         let asked = groups.iter().map(|(node, numbers)| self.ask_node(operation, node, commands, numbers));
         for (number, answer) in future::try_join_all(asked).await?.into_iter().flatten() {
             answers[number] = answer;
@@ -118,11 +119,11 @@ impl Connection {
             for number in piece {
                 pipeline.add_command(commands[*number].command.clone());
             }
-            let asked = async {
+            let asked = pin!(async {
                 let _place = self.place().await?;
                 let live = node.live().await.inspect_err(|_| self.look_around())?;
                 self.answered(live.ask(&Question::Many(&pipeline)).await)
-            };
+            });
             let answer = self.within(operation, asked).await?;
             let Value::Array(answer) = answer else { return Err(Fault::Odd.during(operation, false)) };
             answers.extend(piece.iter().copied().zip(answer));

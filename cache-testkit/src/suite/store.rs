@@ -1,11 +1,13 @@
 //! What every [`Store`] promises: the right bytes or none, for as long as they live, and removals that remove exactly
 //! what they name.
 //!
-//! Here are bytes and keys; [`lives`] is about time, and [`groups`] about tags, prefixes and everything.
+//! Here are bytes and keys; [`lives`] is about time, [`groups`] about tags, prefixes and everything, and [`notes`] about writes
+//! that something else may have overtaken.
 //! A store may lose entries. One that is asked here must be large enough not to: 10,000 small ones and a few mebibytes.
 
 pub mod groups;
 pub mod lives;
+pub mod notes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub async fn all(store: &dyn Store, time: &dyn Passage) {
     }
     lives::all(store, time).await;
     groups::all(store).await;
+    notes::all(store).await;
 }
 
 /// What was never written is not there, and that is no error.

@@ -1,10 +1,11 @@
 //! Layers around a store that fails: what it costs, what is counted, and when it is used again.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Entry, Error, ErrorKind, Key, Result, StoreExt};
+use cache_core::{Entry, Error, ErrorKind, Key, Result, Store, StoreExt, Tags};
 use cache_memory::MemoryStore;
 use cache_testkit::chaos::{Chaos, Fault};
 use cache_testkit::clock::ManualClock;
@@ -71,6 +72,55 @@ async fn a_store_with_layers_that_fails_by_chance_keeps_every_promise() {
         let layered = Layered::new(retries(), Arc::new(chaos));
         suite::store::all(&layered, &clock).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_with_all_three_layers_that_fails_by_chance_keeps_every_promise() {
+    let clock = ManualClock::new();
+    let inner = MemoryStore::new(64 << 20).with_clock(Arc::new(clock.clone()));
+    let chaos = Chaos::new(Arc::new(inner)).seeded(4, NonZeroU32::new(3).expect("three"));
+    let guards = Guards::new().with_tries(40).with_backoff(Backoff::new(Duration::ZERO, Duration::ZERO));
+    // Failures in a row would open it, and what is open is not tried again.
+    let guarded = guards.with_trip(Trip::new(100, PAUSE)).around(Arc::new(chaos));
+    suite::store::all(&*guarded.store, &clock).await;
+    assert_eq!(guarded.breaker.stats().opened, 0);
+}
+
+/// What became of a noted write whose answers may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Stored,
+    /// It was stored, and then refused by what it had stored.
+    RefusedByItself,
+    Refused,
+}
+
+#[tokio::test]
+async fn a_noted_write_that_lost_its_answer_may_be_refused_by_itself_and_by_nobody_else() -> Result<()> {
+    let inner: Arc<MemoryStore> = Arc::new(MemoryStore::new(1 << 20));
+    let one_in = NonZeroU32::new(3).expect("three");
+    let chaos = Chaos::new(Arc::<MemoryStore>::clone(&inner)).seeded_with(7, one_in, Fault::LosesAnswer);
+    let store = Layered::new(Retries::new(40, Backoff::new(Duration::ZERO, Duration::ZERO)), Arc::new(chaos));
+    let mut fates = BTreeMap::new();
+    for round in 0..300 {
+        let (value, is_overtaken) = (Entry::new(round.to_string()), round % 3 == 0);
+        let note = store.note(&key(), &Tags::NONE).await?;
+        if is_overtaken {
+            inner.remove(&key()).await?;
+        }
+        let stored = store.put_noted(key(), value.clone(), &note).await?;
+        let found = inner.get(&key()).await?;
+        let fate = match (stored, found == Some(value)) {
+            (true, true) => Fate::Stored,
+            (false, true) => Fate::RefusedByItself,
+            (false, false) => Fate::Refused,
+            (true, false) => panic!("round {round}: stored, and {found:?} is there"),
+        };
+        assert_eq!(fate == Fate::Refused, is_overtaken, "round {round}: {fate:?}");
+        *fates.entry(fate).or_insert(0) += 1;
+    }
+    assert!(fates.len() == 3 && fates[&Fate::Refused] == 100, "{fates:?}");
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]

@@ -167,7 +167,7 @@ pub async fn clear_counts(store: &dyn Store) -> Result<()> {
 }
 
 #[expect(clippy::expect_used, reason = "the suites' tags are legal")]
-fn tag(name: &str) -> Tag {
+pub(super) fn tag(name: &str) -> Tag {
     Tag::new(name).expect("a short text without control characters")
 }
 
