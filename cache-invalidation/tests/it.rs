@@ -7,6 +7,8 @@ mod nodes;
 
 #[path = "it/bus.rs"]
 mod bus;
+#[path = "it/history.rs"]
+mod history;
 #[path = "it/life.rs"]
 mod life;
 #[path = "it/wire.rs"]

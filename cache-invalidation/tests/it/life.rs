@@ -114,6 +114,13 @@ async fn the_tasks_end_with_the_last_handle_and_with_the_close() {
     assert_eq!(Arc::strong_count(&memory), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_bus_can_be_closed_before_its_tasks_have_begun() {
+    let bus = Bus::builder(memory()).with_seed(1).open().expect("legal");
+    assert_eq!(bus.close(Duration::ZERO).await.unsent, 0);
+    assert_eq!(bus.publish(remove("1")).await, Delivery::Closed);
+}
+
 #[test]
 fn a_bus_whose_runtime_has_ended_is_not_believed_and_lets_nobody_wait() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
