@@ -11,5 +11,7 @@ mod bus;
 mod history;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/rules.rs"]
+mod rules;
 #[path = "it/wire.rs"]
 mod wire;
