@@ -274,7 +274,8 @@ impl Random {
 
     /// Open in one of two cases.
     fn way(&mut self) -> Way {
-        [Way::Open, Way::Open, Way::Open, Way::Lost, Way::Fails, Way::Hangs][self.below(6)]
+        let bad = [Way::Lost, Way::Fails, Way::Unanswered, Way::Hangs];
+        bad.get(self.below(8)).copied().unwrap_or(Way::Open)
     }
 
     fn odds(&mut self) -> Odds {
