@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! STRATA_BUS_SEED=4711 cargo test -p cache-invalidation --test it histories
-//! STRATA_BUS_SEEDS=100000 cargo test -p cache-invalidation --release --test it histories
+//! STRATA_BUS_SEEDS=100000 cargo test -p cache-invalidation --test it histories
 //! ```
 
 use std::collections::BTreeMap;
