@@ -180,13 +180,13 @@ impl History {
         }
     }
 
-    /// What a publisher that is gone said when it had not been heard for longer than the silence, and never was again.
+    /// What a publisher that is gone said when it had not been heard for the length of the silence, and never was again.
     fn is_beyond_notice(&self, node: &Node, event: &Published) -> bool {
         let publisher = Random::identity(event.by);
         let heard = node.tap.heard.lock().unwrap();
         let last = heard.iter().rfind(|(who, _)| *who == publisher);
         let is_gone = self.nodes.iter().all(|node| node.identity != event.by);
-        is_gone && last.is_none_or(|(_, at)| *at + SILENCE < event.at)
+        is_gone && last.is_none_or(|(_, at)| *at + SILENCE <= event.at)
     }
 }
 
