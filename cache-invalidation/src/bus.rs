@@ -40,7 +40,8 @@ use crate::{Attachment, BusStats, Delivery, Event, Listener};
 /// This presumes that the runtime runs the bus's task; a listener that blocks it delays everything.
 ///
 /// What a process cannot publish, because its own way to the transport is broken, others hear when it is back. It knows that
-/// ([`is_whole`](Self::is_whole) is false there), they do not. A process of which nothing was ever heard cannot be missed.
+/// ([`is_whole`](Self::is_whole) is false there), they do not. A process that was not heard for the length of the silence, and
+/// never is again, cannot be missed in what it said meanwhile.
 ///
 /// Whoever may write to the channel can invalidate, and cannot do more: no message carries a value.
 ///

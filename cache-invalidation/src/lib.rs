@@ -20,6 +20,7 @@ mod gap;
 mod listener;
 mod message;
 mod outbox;
+mod rules;
 mod stats;
 
 pub use bus::{Bus, BusBuilder, BusError, Closed};
@@ -28,4 +29,5 @@ pub use event::{Action, Event, EventError, MAX_NAMESPACE_BYTES, Target};
 pub use listener::{Attachment, Listener};
 pub use message::{Body, MAX_EVENTS, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Message, MessageError};
 pub use outbox::Delivery;
+pub use rules::{Rule, RuleError, Rules};
 pub use stats::BusStats;

@@ -7,7 +7,11 @@ mod nodes;
 
 #[path = "it/bus.rs"]
 mod bus;
+#[path = "it/history.rs"]
+mod history;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/rules.rs"]
+mod rules;
 #[path = "it/wire.rs"]
 mod wire;

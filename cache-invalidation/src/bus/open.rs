@@ -87,8 +87,8 @@ impl BusBuilder {
     }
 
     /// Makes the bus's identity and the random part of its pauses a function of this seed, so that a simulation replays. Two buses
-    /// of one seed take each other's messages for their own: never use it where buses are to hear each other, unless each has
-    /// another one.
+    /// of one seed take each other's messages for their own, and one that follows another with the same seed is not heard in order:
+    /// where buses are to hear each other, each needs another one.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

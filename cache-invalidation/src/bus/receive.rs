@@ -25,6 +25,7 @@ use crate::stats::add;
 use crate::{Body, Doubt, Message};
 
 pub(super) struct Receiver {
+    _gone: Gone,
     shared: Arc<Shared>,
     chance: Chance,
     publishers: Publishers,
@@ -43,11 +44,11 @@ impl Receiver {
         let now = Instant::now();
         shared.counts.doubt(Doubt::Starting);
         let doubt = Some(Doubt::Starting);
-        Self { shared, chance, publishers, doubt, failures: 0, heard: now, looked: now }
+        let gone = Gone(Arc::clone(&shared));
+        Self { _gone: gone, shared, chance, publishers, doubt, failures: 0, heard: now, looked: now }
     }
 
     pub(super) async fn run(mut self) {
-        let _gone = Gone(Arc::clone(&self.shared));
         let mut ending = self.shared.ending.subscribe();
         tokio::select! {
             biased;
@@ -210,7 +211,7 @@ impl Receiver {
     }
 }
 
-/// Lets nobody believe in a bus that does not listen, however the task ends.
+/// Lets nobody believe in a bus that does not listen, however the task ends, and though it never began.
 struct Gone(Arc<Shared>);
 
 impl Drop for Gone {

@@ -15,6 +15,7 @@ use crate::stats::add;
 use crate::{Body, Message};
 
 pub(super) struct Sender {
+    _gone: Gone,
     shared: Arc<Shared>,
     chance: Chance,
     epoch: u64,
@@ -29,12 +30,12 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(shared: Arc<Shared>, chance: Chance) -> Self {
         let next = Instant::now() + shared.pace.heartbeat;
-        Self { shared, chance, epoch: 0, sequence: 0, on_the_way: None, failures: 0, next }
+        let gone = Gone(Arc::clone(&shared));
+        Self { _gone: gone, shared, chance, epoch: 0, sequence: 0, on_the_way: None, failures: 0, next }
     }
 
     /// Sends until the outbox is closed and empty, and then says farewell.
     pub(super) async fn run(mut self) {
-        let _gone = Gone(Arc::clone(&self.shared));
         loop {
             self.wait().await;
             self.begin_epoch_after_loss();
@@ -132,7 +133,7 @@ impl Sender {
     }
 }
 
-/// Leaves nobody waiting, however the task ends.
+/// Leaves nobody waiting, however the task ends, and though it never began.
 struct Gone(Arc<Shared>);
 
 impl Drop for Gone {

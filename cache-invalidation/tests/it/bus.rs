@@ -212,6 +212,23 @@ async fn what_cannot_be_published_waits_the_newest_of_each_target_and_in_order()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_arrived_though_it_failed_is_repeated_as_it_was() {
+    let ([a, b], [from_a, to_b]) = pair().await;
+    from_a.set_out(Way::Unanswered);
+    assert_eq!(a.bus.publish(remove("1")).await, Delivery::Queued);
+    passes(MS).await;
+    // What is repeated is lost for one who has it already, and what waits behind it must not be lost with it.
+    assert_eq!(a.bus.publish(remove("2")).await, Delivery::Queued);
+    to_b.set_in(Way::Lost);
+    from_a.set_out(Way::Open);
+    passes(MS * 500).await;
+    assert_eq!(a.bus.stats().outbox_len, 0);
+    to_b.set_in(Way::Open);
+    passes(SECOND).await;
+    assert_eq!(b.notes.take(), [changed("1"), distrust(Doubt::Gap)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outbox_that_overflows_lets_everybody_doubt() {
     let memory = memory();
     let from_a = link(&memory);

@@ -64,6 +64,20 @@ async fn who_vanishes_is_a_doubt_and_who_says_farewell_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_could_not_be_heard_for_a_while_may_vanish_afterwards() {
+    let ([a, b], [from_a, to_b]) = pair().await;
+    to_b.set_in(Way::Lost);
+    passes(SECOND * 10).await;
+    from_a.set_out(Way::Lost);
+    to_b.set_in(Way::Open);
+    b.is_ready().await;
+    assert_eq!(a.bus.publish(remove("lost")).await, Delivery::Sent);
+    drop(a.detach());
+    passes(SECOND * 10).await;
+    assert_eq!(b.notes.take(), [distrust(Doubt::Vanished)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bus_that_is_closed_says_what_it_did_not_send_and_is_believed_no_more() {
     let ([a, b], [from_a, _]) = pair().await;
     from_a.set_out(Way::Fails);
@@ -112,6 +126,13 @@ async fn the_tasks_end_with_the_last_handle_and_with_the_close() {
         assert_eq!((tasks(), Arc::strong_count(&notes)), (before, 1));
     }
     assert_eq!(Arc::strong_count(&memory), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_can_be_closed_before_its_tasks_have_begun() {
+    let bus = Bus::builder(memory()).with_seed(1).open().expect("legal");
+    assert_eq!(bus.close(Duration::ZERO).await.unsent, 0);
+    assert_eq!(bus.publish(remove("1")).await, Delivery::Closed);
 }
 
 #[test]

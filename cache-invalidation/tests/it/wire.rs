@@ -113,6 +113,30 @@ fn what_no_release_has_written_is_refused_though_it_is_whole() {
     assert_eq!(Message::read(&whole[..44]), Err(MessageError::Short { bytes: 44 }));
 }
 
+#[test]
+fn a_count_is_a_claim_and_not_an_order() {
+    let whole = message(Body::Events(of_each_kind())).write().expect("short");
+    let mut head = whole[..37].to_vec();
+    head.extend([0xFF, 0x07]); // 1,023 events, of which none is there.
+    let mut worst = vec![forged(head.clone())];
+    for (at, length) in [(2, 0xFF_u8), (9, 0x7F)] {
+        let mut text = whole[..whole.len() - 8].to_vec();
+        text.splice(38 + at..39 + at, [length, 0xFF, 0xFF, 0x7F]);
+        worst.push(forged(text));
+    }
+    worst.push(
+        message(Body::Events(vec![event(Target::All, Action::Remove, 0); MAX_EVENTS]))
+            .write()
+            .expect("short")
+            .to_vec(),
+    );
+    for bytes in worst {
+        let taken = allocation_counter::measure(|| drop(Message::read(&bytes)));
+        let most = 64 * 1024 + 16 * bytes.len() as u64;
+        assert!(taken.bytes_max <= most, "{} bytes for {}", taken.bytes_max, bytes.len());
+    }
+}
+
 /// The same bytes with a checksum that is right.
 fn forged(mut bytes: Vec<u8>) -> Vec<u8> {
     let sum = twox_hash::XxHash3_64::oneshot(&bytes);

@@ -26,6 +26,8 @@ pub enum Way {
     Lost,
     /// Out: publishing fails. In: subscriptions end, and cannot be made.
     Fails,
+    /// Out: they pass, and publishing fails all the same. In: as if it were open.
+    Unanswered,
     /// Out: publishing never ends. In: subscriptions receive nothing, and cannot be made.
     Hangs,
 }
@@ -127,7 +129,7 @@ impl Transport for ChaosTransport {
     async fn publish(&self, channel: &str, message: Bytes) -> Result<()> {
         let way = lock(&self.link).out;
         match way {
-            Way::Open => {}
+            Way::Open | Way::Unanswered => {}
             Way::Lost => return Ok(()),
             Way::Fails => return unavailable("publish"),
             Way::Hangs => pending().await,
@@ -145,16 +147,16 @@ impl Transport for ChaosTransport {
             }
             Accident::Late => lock(&self.link).held = Some((channel.to_owned(), message)),
         }
-        match held {
-            Some((channel, message)) => self.inner.publish(&channel, message).await,
-            None => Ok(()),
+        if let Some((channel, message)) = held {
+            self.inner.publish(&channel, message).await?;
         }
+        if way == Way::Unanswered { unavailable("publish") } else { Ok(()) }
     }
 
     async fn subscribe(&self, channel: &str) -> Result<Box<dyn Subscription>> {
         let way = lock(&self.link).inward;
         match way {
-            Way::Open | Way::Lost => {}
+            Way::Open | Way::Unanswered | Way::Lost => {}
             Way::Fails => return unavailable("subscribe"),
             Way::Hangs => pending().await,
         }
@@ -183,7 +185,7 @@ impl Subscription for ChaosSubscription {
             let received = self.next().await?;
             let mut link = lock(&self.link);
             let accident = match link.inward {
-                Way::Open => link.accident(),
+                Way::Open | Way::Unanswered => link.accident(),
                 Way::Lost | Way::Fails | Way::Hangs => Accident::Lost,
             };
             drop(link);
