@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::ErrorKind;
+use cache_core::{ErrorKind, Store};
 use cache_memory::MemoryTransport;
 use cache_testkit::chaos::{ChaosTransport, Fault, Way};
 use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags, Wall};
@@ -201,6 +201,45 @@ async fn among_others_nothing_is_written_late_whatever_the_clocks_say() {
     let found: Vec<_> = found.iter().map(|hit| hit.as_ref().map(|hit| hit.as_str())).collect();
     assert_eq!(found, [None, None]);
     assert_eq!(mine.get_local(&2).expect("it is the newest").as_str(), "mine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_of_ones_own_is_told_what_others_change_and_not_read_in_doubt() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let own = Arc::new(Chaos::new(Arc::new(
+        MemoryStore::new(1 << 20).with_clock(Arc::new(fleet.world.clock.clone())),
+    )));
+    let node = fleet.world.build(ttl(600), |builder| {
+        let far = fleet.world.tier(&fleet.world.far);
+        builder.tier(far).tier(fleet.world.tier(&own).local()).bus(fleet.buses[1].clone())
+    });
+    let mine = &fleet.nodes[0];
+    let found = async |key: u32| {
+        node.memory().clear();
+        node.get(&key).await.expect("never fails").map(|hit| hit.as_str().to_owned())
+    };
+    for key in 1..=4 {
+        node.insert(key, "old".to_owned()).await.expect("never fails");
+    }
+    // The shared tier forgets everything: only that of its own is left.
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    assert_eq!(found(1).await.as_deref(), Some("old"));
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    mine.remove(&1).await.expect("never fails");
+    mine.insert(2, "new".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(100)).await;
+    assert_eq!((found(1).await, found(2).await.as_deref()), (None, Some("new")));
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    assert_eq!((found(2).await, found(3).await.as_deref()), (None, Some("old")));
+
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    fleet.links[1].set_in(Way::Lost);
+    fleet.world.pass(Duration::from_secs(4)).await;
+    assert_eq!(found(4).await, None, "nobody knows whether it still holds");
+    fleet.links[1].set_in(Way::Open);
+    fleet.world.pass(Duration::from_secs(2)).await;
+    assert!(fleet.buses[1].is_whole());
+    assert_eq!(found(4).await, None, "nor what was there while nothing was heard");
 }
 
 #[tokio::test(start_paused = true)]

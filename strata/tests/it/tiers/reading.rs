@@ -103,6 +103,17 @@ async fn a_copy_below_stands_in_for_what_cannot_be_loaded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_window_that_is_over_is_over_below_too() {
+    let world = World::new();
+    let options = ttl(60).with_stale_for(Duration::from_secs(50)).with_fail_safe_for(Duration::from_mins(10));
+    let (mine, other) = (world.node(options.clone()), world.node(options));
+    mine.insert(1, "old".to_owned()).await.expect("never fails");
+    world.clock.advance(Duration::from_secs(111));
+    // It may stand in, but no longer answer while it is refreshed.
+    assert_eq!(source(&world.get_or_load(&other, 1).await), ("load 1", Source::Loader));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_value_below_answers_while_it_is_refreshed() {
     let world = World::new();
     let options = ttl(60).with_stale_for(Duration::from_mins(10));
