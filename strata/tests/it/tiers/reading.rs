@@ -11,7 +11,8 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn what_one_process_has_loaded_another_finds_with_the_rest_of_its_life() {
     let world = World::new();
-    let (mine, other) = (world.node(ttl(60)), world.node(ttl(60)));
+    // What the other one writes itself it keeps for longer.
+    let (mine, other) = (world.node(ttl(60)), world.node(ttl(600)));
     assert_eq!(source(&world.get_or_load(&mine, 1).await), ("load 1", Source::Loader));
     world.clock.advance(Duration::from_secs(20));
 
@@ -22,6 +23,20 @@ async fn what_one_process_has_loaded_another_finds_with_the_rest_of_its_life() {
 
     world.clock.advance(Duration::from_secs(40));
     assert_eq!(world.get_or_load(&other, 1).await.as_str(), "load 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_miss_a_key_look_below_once() {
+    let world = World::new();
+    world.node(ttl(60)).insert(1, "a".to_owned()).await.expect("never fails");
+    let (node, before) = (world.node(ttl(60)), world.near.operations());
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let (node, load) = (node.clone(), world.loader());
+        asked.spawn(async move { node.get_or_load(&1, load).await.expect("the loader never fails") });
+    }
+    assert!(asked.join_all().await.iter().all(|hit| hit.as_str() == "a"));
+    assert_eq!((world.near.operations() - before, world.loads.load(SeqCst)), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
