@@ -149,7 +149,7 @@ async fn a_process_that_is_cut_off_answers_nothing_that_it_cannot_know_for_long(
     assert!(fleet.buses[1].is_whole());
     assert_eq!(fleet.held(2)[0], None, "what it stored meanwhile is not believed");
     assert_eq!(node.get(&2).await.expect("never fails").expect("below").as_str(), "newest");
-    fleet.world.pass(Duration::from_secs(60)).await;
+    fleet.world.pass(Duration::from_mins(1)).await;
     assert_eq!(fleet.held(2)[0].as_deref(), Some("newest"), "and from now on it holds on to it");
 }
 
