@@ -323,13 +323,13 @@ where
                     _ => (rest, None),
                 }
             };
-            let noted = async {
+            let prepared = async {
                 let (rest, held) = looked.await;
                 let notes = Self::note(&cache, &below, &rest, &options).await;
                 (rest, held, notes)
             };
             let (rest, held, notes) = select! {
-                noted = noted => noted,
+                prepared = prepared => prepared,
                 () = place.ended() => return,
             };
             if let Some(shared) = cache.upgrade().filter(|_| !rest.is_empty()) {

@@ -4,6 +4,7 @@
 //! cache.get_or_load(key, loader)
 //!    │ memory      typed, shared, synchronous: nothing is decoded or copied       ── found? ready at once
 //!    │ flight      the first caller leads, the rest wait for the same load
+//!    │ tiers       what other processes have stored, or this one before a restart ── found? into memory
 //!    │ loader      your function, as a task of its own
 //!    ▼ store       refused if the key was invalidated meanwhile                   ── everyone gets the value
 //! ```

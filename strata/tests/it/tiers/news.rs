@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::ErrorKind;
+use cache_core::{ErrorKind, Store};
 use cache_memory::MemoryTransport;
 use cache_testkit::chaos::{ChaosTransport, Fault, Way};
 use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags, Wall};
@@ -149,7 +149,7 @@ async fn a_process_that_is_cut_off_answers_nothing_that_it_cannot_know_for_long(
     assert!(fleet.buses[1].is_whole());
     assert_eq!(fleet.held(2)[0], None, "what it stored meanwhile is not believed");
     assert_eq!(node.get(&2).await.expect("never fails").expect("below").as_str(), "newest");
-    fleet.world.pass(Duration::from_secs(60)).await;
+    fleet.world.pass(Duration::from_mins(1)).await;
     assert_eq!(fleet.held(2)[0].as_deref(), Some("newest"), "and from now on it holds on to it");
 }
 
@@ -201,6 +201,98 @@ async fn among_others_nothing_is_written_late_whatever_the_clocks_say() {
     let found: Vec<_> = found.iter().map(|hit| hit.as_ref().map(|hit| hit.as_str())).collect();
     assert_eq!(found, [None, None]);
     assert_eq!(mine.get_local(&2).expect("it is the newest").as_str(), "mine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_that_are_apart_change_nothing() {
+    for apart in [5_000, 3_600_000] {
+        let fleet = Fleet::new(ttl(600)).await;
+        let node = |bus: &Bus, wall: u64| {
+            fleet.world.build(ttl(600), |builder| {
+                let builder = builder.tier(fleet.world.tier(&fleet.world.far)).bus(bus.clone());
+                builder.wall_clock(move || Wall::from_unix_millis(10_000_000 + wall))
+            })
+        };
+        let behind_and_ahead = [(0, apart), (apart, 0)];
+        for (mine, other) in behind_and_ahead {
+            let (mine, other) = (node(&fleet.buses[1], mine), node(&fleet.buses[2], other));
+            let there = async |node: &Cache<u32, String>, key: u32| {
+                node.get(&key).await.expect("never fails").map(|hit| hit.as_str().to_owned())
+            };
+            let tagged = Options::new().with_tags(Tags::new(["t"]).expect("legal"));
+            mine.insert_with(1, "tagged".to_owned(), tagged).await.expect("never fails");
+            assert!(other.get(&1).await.expect("never fails").is_some());
+            fleet.world.pass(Duration::from_secs(1)).await;
+            other.remove_tag("t").await.expect("never fails");
+            fleet.world.pass(Duration::from_millis(50)).await;
+            assert_eq!((there(&mine, 1).await, there(&other, 1).await), (None, None));
+
+            mine.insert(2, "first".to_owned()).await.expect("never fails");
+            fleet.world.pass(Duration::from_millis(50)).await;
+            other.insert(2, "second".to_owned()).await.expect("never fails");
+            fleet.world.pass(Duration::from_millis(50)).await;
+            let second = Some("second".to_owned());
+            assert_eq!((there(&mine, 2).await, there(&other, 2).await), (second.clone(), second));
+            other.remove(&2).await.expect("never fails");
+            fleet.world.pass(Duration::from_millis(50)).await;
+            assert_eq!((there(&mine, 2).await, there(&other, 2).await), (None, None));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_message_that_comes_late_moves_nothing_back() {
+    use cache_invalidation::{Action, Event, Target};
+
+    let fleet = Fleet::new(ttl(600)).await;
+    fleet.nodes[0].insert(1, "new".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    assert!(fleet.nodes[1].get(&1).await.expect("never fails").is_some());
+    for action in [Action::Expire, Action::Remove] {
+        let late = Event::new("users", Target::Key("users:1".to_owned()), action).expect("legal");
+        fleet.buses[2].publish(late.with_version(1)).await;
+        fleet.world.pass(Duration::from_millis(50)).await;
+        assert_eq!(fleet.nodes[1].get(&1).await.expect("never fails").expect("below").as_str(), "new");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_of_ones_own_is_told_what_others_change_and_not_read_in_doubt() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let own = Arc::new(Chaos::new(Arc::new(
+        MemoryStore::new(1 << 20).with_clock(Arc::new(fleet.world.clock.clone())),
+    )));
+    let node = fleet.world.build(ttl(600), |builder| {
+        let far = fleet.world.tier(&fleet.world.far);
+        builder.tier(far).tier(fleet.world.tier(&own).local()).bus(fleet.buses[1].clone())
+    });
+    let mine = &fleet.nodes[0];
+    let found = async |key: u32| {
+        node.memory().clear();
+        node.get(&key).await.expect("never fails").map(|hit| hit.as_str().to_owned())
+    };
+    for key in 1..=4 {
+        node.insert(key, "old".to_owned()).await.expect("never fails");
+    }
+    // The shared tier forgets everything: only that of its own is left.
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    assert_eq!(found(1).await.as_deref(), Some("old"));
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    mine.remove(&1).await.expect("never fails");
+    mine.insert(2, "new".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(100)).await;
+    assert_eq!((found(1).await, found(2).await.as_deref()), (None, Some("new")));
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    assert_eq!((found(2).await, found(3).await.as_deref()), (None, Some("old")));
+
+    fleet.world.far.remove_prefix("").await.expect("memory");
+    fleet.links[1].set_in(Way::Lost);
+    fleet.world.pass(Duration::from_secs(4)).await;
+    assert_eq!(found(4).await, None, "nobody knows whether it still holds");
+    fleet.links[1].set_in(Way::Open);
+    fleet.world.pass(Duration::from_secs(2)).await;
+    assert!(fleet.buses[1].is_whole());
+    assert_eq!(found(4).await, None, "nor what was there while nothing was heard");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,8 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn what_one_process_has_loaded_another_finds_with_the_rest_of_its_life() {
     let world = World::new();
-    let (mine, other) = (world.node(ttl(60)), world.node(ttl(60)));
+    // What the other one writes itself it keeps for longer.
+    let (mine, other) = (world.node(ttl(60)), world.node(ttl(600)));
     assert_eq!(source(&world.get_or_load(&mine, 1).await), ("load 1", Source::Loader));
     world.clock.advance(Duration::from_secs(20));
 
@@ -22,6 +23,20 @@ async fn what_one_process_has_loaded_another_finds_with_the_rest_of_its_life() {
 
     world.clock.advance(Duration::from_secs(40));
     assert_eq!(world.get_or_load(&other, 1).await.as_str(), "load 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_miss_a_key_look_below_once() {
+    let world = World::new();
+    world.node(ttl(60)).insert(1, "a".to_owned()).await.expect("never fails");
+    let (node, before) = (world.node(ttl(60)), world.near.operations());
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let (node, load) = (node.clone(), world.loader());
+        asked.spawn(async move { node.get_or_load(&1, load).await.expect("the loader never fails") });
+    }
+    assert!(asked.join_all().await.iter().all(|hit| hit.as_str() == "a"));
+    assert_eq!((world.near.operations() - before, world.loads.load(SeqCst)), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,6 +115,17 @@ async fn a_copy_below_stands_in_for_what_cannot_be_loaded() {
     assert!(other.get_or_load(&1, down).await.is_ok());
     world.clock.advance(Duration::from_secs(1));
     assert!(other.get_or_load(&1, down).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_over_is_over_below_too() {
+    let world = World::new();
+    let options = ttl(60).with_stale_for(Duration::from_secs(50)).with_fail_safe_for(Duration::from_mins(10));
+    let (mine, other) = (world.node(options.clone()), world.node(options));
+    mine.insert(1, "old".to_owned()).await.expect("never fails");
+    world.clock.advance(Duration::from_secs(111));
+    // It may stand in, but no longer answer while it is refreshed.
+    assert_eq!(source(&world.get_or_load(&other, 1).await), ("load 1", Source::Loader));
 }
 
 #[tokio::test(start_paused = true)]
