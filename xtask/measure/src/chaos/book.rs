@@ -145,11 +145,19 @@ impl Book {
             self.took(&self.counts.longest_overtaken, floor.begun.since(since));
         }
         let source = page.source;
+        let least = page.acknowledged.get(usize::try_from(floor.version).unwrap_or(usize::MAX)).copied();
         drop(page);
         if !version.is_some_and(|it| (floor.version..=source).contains(&it)) {
             self.counts.wrong.fetch_add(1, SeqCst);
-            let least = floor.version;
-            self.note(format!("node {node} answers key {key} with `{answer}`; right is {least} to {source}"));
+            let mut what = format!(
+                "node {node} answers key {key} with `{answer}`; right is {} to {source}",
+                floor.version
+            );
+            if let Some((at, by)) = least {
+                let ago = floor.begun.since(at);
+                what = format!("{what}, which node {by} was told {ago:?} before");
+            }
+            self.note(what);
         }
     }
 
