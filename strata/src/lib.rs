@@ -82,7 +82,10 @@ pub use cache_core::{
 #[cfg(feature = "macros")]
 pub use cache_core::{Encoding, Param};
 pub use cache_core::{FrameError, Header, Life, Wall};
-pub use cache_invalidation::{Bus, BusBuilder};
+#[cfg(feature = "disk")]
+/// A tier in files of this machine: `Disk` for [`Builder::tier`], made local by [`Tier::local`]. By the feature `disk`.
+pub use cache_disk as disk;
+pub use cache_invalidation::{Bus, BusBuilder, BusStats, Doubt};
 #[cfg(feature = "macros")]
 #[doc = include_str!("cached.md")]
 pub use cache_macros::cached;
@@ -90,6 +93,10 @@ pub use cache_macros::cached;
 #[doc = include_str!("invalidates.md")]
 pub use cache_macros::invalidates;
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
+#[cfg(feature = "redis")]
+/// What a fleet shares on Redis: a store for [`Builder::tier`], messages for [`Bus::builder`], leases for [`Builder::lease`].
+/// By the feature `redis`.
+pub use cache_redis as redis;
 #[cfg(feature = "macros")]
 pub use call::CallKey;
 pub use change::Change;

@@ -24,8 +24,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
 }
 
 /// What only adds.
-const ADDED: &str = "cache-core/frame,cache-invalidation/toml,cache-redis/tls,cache-testkit/redis,strata/json,strata/lz4,\
-                     strata/macros,strata/msgpack,strata/seal,strata/zstd";
+const ADDED: &str = "cache-core/frame,cache-invalidation/toml,cache-redis/tls,cache-testkit/redis,strata/disk,strata/json,\
+                     strata/lz4,strata/macros,strata/msgpack,strata/redis,strata/seal,strata/zstd";
 
 const SELECTIONS: [&[&str]; 4] = [
     &["--workspace", "--all-targets", "--features", ADDED],

@@ -1,15 +1,19 @@
-//! The measuring tool that pushes the library or a server: `load`.
+//! The measuring tools that push the library or a server: `load`, `chaos`, `bus`.
 //!
 //! ```text
-//! source (trace or workload) ──► load   many threads or connections, time and memory
+//! source (trace or workload) ──► load    many threads or connections, time and memory
+//! faults of real servers ──────► chaos   a fleet, and what its callers notice
+//! events over a real server ───► bus     how many arrive
 //! ```
 //!
 //! What is compared with others, hit ratios and the time of an operation, is in the package `peers`.
 //!
-//! Users reach it as `cargo xtask load`. Results go to standard output and can be piped; everything else goes to
+//! Users reach them as `cargo xtask load` and so on. Results go to standard output and can be piped; everything else goes to
 //! standard error.
 
+mod bus;
 mod capacity;
+mod chaos;
 mod load;
 mod source;
 
@@ -22,7 +26,7 @@ use clap::{Parser, Subcommand};
 /// What a tool ends with. An error is one line for the user.
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// The measuring tool.
+/// The measuring tools.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -34,12 +38,18 @@ struct Cli {
 enum Tool {
     /// Puts load on the library or on a server; tells speed, latency, hits, errors and memory.
     Load(load::Args),
+    /// Breaks the Redis of a fleet under load, in ten ways; tells errors, wrong answers, stalls and recovery.
+    Chaos(chaos::Args),
+    /// Publishes events over one Redis to several buses; tells how many arrive in a second.
+    Bus(bus::Args),
 }
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let outcome = match Cli::parse().tool {
         Tool::Load(args) => load::run(&args, &mut out),
+        Tool::Chaos(args) => chaos::run(&args, &mut out),
+        Tool::Bus(args) => bus::run(&args, &mut out),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +76,6 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["load"]);
+        assert_eq!(tools, ["load", "chaos", "bus"]);
     }
 }

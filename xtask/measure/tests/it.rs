@@ -2,6 +2,9 @@
 //! is here is optimised.
 
 #[cfg(test)]
+#[path = "it/chaos.rs"]
+mod chaos;
+#[cfg(test)]
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]
