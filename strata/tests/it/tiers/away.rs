@@ -216,7 +216,7 @@ async fn what_was_forced_leaves_nothing_older_in_a_tier_that_did_not_take_it() {
 fn a_tier_is_told_what_it_is_owed_though_the_runtime_is_gone_that_owed_it() {
     let world = World::new();
     let node = world.far_node(ttl(600));
-    let insert = async |key: u32| drop(node.insert(key, "a".to_owned()).await.expect("never fails"));
+    let insert = async |key: u32| node.insert(key, "a".to_owned()).await.expect("never fails");
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     world.far.set(Some(DOWN));
     runtime().expect("a runtime").block_on(insert(1));
