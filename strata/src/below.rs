@@ -332,13 +332,13 @@ where
                     _ => (rest, None),
                 }
             };
-            let noted = async {
+            let asked = async {
                 let (rest, held) = looked.await;
                 let notes = Self::note(&cache, &below, &rest, &options).await;
                 (rest, held, notes)
             };
             let (rest, held, notes) = select! {
-                noted = noted => noted,
+                asked = asked => asked,
                 () = place.ended() => return,
             };
             if let Some(shared) = cache.upgrade().filter(|_| !rest.is_empty()) {
