@@ -14,6 +14,7 @@ use cache_invalidation::{Action, Target};
 use super::backlog::{Next, Owed};
 use super::tell::aged;
 use super::{Level, Tiers};
+use crate::news::Teller;
 use crate::sync::{Handle, pause};
 
 /// Between two attempts at a tier that is away. With the breaker's own pause it is in use again within a second.
@@ -47,7 +48,7 @@ impl Tiers {
                 let outcome = level.remove_group(&group).await;
                 if outcome.is_ok() {
                     level.backlog.repaired_group(&group);
-                    if let Some(teller) = &self.teller {
+                    if let Some(teller) = self.teller_of(level) {
                         teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
                     }
                 }
@@ -63,7 +64,7 @@ impl Tiers {
                     Ok(()) => {
                         level.backlog.repaired(&key);
                         // Who has asked the tier meanwhile has read what was older.
-                        if let Some(teller) = &self.teller {
+                        if let Some(teller) = self.teller_of(level) {
                             let target = Target::Key(key.as_str().to_owned());
                             teller.tell(vec![target], Action::Expire, version).await;
                         }
@@ -77,6 +78,13 @@ impl Tiers {
                 outcome
             }
         })
+    }
+}
+
+impl Tiers {
+    /// Who tells others of what this tier is told late: nobody, if others do not have it. What they have would answer as late, and so on.
+    fn teller_of(&self, level: &Level) -> Option<&Teller> {
+        self.teller.as_deref().filter(|_| !level.is_local)
     }
 }
 

@@ -386,3 +386,20 @@ async fn a_life_of_zero_is_a_removal_that_others_are_told_of() {
     fleet.world.pass(Duration::from_millis(50)).await;
     assert_eq!(fleet.held(1), [None, None]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tier_of_ones_own_is_told_is_nobodys_news() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let node = |bus: &Bus| {
+        let own = Arc::new(MemoryStore::new(1 << 20).with_clock(Arc::new(fleet.world.clock.clone())));
+        let own = Tier::from(own).without_guards().local();
+        fleet.world.build(ttl(600), |builder| {
+            builder.tier(own).tier(fleet.world.tier(&fleet.world.far)).bus(bus.clone())
+        })
+    };
+    let nodes = [node(&fleet.buses[0]), node(&fleet.buses[1])];
+    nodes[0].insert(1, "a".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_secs(1)).await;
+    assert_eq!([0, 1].map(|bus: usize| fleet.buses[bus].stats().published), [1, 0]);
+    assert_eq!(nodes[1].get(&1).await.expect("never fails").expect("below").as_str(), "a");
+}

@@ -9,8 +9,31 @@
 //! 3. at all others and in the tier, once [`BOUND`] has passed since the last fault of any kind;
 //! 4. stale copies, which are marked, are only of what was not removed;
 //! 5. nobody ever sees an error that is not the loader's, nor a value that was never there.
+//!
+//! What it is worth was tried with faults planted into the code, one at a time. Found within a few hundred seeds:
+//!
+//! | planted | found by seed |
+//! |---|---|
+//! | a tier writes what was loaded whatever has happened to the key since | 21 |
+//! | notes are taken after the loader has run | 21 |
+//! | a doubt of the bus ends nothing in memory | 8 |
+//! | a removal that a tier could not be told is forgotten | 10 |
+//! | nobody is told of an insert | 3 |
+//! | nobody is told what a tier was told late | 2 |
+//! | on a bus, values that could not be written are written late | 21 |
+//! | a tier of one's own is not told of news | 2 |
+//! | memory stores a load that an invalidation has overtaken | 1 |
+//! | a life of zero is no removal | 7 |
+//! | a removal is not told to the tiers | 1 |
+//! | a removal elsewhere leaves a copy | 39 |
+//! | removals of everything do not seal | 58 |
+//! | a tier of one's own tells others what it was told late, and so without end | does not end |
+//!
+//! The seeds that found them first are those of an earlier pace of the buses. Of what it does not find, because it takes turns at
+//! changing a key or other guards stand behind, the tests of `strata/tests/it/tiers` find most.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -37,18 +60,22 @@ impl std::fmt::Display for Down {
 }
 
 /// The seeds of one run of the tests; `STRATA_SIM_SEEDS` says how many otherwise, `STRATA_SIM_SEED` replays one.
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 4_000;
 const NODES: usize = 3;
 const KEYS: usize = 4;
 const STEPS: u32 = 60;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The longest load, and the longest time for which memory believes a tier while the bus is in doubt.
-const LOAD: Duration = Duration::from_secs(4);
+const LOAD: Duration = Duration::from_secs(6);
 const DOUBT: Duration = Duration::from_secs(5);
 /// How long a change may go unnoticed: a load that began before it may end at its latest just when the process has noticed that
 /// it hears nothing, and is then believed for as long as anything is. The rest is for calls on their way.
-const BOUND: Duration = Duration::from_secs(4 + 5 + 3);
+const BOUND: Duration = Duration::from_secs(6 + 5 + 3);
+/// How often a bus says that it is there, and after how long nothing is believed of one that is silent: slower than in use, so
+/// that a life is told in fewer messages.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// Time that passes only when nobody has anything to do.
 #[derive(Debug)]
@@ -108,7 +135,7 @@ impl Book {
                 return false;
             }
             let was_touched = |faults: &[Span]| {
-                faults.iter().any(|span| span.touches(change.began.saturating_sub(3 * SECOND), now))
+                faults.iter().any(|span| span.touches(change.began.saturating_sub(SILENCE), now))
             };
             let is_known = ended + BOUND <= now && !was_touched(&self.tier_faults);
             if is_stale {
@@ -149,18 +176,22 @@ impl World {
         if random.random_bool(0.5) {
             options = options.with_fail_safe_for(Duration::from_hours(1)).with_fail_safe_throttle(SECOND);
         }
-        let stores: Vec<_> = (0..NODES as u64 + 1)
+        let stores: Vec<_> = (0..=NODES as u64)
             .map(|node| Arc::new(Chaos::new(Arc::<MemoryStore>::clone(&shared)).dawdling(seed + node)))
             .collect();
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
         let links: Vec<_> = (0..=NODES).map(link).collect();
+        let has_own = random.random_bool(0.5);
         let mut node = |at: usize| {
             let guards = Guards::new()
                 .with_timeout(SECOND / 5)
                 .with_trip(Trip::new(3, SECOND / 2))
                 .with_backoff(Backoff::new(SECOND / 100, SECOND / 10))
                 .with_clock(clock());
-            let bus = Bus::builder(Arc::<ChaosTransport>::clone(&links[at])).with_seed(seed + at as u64);
+            let bus = Bus::builder(Arc::<ChaosTransport>::clone(&links[at]))
+                .with_heartbeat(HEARTBEAT)
+                .with_silence(SILENCE)
+                .with_seed(seed + at as u64);
             // One is an hour behind, one right, one an hour ahead.
             let apart = u64::try_from(at).expect("few") * 3_600_000;
             let wall = move || {
@@ -168,9 +199,14 @@ impl World {
                 Wall::from_unix_millis(1_800_000_000_000 + apart + since)
             };
             let memory = Memory::new().with_max_entries(100).with_clock(clock()).with_sweep_every(None);
-            let builder = Cache::builder("sim")
-                .memory(memory)
-                .framer(Framer::new("value", Raw))
+            let builder = Cache::builder("sim").memory(memory).framer(Framer::new("value", Raw));
+            let builder = if has_own {
+                let own = Arc::new(MemoryStore::new(1 << 20).with_clock(clock()));
+                builder.tier(Tier::from(own).without_guards().local())
+            } else {
+                builder
+            };
+            let builder = builder
                 .tier(Tier::from(Arc::clone(&stores[at])).with_guards(guards))
                 .bus(bus.open().expect("there is a runtime"))
                 .max_ttl_in_doubt(DOUBT)
@@ -215,8 +251,16 @@ impl World {
     async fn read(self: Arc<Self>, node: usize, key: usize, mut random: StdRng) {
         let number = u32::try_from(key).expect("few");
         let floors = [false, true].map(|is_stale| self.book().floor(node, key, self.now(), is_stale));
-        if random.random_bool(0.3) {
-            match self.nodes[node].get(&number).await {
+        let kind = random.random_range(0..20);
+        if kind < 8 {
+            let cache = &self.nodes[node];
+            let found = match kind {
+                0..4 => cache.get(&number).await,
+                4..6 => cache.get_many(&[number]).await.map(|mut found| found.pop().flatten()),
+                6 => cache.get_and_touch(&number, Ttl::from_secs(1800)).await,
+                _ => cache.touch(&number, Ttl::from_secs(1800)).await.map(|_| cache.get_local(&number)),
+            };
+            match found {
                 Ok(Some(hit)) => self.check((node, key), floors, &hit),
                 Ok(None) => {}
                 Err(error) => self.book().wrong.push(format!("a read failed: {error}")),
@@ -231,7 +275,8 @@ impl World {
             if fails { Err(Down) } else { Ok(value(key, version)) }
         };
         let tags = Options::new().with_tags(Tags::new([tag(key)]).expect("legal"));
-        match self.nodes[node].get_or_load(&number, load).with(tags).await {
+        let options = if kind == 8 { tags.with_force_refresh(true) } else { tags };
+        match self.nodes[node].get_or_load(&number, load).with(options).await {
             Ok(hit) => self.check((node, key), floors, &hit),
             Err(LoadError::Failed(_) | LoadError::FailedElsewhere(_)) => {}
             Err(error) => self.book().wrong.push(format!("a load failed: {error}")),
@@ -241,12 +286,12 @@ impl World {
     async fn change(self: Arc<Self>, node: usize, key: usize, mut random: StdRng) {
         let _writing = self.writing[key].lock().await;
         let (cache, number) = (&self.nodes[node], u32::try_from(key).expect("few"));
-        let kind = random.random_range(0..10);
+        let kind = random.random_range(0..11);
         let (at, version) = {
             let mut book = self.book();
             book.source[key] += 1;
             let (version, began) = (book.source[key], self.now());
-            let is_removal = matches!(kind, 4..9);
+            let is_removal = matches!(kind, 4..10);
             book.changes.push(Change { node, key, version, began, ended: None, is_removal });
             (book.changes.len() - 1, version)
         };
@@ -256,6 +301,7 @@ impl World {
             4..7 => cache.remove(&number).await.map(drop),
             7 => cache.remove_tag(&tag(key)).await.map(drop),
             8 => cache.clear().await.map(drop),
+            9 => cache.touch(&number, Ttl::ZERO).await.map(drop),
             _ => cache.expire(&number).await.map(drop),
         };
         let mut book = self.book();
@@ -316,7 +362,7 @@ impl World {
     }
 
     async fn live(self: &Arc<Self>, random: &mut StdRng) {
-        passes(4 * SECOND).await;
+        passes(3 * SECOND).await;
         let mut tasks = JoinSet::new();
         for _ in 0..STEPS {
             passes(Duration::from_millis(random.random_range(0..1500))).await;
@@ -365,13 +411,18 @@ fn a_fleet_keeps_its_promises_whatever_happens_to_it() {
     };
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get() as u64);
     let (first, step) = (seeds.start, threads);
+    let is_over = AtomicBool::new(false);
     let reads: u64 = std::thread::scope(|scope| {
-        let seeds = &seeds;
+        let (seeds, is_over) = (&seeds, &is_over);
         let lives = |thread: u64| {
             move || {
                 let mut reads = 0;
                 for seed in (first + thread..seeds.end).step_by(usize::try_from(step).expect("few")) {
+                    if is_over.load(Relaxed) {
+                        break;
+                    }
                     let (wrong, read) = run(seed);
+                    is_over.fetch_or(!wrong.is_empty(), Relaxed);
                     assert!(wrong.is_empty(), "STRATA_SIM_SEED={seed} replays it: {wrong:#?}");
                     reads += read;
                 }
