@@ -149,7 +149,7 @@ impl World {
         if random.random_bool(0.5) {
             options = options.with_fail_safe_for(Duration::from_hours(1)).with_fail_safe_throttle(SECOND);
         }
-        let stores: Vec<_> = (0..NODES as u64 + 1)
+        let stores: Vec<_> = (0..=NODES as u64)
             .map(|node| Arc::new(Chaos::new(Arc::<MemoryStore>::clone(&shared)).dawdling(seed + node)))
             .collect();
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
