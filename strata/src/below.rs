@@ -262,16 +262,25 @@ where
             let keys: Vec<Key> = stored.iter().map(|(key, _)| key.clone()).collect();
             let turn = below.tiers.turn(&keys).await;
             let now = self.memory.clock().now();
-            let entry = |(rendered, Stored { key, ticket, record, .. }): (Key, Stored<K, V>)| {
-                let entry = below.entry(&rendered, &record, now)?;
-                self.fence.may_store(ticket, &key, &record.tags).then_some((rendered, entry))
-            };
-            let put = async |(key, entry): (Key, Entry)| {
-                if let Some(notes) = notes.get(&key) {
-                    below.tiers.put_noted(&turn, (key, entry), notes, below.tiers.levels()).await;
+            let put = async |(rendered, stored): (Key, Stored<K, V>)| {
+                let Stored { key, ticket, record, is_news } = stored;
+                if !self.fence.may_store(ticket, &key, &record.tags) {
+                    return;
+                }
+                let entry = below.entry(&rendered, &record, now);
+                let is_newest = match entry.zip(notes.get(&rendered)) {
+                    Some((entry, notes)) => {
+                        let entry = (rendered.clone(), entry);
+                        below.tiers.put_noted(&turn, entry, notes, below.tiers.levels()).await
+                    }
+                    None => false,
+                };
+                if is_news && !is_newest {
+                    // What stands there is known to be older.
+                    below.tiers.remove(&turn, &[rendered], self.versions.next()).await;
                 }
             };
-            join_all(stored.into_iter().filter_map(entry).map(put)).await;
+            join_all(stored.into_iter().map(put)).await;
         }
         self.tell_keys(&news, Action::Expire).await;
     }

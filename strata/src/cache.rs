@@ -5,6 +5,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use cache_core::{CacheKey, Namespace, Result, Time, Ttl};
@@ -16,7 +17,7 @@ use crate::change::Defaults;
 use crate::close::Phase;
 use crate::codec::Framer;
 use crate::failures::Failures;
-use crate::fence::Fence;
+use crate::fence::{Fence, Ticket};
 use crate::flight::Flights;
 use crate::hit::{Hit, Source};
 use crate::kept::Kept;
@@ -211,11 +212,14 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         let (shared, ttl) = (&self.shared, ttl.into());
-        let now = shared.memory.clock().now();
+        if ttl.is_zero() && !shared.is_alone() {
+            return self.remove(key).await;
+        }
+        let (now, here) = (shared.memory.clock().now(), shared.ttl_in_memory(ttl));
         let mut is_fresh = false;
         shared.memory.touch_with(key, |found| {
             is_fresh = found.value().is_fresh(|| now);
-            if is_fresh { found.value().renew(now, ttl) } else { Ttl::between(now, found.expires()) }
+            if is_fresh { found.value().renew(now, here) } else { Ttl::between(now, found.expires()) }
         });
         if shared.below.is_some() {
             is_fresh |= shared.touch_below(&key.to_owned(), ttl).await;
@@ -230,14 +234,14 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         let (shared, ttl) = (&self.shared, ttl.into());
-        let now = shared.memory.clock().now();
+        let (now, here) = (shared.memory.clock().now(), shared.ttl_in_memory(ttl));
         let ends = Ttl::finite(ttl).map_or(Time::NEVER, |ttl| now.after(ttl));
         let found = shared.memory.get_and_touch_as(key, |found| {
             let kept = found.value();
             if !kept.is_fresh(|| now) {
                 return (None, Ttl::between(now, found.expires()));
             }
-            (Some(Hit::new(Arc::clone(kept.value()), Source::Memory, ends)), kept.renew(now, ttl))
+            (Some(Hit::new(Arc::clone(kept.value()), Source::Memory, ends)), kept.renew(now, here))
         });
         if let Some(None) = found {
             LoadCounts::count(&shared.loads.found_stale);
@@ -343,14 +347,26 @@ where
 {
     /// Puts a value into memory, in place of whatever is there or on its way there.
     pub(crate) fn insert(&self, key: K, record: &Record<V>) -> Inserted {
-        let sealed = key.clone();
+        self.insert_since(None, key, record)
+    }
+
+    /// As [`insert`](Self::insert), of what was written below since this ticket of what is heard was taken. If it was heard
+    /// meanwhile that another process has changed it, what is below may be newer, and is asked for it.
+    pub(crate) fn insert_since(&self, begun: Option<Ticket>, key: K, record: &Record<V>) -> Inserted {
+        let (sealed, overtaken) = (key.clone(), AtomicBool::new(false));
         // Under the shard's lock, so that no load can store between the sealing and the insert.
         let seal = || {
+            if let Some((teller, begun)) = self.teller.as_ref().zip(begun) {
+                overtaken.store(!teller.heard().may_store(begun, &sealed, &record.tags), Relaxed);
+            }
             self.fence.seal_key(&sealed);
             true
         };
         let inserted = self.keep(key, record, seal);
         self.failures.forget(&sealed);
+        if overtaken.into_inner() {
+            self.expire(&sealed);
+        }
         inserted
     }
 

@@ -12,9 +12,9 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cache_core::{Grant, Key, Lease};
+use cache_core::{Error, ErrorKind, Grant, Key, Lease, Result};
 
-use crate::sync::{Handle, pause};
+use crate::sync::{Handle, pause, timeout};
 
 /// The first pause of whoever waits for another process; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -48,7 +48,7 @@ impl Fleet {
     }
 
     pub(crate) async fn claim(self: &Arc<Self>, key: &Key, runtime: &Handle) -> Claim {
-        let grant = match self.lease.acquire(key, self.hold).await {
+        let grant = match self.in_time("acquire", self.lease.acquire(key, self.hold)).await {
             Ok(Some(grant)) => grant,
             Ok(None) => return Claim::Theirs,
             Err(error) => {
@@ -60,6 +60,12 @@ impl Fleet {
         runtime.spawn(prolong(Arc::clone(self), grant.clone(), Arc::downgrade(&alive)));
         Claim::Mine(Held { fleet: Arc::clone(self), grant, runtime: runtime.clone(), _alive: alive })
     }
+
+    /// What takes longer than a lease is held has come too late.
+    async fn in_time<T>(&self, operation: &'static str, asked: impl Future<Output = Result<T>>) -> Result<T> {
+        let late = |_| Err(Error::new(ErrorKind::TimedOut, "lease", operation));
+        timeout(self.hold, asked).await.unwrap_or_else(late)
+    }
 }
 
 /// Prolongs a lease for as long as its load runs.
@@ -69,7 +75,7 @@ async fn prolong(fleet: Arc<Fleet>, grant: Grant, alive: Weak<()>) {
         if alive.strong_count() == 0 {
             return;
         }
-        match fleet.lease.renew(&grant, fleet.hold).await {
+        match fleet.in_time("renew", fleet.lease.renew(&grant, fleet.hold)).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => tracing::debug!(%error, "a lease could not be prolonged"),
@@ -81,7 +87,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         let (fleet, grant) = (Arc::clone(&self.fleet), self.grant.clone());
         self.runtime.spawn(async move {
-            if let Err(error) = fleet.lease.release(grant).await {
+            if let Err(error) = fleet.in_time("release", fleet.lease.release(grant)).await {
                 tracing::debug!(%error, "a lease ends by itself, as it could not be given back");
             }
         });

@@ -120,9 +120,9 @@ pub mod __macros {
     pub use crate::call::Function;
 }
 
-/// Compiles and runs the README's examples, some of which need the feature.
+/// Compiles and runs the README's examples, some of which need the features.
 #[cfg(doctest)]
-#[cfg(feature = "macros")]
+#[cfg(all(feature = "macros", feature = "msgpack", feature = "redis"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 

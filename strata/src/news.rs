@@ -16,6 +16,7 @@ use cache_invalidation::{Action, Bus, Doubt, Event, Listener, Target};
 
 use crate::cache::Shared;
 use crate::expire::matches;
+use crate::fence::Fence;
 use crate::tiers::Group;
 
 /// How long a value is fresh in memory at most that was stored while the bus was in doubt, unless set otherwise.
@@ -26,15 +27,22 @@ pub(crate) struct Teller {
     bus: Bus,
     namespace: Arc<str>,
     doubt_ttl: Duration,
+    /// What has been heard, in order with what is written meanwhile.
+    heard: Fence,
 }
 
 impl Teller {
     pub(crate) fn new(bus: Bus, namespace: &str, doubt_ttl: Duration) -> Self {
-        Self { bus, namespace: namespace.into(), doubt_ttl }
+        Self { bus, namespace: namespace.into(), doubt_ttl, heard: Fence::new() }
     }
 
     pub(crate) fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Tells what has been heard by when.
+    pub(crate) fn heard(&self) -> &Fence {
+        &self.heard
     }
 
     /// How long a value may be fresh in memory that is stored now; `None` if nothing is to be feared.
@@ -93,6 +101,7 @@ where
             if let Some(below) = &shared.below {
                 below.hear(&Target::All);
             }
+            shared.seal_heard(None);
             let expired = shared.expire_if(&|_| true);
             tracing::debug!(cache = shared.namespace.name(), %why, expired, "news may be missing");
         }
@@ -121,6 +130,7 @@ where
     /// Ends in memory what has changed elsewhere.
     fn hear(&self, target: &Target, action: Action) {
         let is_removal = action == Action::Remove;
+        self.seal_heard(Some(target));
         match target {
             Target::Key(text) => match self.namespace.read::<K>(text) {
                 Some(key) if is_removal => drop(self.remove(&key)),
@@ -139,6 +149,19 @@ where
             },
             Target::All if is_removal => drop(self.clear()),
             Target::All => drop(self.expire_if(&|_| true)),
+        }
+    }
+
+    /// Whoever is writing what is meant finds that it has been heard of meanwhile.
+    fn seal_heard(&self, target: Option<&Target>) {
+        let Some(teller) = &self.teller else { return };
+        match target {
+            Some(Target::Key(text)) => match self.namespace.read::<K>(text) {
+                Some(key) => teller.heard.seal_key(&key),
+                None => teller.heard.seal_all(),
+            },
+            Some(Target::Tag(tag)) => teller.heard.seal_tag(tag),
+            _ => teller.heard.seal_all(),
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::below::Below;
 use crate::cache::Shared;
+use crate::fence::Ticket;
 use crate::hit::Hit;
 use crate::sync::Handle;
 use crate::tiers::{Group, Turn};
@@ -32,14 +33,18 @@ where
         let work = async move {
             let rendered: Vec<Option<Key>> =
                 entries.iter().map(|(key, _)| shared.namespace.render(key).ok()).collect();
+            let ticket = |(key, _): &(K, Record<V>)| Some(shared.teller.as_ref()?.heard().ticket(key));
+            let begun: Vec<Option<Ticket>> = entries.iter().map(ticket).collect();
             let mut turn = None;
             if let Some(below) = &shared.below {
                 let keys: Vec<Key> = rendered.iter().flatten().cloned().collect();
                 let turn = turn.insert(below.tiers.turn(&keys).await);
                 shared.put_below(below, turn, rendered.into_iter().zip(&entries)).await;
             }
-            let insert = |(key, record): &(K, Record<V>)| shared.insert(key.clone(), record);
-            let inserted = entries.iter().map(insert).collect();
+            let insert = |((key, record), begun): (&(K, Record<V>), Option<Ticket>)| {
+                shared.insert_since(begun, key.clone(), record)
+            };
+            let inserted = entries.iter().zip(begun).map(insert).collect();
             drop(turn);
             // What others have is older: as a copy to fall back on it is as good as any.
             shared.tell_keys(entries.iter().map(|(key, _)| key), Action::Expire).await;

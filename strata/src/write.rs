@@ -69,10 +69,15 @@ where
 
     /// The life in memory, which may end before that in the tiers below: then they are asked before the value answers again.
     fn in_memory(&self, life: Lifetime) -> Lifetime {
-        let doubt = self.teller.as_ref().and_then(|teller| teller.doubt());
-        let Some(most) = self.max_memory_ttl.finite().into_iter().chain(doubt).min() else { return life };
+        let Some(most) = self.ttl_in_memory(Ttl::FOREVER).finite() else { return life };
         let end = self.memory.clock().now().after(most);
         if end < life.stale() { life.expired(end) } else { life }
+    }
+
+    /// How long a value that is to live so long may be fresh in memory.
+    pub(crate) fn ttl_in_memory(&self, ttl: Ttl) -> Ttl {
+        let doubt = self.teller.as_ref().and_then(|teller| teller.doubt());
+        ttl.min(self.max_memory_ttl).min(doubt.map_or(Ttl::FOREVER, Ttl::from))
     }
 
     /// Stores what a load has brought, unless an invalidation has overtaken it, and says how the load has ended, and what of it

@@ -31,12 +31,19 @@ pub(super) struct Backlog {
 
 #[derive(Default)]
 struct Waiting {
-    keys: HashMap<Key, Owed>,
+    /// What each is owed, and since which moment.
+    keys: HashMap<Key, (Owed, Moment)>,
     groups: Vec<Group>,
     bytes: usize,
+    /// How often something was owed to a key.
+    made: u64,
     /// Whether somebody is at work on it.
     is_attended: bool,
 }
+
+/// A moment in what is owed to keys.
+#[derive(Clone, Copy)]
+pub(super) struct Moment(u64);
 
 /// What is owed to a key.
 #[derive(Clone)]
@@ -87,11 +94,12 @@ impl Backlog {
     /// Notes what a key is owed, in place of what it was owed before.
     pub(super) fn owe(&self, key: Key, owed: Owed) {
         let mut waiting = self.lock();
-        let Waiting { keys, bytes, .. } = &mut *waiting;
+        let Waiting { keys, bytes, made, .. } = &mut *waiting;
+        *made += 1;
         let size = owed.bytes();
         let owed = if *bytes + size > MAX_BYTES { Owed { entry: None, ..owed } } else { owed };
         *bytes += owed.bytes();
-        if let Some(before) = keys.insert(key, owed) {
+        if let Some((before, _)) = keys.insert(key, (owed, Moment(*made))) {
             *bytes -= before.bytes();
         }
         let is_full = keys.len() > MAX_KEYS;
@@ -108,6 +116,13 @@ impl Backlog {
         }
         let is_full = groups.len() > MAX_GROUPS;
         self.settle(&mut waiting, is_full);
+    }
+
+    /// The tier has removed this group: what waits of it is older.
+    pub(super) fn overtake(&self, group: &Group) {
+        if self.count.load(Relaxed) > 0 {
+            self.lock().overtake(|key, tags| group.contains(key, tags));
+        }
     }
 
     /// Counts, and makes room where there is none.
@@ -146,7 +161,22 @@ impl Backlog {
         Doubted { keys, groups: waiting.groups.clone() }
     }
 
-    /// The tier has been told something newer of this key.
+    /// Now.
+    pub(super) fn moment(&self) -> Moment {
+        Moment(self.lock().made)
+    }
+
+    /// The tier has been told of this key what is newer than all that was owed at that moment. What has come since may be newer.
+    pub(super) fn written(&self, key: &Key, moment: Moment) {
+        if self.count.load(Relaxed) > 0 {
+            let mut waiting = self.lock();
+            if waiting.keys.get(key).is_some_and(|(_, since)| since.0 <= moment.0) {
+                self.forget(&mut waiting, key);
+            }
+        }
+    }
+
+    /// The tier has nothing of this key any more.
     pub(super) fn settled(&self, key: &Key) {
         if self.count.load(Relaxed) > 0 {
             self.forget(&mut self.lock(), key);
@@ -168,14 +198,14 @@ impl Backlog {
 
     /// What the key is owed by now.
     pub(super) fn owed(&self, key: &Key) -> Option<Owed> {
-        self.lock().keys.get(key).cloned()
+        self.lock().keys.get(key).map(|(owed, _)| owed.clone())
     }
 
     /// The value that a key is owed will never be taken: the key is to be removed instead.
     pub(super) fn owe_removal(&self, key: &Key) {
         let mut waiting = self.lock();
         let Waiting { keys, bytes, .. } = &mut *waiting;
-        if let Some(owed) = keys.get_mut(key) {
+        if let Some((owed, _)) = keys.get_mut(key) {
             *bytes -= owed.bytes();
             owed.entry = None;
         }
@@ -209,7 +239,7 @@ impl Backlog {
     }
 
     fn forget(&self, waiting: &mut Waiting, key: &Key) {
-        if let Some(owed) = waiting.keys.remove(key) {
+        if let Some((owed, _)) = waiting.keys.remove(key) {
             waiting.bytes -= owed.bytes();
         }
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
@@ -222,7 +252,7 @@ impl Backlog {
 
 impl Waiting {
     fn overtake(&mut self, is_meant: impl Fn(&Key, &Tags) -> bool) {
-        for (key, owed) in &mut self.keys {
+        for (key, (owed, _)) in &mut self.keys {
             if owed.entry.as_ref().is_some_and(|entry| is_meant(key, &entry.meta.tags)) {
                 self.bytes -= owed.bytes();
                 owed.entry = None;

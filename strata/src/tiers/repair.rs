@@ -27,7 +27,13 @@ impl Tiers {
                 continue;
             }
             match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(repair(Arc::downgrade(self), at))),
+                Ok(runtime) => {
+                    drop(runtime.spawn(repair(Attendant {
+                        tiers: Arc::downgrade(self),
+                        at,
+                        is_done: false,
+                    })));
+                }
                 // The next write on a runtime begins it.
                 Err(_) => level.backlog.leave(),
             }
@@ -74,12 +80,31 @@ impl Tiers {
     }
 }
 
+/// Whoever repairs a tier. If he goes before he is done, as with his runtime, the next write finds another one.
+struct Attendant {
+    tiers: Weak<Tiers>,
+    at: usize,
+    is_done: bool,
+}
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        let tiers = self.tiers.upgrade().filter(|_| !self.is_done);
+        if let Some(level) = tiers.as_ref().and_then(|tiers| tiers.levels.get(self.at)) {
+            level.backlog.leave();
+        }
+    }
+}
+
 /// Ends when nothing is owed any more, or with the cache.
-async fn repair(tiers: Weak<Tiers>, at: usize) {
+async fn repair(mut attendant: Attendant) {
     loop {
-        let Some(tiers) = tiers.upgrade() else { return };
-        let Some(level) = tiers.levels.get(at) else { return };
-        let Some(outcome) = tiers.repair_next(level).await else { return };
+        let Some(tiers) = attendant.tiers.upgrade() else { return };
+        let Some(level) = tiers.levels.get(attendant.at) else { return };
+        let Some(outcome) = tiers.repair_next(level).await else {
+            attendant.is_done = true;
+            return;
+        };
         if let Err(error) = outcome {
             tracing::debug!(tier = level.name, %error, "a tier cannot be repaired yet");
             drop(tiers);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cache_core::{Entry, Error, Key, Note, Result, Tag, Tags, Ttl};
 use futures_util::future::join_all;
 
-use super::backlog::Owed;
+use super::backlog::{Moment, Owed};
 use super::{Level, Tiers, Turn, count};
 
 /// What each tier knew of a key; nothing where it could not be asked.
@@ -51,23 +51,31 @@ impl Tiers {
     }
 
     /// Writes an entry to these tiers, as far as nothing has happened to its key there since the note. What a tier does not take
-    /// is not told it later: it is no more than could be read at the source again.
+    /// is not told it later: it is no more than could be read at the source again. Says whether none of them has anything older now.
     pub(crate) async fn put_noted(
         &self,
         _: &Turn<'_>,
         (key, entry): (Key, Entry),
         Notes(notes): &Notes,
         levels: Range<usize>,
-    ) {
+    ) -> bool {
+        let mut is_newest = true;
         for at in levels.rev() {
             let (level, note) = (&self.levels[at], notes.get(at).and_then(Option::as_ref));
-            let Some(note) = note.filter(|_| !level.backlog.doubts(&key, &entry.meta.tags)) else { continue };
+            let Some(note) = note.filter(|_| !level.backlog.doubts(&key, &entry.meta.tags)) else {
+                is_newest = false;
+                continue;
+            };
             match level.store.put_noted(key.clone(), level.shortened(entry.clone()), note).await {
                 Ok(true) => count(&level.counts.writes, 1),
                 Ok(false) => count(&level.counts.overtaken, 1),
-                Err(error) => level.failed(&error, 1),
+                Err(error) => {
+                    is_newest = false;
+                    level.failed(&error, 1);
+                }
             }
         }
+        is_newest
     }
 
     /// How many tiers there are.
@@ -91,8 +99,9 @@ impl Tiers {
     /// Writes entries to all tiers.
     pub(crate) async fn put(self: &Arc<Self>, _: &Turn<'_>, entries: Vec<(Key, Entry)>) {
         let levels = if entries.is_empty() { &[] } else { &*self.levels };
-        for level in levels.iter().rev() {
-            level.put(entries.clone(), self).await;
+        let begun: Vec<Moment> = levels.iter().map(|level| level.backlog.moment()).collect();
+        for (level, begun) in levels.iter().zip(begun).rev() {
+            level.put(entries.clone(), begun, self).await;
         }
         self.attend();
     }
@@ -125,9 +134,12 @@ impl Tiers {
     /// Removes a group from all tiers. Whoever calls has seen to it that nobody writes what was made before.
     pub(crate) async fn remove_group(self: &Arc<Self>, group: &Group) {
         for level in self.levels.iter().rev() {
-            if let Err(error) = level.remove_group(group).await {
-                level.failed(&error, 1);
-                level.backlog.owe_group(group.clone());
+            match level.remove_group(group).await {
+                Ok(()) => level.backlog.overtake(group),
+                Err(error) => {
+                    level.failed(&error, 1);
+                    level.backlog.owe_group(group.clone());
+                }
             }
         }
         self.attend();
@@ -153,14 +165,14 @@ impl Level {
         entry
     }
 
-    async fn put(&self, entries: Vec<(Key, Entry)>, tiers: &Tiers) {
+    async fn put(&self, entries: Vec<(Key, Entry)>, begun: Moment, tiers: &Tiers) {
         let shortened = |(key, entry)| (key, self.shortened(entry));
         let entries: Vec<(Key, Entry)> = entries.into_iter().map(shortened).collect();
         match self.store.put_many(entries.clone()).await {
             Ok(()) => {
                 count(&self.counts.writes, entries.len());
                 for (key, _) in &entries {
-                    self.backlog.settled(key);
+                    self.backlog.written(key, begun);
                 }
             }
             Err(error) => {

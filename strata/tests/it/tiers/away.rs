@@ -179,3 +179,51 @@ async fn a_dropped_cache_repairs_nothing_any_more() {
     world.pass(Duration::from_secs(2)).await;
     assert_eq!(world.far.operations(), asked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_does_not_outlive_a_group_that_is_removed_once_the_tier_is_back() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    let tagged = Options::new().with_tags(Tags::new(["t"]).expect("legal"));
+    world.far.set(Some(DOWN));
+    node.insert_with(1, "old".to_owned(), tagged).await.expect("never fails");
+    node.insert(2, "new".to_owned()).await.expect("never fails");
+    // It is back before it has been told what it is owed.
+    world.far.set(None);
+    node.remove_tag("t").await.expect("never fails");
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(node.tiers()[0].backlog, 0);
+    assert_eq!(below(&world, 1).await, None, "the removal came after it");
+    assert_eq!(below(&world, 2).await.as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_forced_leaves_nothing_older_in_a_tier_that_did_not_take_it() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    node.insert(1, "old".to_owned()).await.expect("never fails");
+    world.far.set(Some(DOWN));
+    let forced = Options::new().with_force_refresh(true);
+    let hit = node.get_or_load(&1, world.loader()).with(forced).await.expect("the loader never fails");
+    assert_eq!(hit.as_str(), "load 1");
+    behind(&node).await;
+    world.far.set(None);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(below(&world, 1).await, None);
+}
+
+#[test]
+fn a_tier_is_told_what_it_is_owed_though_the_runtime_is_gone_that_owed_it() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    let insert = async |key: u32| node.insert(key, "a".to_owned()).await.expect("never fails");
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    world.far.set(Some(DOWN));
+    runtime().expect("a runtime").block_on(insert(1));
+    world.far.set(None);
+    runtime().expect("a runtime").block_on(async {
+        insert(2).await;
+        world.pass(Duration::from_secs(1)).await;
+    });
+    assert_eq!((node.tiers()[0].backlog, node.tiers()[0].repaired), (0, 1));
+}

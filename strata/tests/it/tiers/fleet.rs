@@ -152,6 +152,34 @@ async fn where_no_lease_can_be_had_everybody_loads() {
     assert_eq!(fleet.ask(&fleet.node(ttl(60))).await.expect("no panic").1, Source::Loader);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_nobody_answers_for_keeps_a_load_no_longer_than_one_that_is_held() {
+    #[derive(Debug)]
+    struct Hangs;
+
+    #[async_trait]
+    impl Lease for Hangs {
+        async fn acquire(&self, _: &Key, _: Duration) -> Result<Option<Grant>> {
+            std::future::pending().await
+        }
+
+        async fn renew(&self, _: &Grant, _: Duration) -> Result<bool> {
+            std::future::pending().await
+        }
+
+        async fn release(&self, _: Grant) -> Result<bool> {
+            std::future::pending().await
+        }
+    }
+
+    let fleet = Fleet { lease: Arc::new(Hangs), ..Fleet::new() };
+    fleet.source.add_permits(100);
+    let asked = fleet.ask(&fleet.node(ttl(60)));
+    fleet.world.pass(HOLD + Duration::from_secs(1)).await;
+    assert!(asked.is_finished());
+    assert_eq!(asked.await.expect("no panic").1, Source::Loader);
+}
+
 #[test]
 fn a_lease_without_a_tier_is_refused() {
     let built = Cache::<u32, String>::builder("users").lease(Arc::new(MemoryLease::new()), HOLD).build();

@@ -339,3 +339,50 @@ async fn a_key_that_cannot_be_read_back_is_found_all_the_same() {
     let left = |cache: &Cache<Opaque, u32>| [1, 2].map(|key| cache.get_local(&Opaque(key)).is_some());
     assert_eq!((left(&other), left(&unrelated)), ([false, true], [true, true]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_who_write_at_once_nobody_holds_on_to_what_the_other_has_overwritten() {
+    let fleet = Fleet::new(ttl(600)).await;
+    let (near, far) = (&fleet.world.near, &fleet.world.far);
+    let mine = fleet.world.build(ttl(600), |builder| {
+        let own = fleet.world.tier(near).local();
+        builder.tier(own).tier(fleet.world.tier(far)).bus(fleet.buses[1].clone())
+    });
+    // What this one writes is in the shared tier, and not yet in its own.
+    near.set_only("put", Fault::Waits);
+    let insert = tokio::spawn({
+        let node = mine.clone();
+        async move { node.insert(1, "first".to_owned()).await }
+    });
+    crate::settle().await;
+    fleet.nodes[0].insert(1, "second".to_owned()).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    assert!(!insert.is_finished());
+    near.set(None);
+    insert.await.expect("no panic").expect("never fails");
+    fleet.world.pass(Duration::from_secs(1)).await;
+    for node in [&mine, &fleet.nodes[0], &fleet.nodes[2]] {
+        assert_eq!(node.get(&1).await.expect("never fails").expect("below").as_str(), "second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_off_and_touches_what_he_has_holds_on_to_it_no_longer() {
+    let fleet = Fleet::new(ttl(600)).await;
+    fleet.links[1].set_in(Way::Lost);
+    fleet.world.pass(Duration::from_secs(4)).await;
+    fleet.nodes[1].insert(1, "old".to_owned()).await.expect("never fails");
+    fleet.nodes[0].insert(1, "new".to_owned()).await.expect("never fails");
+    assert!(fleet.nodes[1].touch(&1, Ttl::from_secs(600)).await.expect("never fails"));
+    fleet.world.pass(Duration::from_secs(5)).await;
+    assert_eq!(fleet.nodes[1].get(&1).await.expect("never fails").expect("below").as_str(), "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_of_zero_is_a_removal_that_others_are_told_of() {
+    let fleet = Fleet::new(ttl(600)).await;
+    fleet.fill([1]).await;
+    fleet.nodes[0].touch(&1, Ttl::ZERO).await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    assert_eq!(fleet.held(1), [None, None]);
+}

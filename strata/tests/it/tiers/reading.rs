@@ -199,6 +199,13 @@ async fn memory_keeps_a_value_no_longer_than_it_may() {
     world.clock.advance(Duration::from_secs(5));
     assert_eq!(source(&world.get_or_load(&mine, 1).await), ("changed", Source::Tier));
     assert_eq!(world.loads.load(SeqCst), 1);
+
+    // Nor by being touched.
+    assert!(mine.touch(&1, Ttl::from_secs(60)).await.expect("never fails"));
+    assert!(mine.get_and_touch(&1, Ttl::from_secs(60)).await.expect("never fails").is_some());
+    other.insert(1, "again".to_owned()).await.expect("never fails");
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(source(&world.get_or_load(&mine, 1).await), ("again", Source::Tier));
 }
 
 #[tokio::test(start_paused = true)]

@@ -238,3 +238,16 @@ async fn writes_of_one_key_end_alike_in_all_tiers() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_life_of_zero_is_a_removal_that_a_tier_is_told_late_too() {
+    let world = World::new();
+    let node = world.far_node(ttl(60));
+    node.insert(1, "old".to_owned()).await.expect("never fails");
+    world.far.set(Some(Fault::Fails(cache_core::ErrorKind::Unavailable)));
+    assert!(node.touch(&1, Ttl::ZERO).await.expect("never fails"));
+    world.far.set(None);
+    assert!(node.get(&1).await.expect("never fails").is_none());
+    world.pass(std::time::Duration::from_secs(1)).await;
+    assert!(world.far_node(ttl(60)).get(&1).await.expect("never fails").is_none());
+}
