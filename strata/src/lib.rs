@@ -125,3 +125,9 @@ pub mod __macros {
 #[cfg(all(feature = "macros", feature = "msgpack", feature = "redis"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles the example of how a fleet is run.
+#[cfg(doctest)]
+#[cfg(feature = "redis")]
+#[doc = include_str!("../../docs/operations.md")]
+struct Operations;

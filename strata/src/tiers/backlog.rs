@@ -4,7 +4,7 @@
 //! exact and never wrong: values give way to removals of their keys, and keys and groups to the removal of everything that
 //! this cache has there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +58,19 @@ pub(super) struct Owed {
 pub(super) enum Next {
     Group(Group),
     Key(Key),
+}
+
+/// What waited at some moment.
+#[derive(Default)]
+pub(super) struct Doubted {
+    keys: HashSet<Key>,
+    groups: Vec<Group>,
+}
+
+impl Doubted {
+    pub(super) fn contains(&self, key: &Key, tags: &Tags) -> bool {
+        self.keys.contains(key) || self.groups.iter().any(|group| group.contains(key, tags))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -136,6 +149,16 @@ impl Backlog {
         }
         let waiting = self.lock();
         waiting.keys.contains_key(key) || waiting.groups.iter().any(|group| group.contains(key, tags))
+    }
+
+    /// What waits now, for whoever is about to ask the tier: it may be told of that before the answer, which is older, is here.
+    pub(super) fn doubted(&self, keys: &[Key]) -> Doubted {
+        if self.count.load(Relaxed) == 0 {
+            return Doubted::default();
+        }
+        let waiting = self.lock();
+        let keys = keys.iter().filter(|key| waiting.keys.contains_key(*key)).cloned().collect();
+        Doubted { keys, groups: waiting.groups.clone() }
     }
 
     /// Now.
@@ -241,5 +264,29 @@ impl Waiting {
 impl Owed {
     fn bytes(&self) -> usize {
         self.entry.as_ref().map_or(0, |entry| entry.value.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cache_core::Tag;
+
+    use super::*;
+
+    #[test]
+    fn what_waited_when_the_tier_was_asked_is_doubted_though_it_is_told_before_the_answer() {
+        let backlog = Backlog::new(Group::All("c".into()));
+        let [key, tagged, other] = ["c:1", "c:2", "c:3"].map(|text| Key::new(text).expect("legal"));
+        let tags = Tags::new(["c:t"]).expect("legal");
+        let group = Group::Tag(Tag::new("c:t").expect("legal"));
+        backlog.owe(key.clone(), Owed { entry: None, version: 1, since: Time::ZERO });
+        backlog.owe_group(group.clone());
+        let doubted = backlog.doubted(&[key.clone(), tagged.clone(), other.clone()]);
+        backlog.repaired(&key);
+        backlog.repaired_group(&group);
+        assert!(!backlog.doubts(&key, &Tags::NONE) && !backlog.doubts(&tagged, &tags));
+        assert!(doubted.contains(&key, &Tags::NONE) && doubted.contains(&tagged, &tags));
+        assert!(!doubted.contains(&other, &Tags::NONE));
+        assert!(!backlog.doubted(std::slice::from_ref(&key)).contains(&key, &tags));
     }
 }

@@ -93,6 +93,7 @@ impl Tiers {
 impl Level {
     /// What the tier has of these keys, as far as it can be believed.
     async fn get(&self, keys: &[Key]) -> Vec<Option<Entry>> {
+        let doubted = self.backlog.doubted(keys);
         let mut entries = match self.store.get_many(keys).await {
             Ok(entries) if entries.len() == keys.len() => entries,
             Ok(_) => Vec::new(),
@@ -103,7 +104,11 @@ impl Level {
         };
         entries.resize_with(keys.len(), || None);
         for (key, slot) in keys.iter().zip(&mut entries) {
-            if slot.as_ref().is_some_and(|entry| self.backlog.doubts(key, &entry.meta.tags)) {
+            let is_doubted = |entry: &Entry| {
+                let tags = &entry.meta.tags;
+                doubted.contains(key, tags) || self.backlog.doubts(key, tags)
+            };
+            if slot.as_ref().is_some_and(is_doubted) {
                 *slot = None;
             }
         }

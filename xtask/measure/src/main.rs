@@ -37,7 +37,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Tool {
     /// Puts load on the library or on a server; tells speed, latency, hits, errors and memory.
-    Load(load::Args),
+    Load(Box<load::Args>),
     /// Breaks the Redis of a fleet under load, in ten ways; tells errors, wrong answers, stalls and recovery.
     Chaos(chaos::Args),
     /// Publishes events over one Redis to several buses; tells how many arrive in a second.

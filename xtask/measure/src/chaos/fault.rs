@@ -171,7 +171,9 @@ impl Place {
             Fault::CutInReply => {
                 let times = u32::try_from(lasts.as_millis() / BETWEEN_CUTS.as_millis()).unwrap_or(u32::MAX);
                 for time in 0..times as usize {
-                    tier.iter().for_each(|proxy| proxy.cut_after(1 + time * 7 % 60));
+                    for proxy in &*tier {
+                        proxy.cut_after(1 + time * 7 % 60);
+                    }
                     pass(BETWEEN_CUTS);
                 }
             }

@@ -33,7 +33,7 @@ const LOAD: Duration = Duration::from_millis(2);
 /// How long after its death a node keeps others from loading.
 const HOLD: Duration = Duration::from_secs(2);
 /// After which a fleet counts as not recovered.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const TTL: u64 = 600;
 
 /// The times of the bus, and how long what is stored in doubt is believed.
@@ -105,18 +105,18 @@ impl Tally {
 }
 
 impl Node {
-    fn start(place: &Place, pace: Pace, number: usize) -> Outcome<Self> {
-        let [tier, bus] = place.configs(number).map(Connection::open);
-        let (tier, bus) = (tier?, bus?);
-        let bus = Bus::builder(Arc::new(RedisTransport::new(bus)))
+    fn start(shared: &Place, pace: Pace, number: usize) -> Outcome<Self> {
+        let [for_tier, for_bus] = shared.configs(number).map(Connection::open);
+        let (redis, transport) = (for_tier?, RedisTransport::new(for_bus?));
+        let bus = Bus::builder(Arc::new(transport))
             .with_heartbeat(pace.heartbeat)
             .with_silence(pace.silence)
             .open()?;
         let cache = Cache::builder("chaos")
             .memory(Memory::new().with_max_entries(10_000))
             .framer(Framer::new("value", Raw))
-            .tier(Arc::new(RedisStore::new(tier.clone())))
-            .lease(Arc::new(RedisLease::new(tier)), HOLD)
+            .tier(Arc::new(RedisStore::new(redis.clone())))
+            .lease(Arc::new(RedisLease::new(redis)), HOLD)
             .bus(bus.clone())
             .max_ttl_in_doubt(pace.doubt)
             .options(Options::new().with_ttl(Ttl::from_secs(TTL)))
@@ -167,9 +167,9 @@ impl Node {
 
 impl Fleet {
     /// Starts the caches, and the load on them.
-    pub(super) fn start(place: &Place, pace: Pace, book: &Arc<Book>, runtime: &Handle) -> Outcome<Self> {
+    pub(super) fn start(shared: &Place, pace: Pace, book: &Arc<Book>, runtime: &Handle) -> Outcome<Self> {
         let _entered = runtime.enter();
-        let nodes: Outcome<Vec<Node>> = (0..NODES).map(|number| Node::start(place, pace, number)).collect();
+        let nodes: Outcome<Vec<Node>> = (0..NODES).map(|number| Node::start(shared, pace, number)).collect();
         let (nodes, is_loaded, loads) = (nodes?, Arc::new(AtomicBool::new(true)), Arc::default());
         let mut fleet = Self { nodes, is_loaded, loads, callers: Vec::new() };
         for node in &fleet.nodes {

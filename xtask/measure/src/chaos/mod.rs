@@ -72,23 +72,23 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
 /// One fault, from a fleet that works to one that works again.
 fn trial(fault: Fault, seconds: u64, pace: Pace, runtime: &Runtime) -> Outcome<Row> {
     let clock = SystemClock::new();
-    let mut place = Place::start(fault);
+    let mut shared = Place::start(fault);
     let book = Book::new(pace.bound());
-    let mut fleet = Fleet::start(&place, pace, &book, runtime.handle())?;
+    let mut fleet = Fleet::start(&shared, pace, &book, runtime.handle())?;
     if fleet.recovers(&clock).is_none() {
         return Err(format!("{}: the fleet does not even begin to work", fault.name()).into());
     }
     pass(BEFORE);
     let (begun, before) = (clock.now(), fleet.tally());
     book.breaks(fault.mute());
-    place.suffer(fault, Duration::from_secs(if fault == Fault::BusCut { 3 * seconds } else { seconds }));
+    shared.suffer(fault, Duration::from_secs(if fault == Fault::BusCut { 3 * seconds } else { seconds }));
     book.heals();
     let lasted = clock.now().since(begun);
-    let recovered = fleet.recovers(&clock);
+    let recovery = fleet.recovers(&clock);
     // So that what all have to know by then is asked for.
     pass(pace.bound() + Duration::from_secs(1));
     fleet.stop(runtime.handle());
-    Ok(Row::new(fault, lasted, recovered, &book, &fleet.tally().since(&before)))
+    Ok(Row::new(fault, lasted, recovery, &book, &fleet.tally().since(&before)))
 }
 
 fn pass(duration: Duration) {
