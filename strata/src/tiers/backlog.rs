@@ -33,16 +33,16 @@ pub(super) struct Backlog {
 struct Waiting {
     /// What each is owed, and since which moment.
     keys: HashMap<Key, (Owed, Moment)>,
-    groups: Vec<Group>,
+    groups: Vec<(Group, Moment)>,
     bytes: usize,
-    /// How often something was owed to a key.
+    /// How often something was owed.
     made: u64,
     /// Whether somebody is at work on it.
     is_attended: bool,
 }
 
-/// A moment in what is owed to keys.
-#[derive(Clone, Copy)]
+/// A moment in what is owed.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment(u64);
 
 /// What is owed to a key.
@@ -56,7 +56,8 @@ pub(super) struct Owed {
 
 /// The next thing to do.
 pub(super) enum Next {
-    Group(Group),
+    /// With the moment at which it was owed last.
+    Group(Group, Moment),
     Key(Key),
 }
 
@@ -110,9 +111,13 @@ impl Backlog {
     pub(super) fn owe_group(&self, group: Group) {
         let mut waiting = self.lock();
         waiting.overtake(|key, tags| group.contains(key, tags));
+        waiting.made += 1;
+        let moment = Moment(waiting.made);
         let groups = &mut waiting.groups;
-        if !groups.contains(&group) {
-            groups.push(group);
+        match groups.iter_mut().find(|(other, _)| *other == group) {
+            // A removal of it that is on its way may have been too early.
+            Some((_, owed)) => *owed = moment,
+            None => groups.push((group, moment)),
         }
         let is_full = groups.len() > MAX_GROUPS;
         self.settle(&mut waiting, is_full);
@@ -132,7 +137,8 @@ impl Backlog {
             tracing::warn!("more waits for a tier than can be remembered: all of the cache is removed there");
             waiting.keys.clear();
             waiting.bytes = 0;
-            waiting.groups = vec![self.all.clone()];
+            waiting.made += 1;
+            waiting.groups = vec![(self.all.clone(), Moment(waiting.made))];
         }
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
     }
@@ -148,7 +154,7 @@ impl Backlog {
             return false;
         }
         let waiting = self.lock();
-        waiting.keys.contains_key(key) || waiting.groups.iter().any(|group| group.contains(key, tags))
+        waiting.keys.contains_key(key) || waiting.groups.iter().any(|(group, _)| group.contains(key, tags))
     }
 
     /// What waits now, for whoever is about to ask the tier: it may be told of that before the answer, which is older, is here.
@@ -158,7 +164,7 @@ impl Backlog {
         }
         let waiting = self.lock();
         let keys = keys.iter().filter(|key| waiting.keys.contains_key(*key)).cloned().collect();
-        Doubted { keys, groups: waiting.groups.clone() }
+        Doubted { keys, groups: waiting.groups.iter().map(|(group, _)| group.clone()).collect() }
     }
 
     /// Now.
@@ -186,8 +192,8 @@ impl Backlog {
     /// What is to be told next, groups first; `None`, and nobody attends any more, if there is nothing.
     pub(super) fn next(&self) -> Option<Next> {
         let mut waiting = self.lock();
-        if let Some(group) = waiting.groups.first() {
-            return Some(Next::Group(group.clone()));
+        if let Some((group, moment)) = waiting.groups.first() {
+            return Some(Next::Group(group.clone(), *moment));
         }
         if let Some(key) = waiting.keys.keys().next() {
             return Some(Next::Key(key.clone()));
@@ -217,11 +223,11 @@ impl Backlog {
         self.forget(&mut self.lock(), key);
     }
 
-    /// The tier has removed this group.
-    pub(super) fn repaired_group(&self, group: &Group) {
+    /// The tier has removed this group, as it was owed at that moment: if it was owed again since, it still is.
+    pub(super) fn repaired_group(&self, group: &Group, moment: Moment) {
         self.repaired.fetch_add(1, Relaxed);
         let mut waiting = self.lock();
-        waiting.groups.retain(|other| other != group);
+        waiting.groups.retain(|(other, owed)| other != group || *owed != moment);
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
     }
 
@@ -280,13 +286,28 @@ mod tests {
         let tags = Tags::new(["c:t"]).expect("legal");
         let group = Group::Tag(Tag::new("c:t").expect("legal"));
         backlog.owe(key.clone(), Owed { entry: None, version: 1, since: Time::ZERO });
-        backlog.owe_group(group.clone());
+        backlog.owe_group(group);
         let doubted = backlog.doubted(&[key.clone(), tagged.clone(), other.clone()]);
         backlog.repaired(&key);
-        backlog.repaired_group(&group);
+        let Some(Next::Group(group, moment)) = backlog.next() else { panic!("it is owed") };
+        backlog.repaired_group(&group, moment);
         assert!(!backlog.doubts(&key, &Tags::NONE) && !backlog.doubts(&tagged, &tags));
         assert!(doubted.contains(&key, &Tags::NONE) && doubted.contains(&tagged, &tags));
         assert!(!doubted.contains(&other, &Tags::NONE));
         assert!(!backlog.doubted(std::slice::from_ref(&key)).contains(&key, &tags));
+    }
+
+    #[test]
+    fn a_group_that_is_owed_again_while_it_is_removed_is_still_owed() {
+        let (backlog, key) = (Backlog::new(Group::All("c".into())), Key::new("c:1").expect("legal"));
+        let group = Group::Prefix("c:".into());
+        backlog.owe_group(group.clone());
+        let Some(Next::Group(_, begun)) = backlog.next() else { panic!("it is owed") };
+        backlog.owe_group(group.clone());
+        backlog.repaired_group(&group, begun);
+        assert!(backlog.doubts(&key, &Tags::NONE), "what was written between the two is to be removed");
+        let Some(Next::Group(_, again)) = backlog.next() else { panic!("it is owed") };
+        backlog.repaired_group(&group, again);
+        assert!(!backlog.doubts(&key, &Tags::NONE) && backlog.next().is_none());
     }
 }

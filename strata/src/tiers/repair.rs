@@ -44,10 +44,10 @@ impl Tiers {
     /// Tells a tier the next thing that it is owed; `None` if that is nothing.
     async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
         Some(match level.backlog.next()? {
-            Next::Group(group) => {
+            Next::Group(group, moment) => {
                 let outcome = level.remove_group(&group).await;
                 if outcome.is_ok() {
-                    level.backlog.repaired_group(&group);
+                    level.backlog.repaired_group(&group, moment);
                     if let Some(teller) = self.teller_of(level) {
                         teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
                     }
