@@ -47,6 +47,11 @@ impl Process {
         Self { shell, pid, folder }
     }
 
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Sends a signal, such as `KILL` or `STOP`.
     pub(super) fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status();

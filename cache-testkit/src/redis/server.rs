@@ -189,9 +189,13 @@ impl Server {
         }
     }
 
-    /// Whether it answers, which it never does where its port was taken.
+    /// Whether it answers, which it never does where its port was taken: then another one does.
     fn answers(&self) -> bool {
-        let ready = || self.try_call(&["PING"]).is_ok_and(|reply| reply.text() == "PONG");
+        let own = format!("process_id:{}", self.process().pid());
+        let ready = || {
+            let answer = self.try_call(&["INFO", "server"]);
+            answer.is_ok_and(|reply| reply.text().lines().any(|line| line == own))
+        };
         let taken = || self.log().contains("Failed listening on port");
         let is_decided = || {
             let log = self.log();
@@ -199,7 +203,7 @@ impl Server {
             assert!(is_legal, "the configuration of this test is not legal: {log}");
             ready() || taken()
         };
-        within(PATIENCE, is_decided) && !taken()
+        within(PATIENCE, is_decided) && ready()
     }
 
     fn run(&self, certificates: Option<&Certificates>) -> Process {

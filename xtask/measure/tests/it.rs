@@ -1,5 +1,4 @@
-//! The tool as a user runs it: a process, its output and its exit code. And the simulation of a fleet, which is here because what
-//! is here is optimised.
+//! The tool as a user runs it: a process, its output and its exit code. And fleets, simulated and over a real Redis.
 
 #[cfg(test)]
 #[path = "it/chaos.rs"]

@@ -60,7 +60,7 @@ impl std::fmt::Display for Down {
 }
 
 /// The seeds of one run of the tests; `STRATA_SIM_SEEDS` says how many otherwise, `STRATA_SIM_SEED` replays one.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 3_000;
 const NODES: usize = 3;
 const KEYS: usize = 4;
 const STEPS: u32 = 60;
