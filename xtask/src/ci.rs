@@ -111,9 +111,10 @@ fn features() -> Outcome {
     Ok(())
 }
 
-/// Runs the model of strata: its real code, in other orders of its threads and tasks. Ten thousand of each property, unless the environment
-/// says how many: a tenth of what the model runs by itself, which takes two minutes more. The one step that sets `RUSTFLAGS`. It names the target that is meant anyway, because then they hold for that alone, and
-/// what runs while compiling, which the other steps have built, need not be built again.
+/// Runs the model of strata: its real code, in other orders of its threads and tasks. Ten thousand of each property, unless
+/// the environment says how many: a tenth of what the model runs by itself, which takes two minutes more. The one step that
+/// sets `RUSTFLAGS`. It names the target that is meant anyway, because then they hold for that alone, and what runs while
+/// compiling, which the other steps have built, need not be built again.
 fn shuttle() -> Outcome {
     let mut command = run::cargo();
     command.env("RUSTFLAGS", "--cfg strata_shuttle");
