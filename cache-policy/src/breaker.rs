@@ -31,9 +31,9 @@ impl Trip {
 }
 
 impl Default for Trip {
-    /// Five failures, and half a second: what is back is used again within that.
+    /// Five failures, and a quarter of a second: what is back is used again within that.
     fn default() -> Self {
-        Self::new(5, Duration::from_millis(500))
+        Self::new(5, Duration::from_millis(250))
     }
 }
 

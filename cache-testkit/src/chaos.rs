@@ -21,7 +21,7 @@ use crate::load::seed::SplitMix64;
 pub enum Fault {
     /// It fails with this kind of error and has no effect.
     Fails(ErrorKind),
-    /// It has its effect, and the answer is lost: it fails with [`ErrorKind::TimedOut`].
+    /// It has its effect, and the answer is lost, as with a connection that is cut: it fails with [`ErrorKind::Unavailable`].
     LosesAnswer,
     /// It never ends.
     Hangs,
@@ -156,7 +156,7 @@ impl Chaos {
             Some(Fault::Fails(kind)) => Err(Error::new(kind, place, name)),
             Some(Fault::LosesAnswer) => {
                 operation.await?;
-                Err(Error::new(ErrorKind::TimedOut, place, name))
+                Err(Error::new(ErrorKind::Unavailable, place, name))
             }
             Some(Fault::Hangs | Fault::Waits) => std::future::pending().await,
         }

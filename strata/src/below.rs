@@ -25,7 +25,7 @@ use crate::kept::Last;
 use crate::options::Options;
 use crate::sync::{Handle, select};
 use crate::task::Stored;
-use crate::tiers::{Fetched, Group, Notes, Reading, Tiers, Versions};
+use crate::tiers::{Fetched, Group, Notes, Reading, Silent, Tiers, Versions};
 use crate::write::Record;
 
 /// The label of what `Loaded::with_validator` said.
@@ -57,13 +57,13 @@ impl<V: Send + Sync + 'static> Below<V> {
         Self { framer, tiers, versions, fleet: None, scope }
     }
 
-    /// What the tiers have of these keys.
+    /// What the tiers have of these keys, and which of them did not answer.
     pub(crate) async fn fetch(
         &self,
         keys: &[Key],
         options: &Options,
         now: impl Fn() -> Time,
-    ) -> Vec<Option<Found<V>>> {
+    ) -> (Vec<Option<Found<V>>>, Silent) {
         let read = |key: &Key, entry: &Entry| match self.record(key, entry, options, now()) {
             Some(record) if record.life.stale() > now() => Reading::Answer(record),
             Some(record) => Reading::Reserve(record),
@@ -204,7 +204,8 @@ where
         let ticket = self.fence.ticket(&key);
         let options = self.defaults.get();
         let asked = std::slice::from_ref(&rendered);
-        let found = below.fetch(asked, &options, || self.memory.clock().now()).await.pop()??;
+        let (mut found, _) = below.fetch(asked, &options, || self.memory.clock().now()).await;
+        let found = found.pop()??;
         self.take_found((key, rendered), found, ticket)
     }
 
@@ -226,7 +227,8 @@ where
         let (below, rendered) = self.below_key(key)?;
         let asked = std::slice::from_ref(&rendered);
         let now = || self.memory.clock().now();
-        let found = below.fetch(asked, &self.defaults.get(), now).await.pop()??;
+        let (mut found, _) = below.fetch(asked, &self.defaults.get(), now).await;
+        let found = found.pop()??;
         found.is_answer.then(|| Ttl::between(now(), found.what.life.stale()))
     }
 
@@ -322,19 +324,19 @@ where
         place.runtime.clone().spawn(async move {
             let looked = async {
                 if forced {
-                    return (sought, None);
+                    return ((sought, Silent::default()), None);
                 }
-                let rest = Self::look_and_land(&cache, &below, sought, &options).await;
+                let looked = Self::look_and_land(&cache, &below, sought, &options).await;
                 match &below.fleet {
-                    Some(fleet) if rest.len() == 1 => {
-                        Self::claim(&cache, (&below, fleet), rest, &options).await
+                    Some(fleet) if looked.0.len() == 1 => {
+                        Self::claim(&cache, (&below, fleet), looked, &options).await
                     }
-                    _ => (rest, None),
+                    _ => (looked, None),
                 }
             };
             let prepared = async {
-                let (rest, held) = looked.await;
-                let notes = Self::note(&cache, &below, &rest, &options).await;
+                let ((rest, silent), held) = looked.await;
+                let notes = Self::note(&cache, &below, (&rest, silent), &options).await;
                 (rest, held, notes)
             };
             let (rest, held, notes) = select! {
@@ -352,7 +354,7 @@ where
     async fn note(
         cache: &Weak<Self>,
         below: &Below<V>,
-        rest: &[Sought<K, V>],
+        (rest, silent): (&[Sought<K, V>], Silent),
         options: &Options,
     ) -> HashMap<Key, Notes> {
         let rendered = |shared: Arc<Self>| {
@@ -362,46 +364,49 @@ where
         let keys = cache.upgrade().map(rendered).unwrap_or_default();
         let tags = options.tags().and_then(|tags| below.all_scoped(tags)).unwrap_or_default();
         let note = async |key: Key| {
-            let notes = below.tiers.note(&key, &tags).await;
+            let notes = below.tiers.note(&key, &tags, silent).await;
             (key, notes)
         };
         join_all(keys.into_iter().map(note)).await.into_iter().collect()
     }
 
-    /// Looks below, lands what is found, and returns the rest: nothing, if the cache is gone.
+    /// Looks below, lands what is found, and returns the rest, which is nothing if the cache is gone, with the tiers that did not answer.
     async fn look_and_land(
         cache: &Weak<Self>,
         below: &Below<V>,
         sought: Vec<Sought<K, V>>,
         options: &Options,
-    ) -> Vec<Sought<K, V>> {
+    ) -> (Vec<Sought<K, V>>, Silent) {
         let Some((keys, clock)) = cache.upgrade().map(|shared| {
             let key = |sought: &Sought<K, V>| shared.namespace.render(sought.leader.key()).ok();
             (sought.iter().map(key).collect::<Vec<_>>(), Arc::clone(shared.memory.clock()))
         }) else {
-            return Vec::new();
+            return (Vec::new(), Silent::default());
         };
         let rendered: Vec<Key> = keys.iter().flatten().cloned().collect();
-        let mut found = below.fetch(&rendered, options, || clock.now()).await.into_iter();
-        let Some(shared) = cache.upgrade() else { return Vec::new() };
+        let (found, silent) = below.fetch(&rendered, options, || clock.now()).await;
+        let (Some(shared), mut found) = (cache.upgrade(), found.into_iter()) else {
+            return (Vec::new(), silent);
+        };
         let land = |(sought, key): (Sought<K, V>, Option<Key>)| match key
             .and_then(|key| Some((key, found.next()??)))
         {
             Some((key, found)) => shared.land_found(sought, key, found),
             None => Some(sought),
         };
-        sought.into_iter().zip(keys).filter_map(land).collect()
+        (sought.into_iter().zip(keys).filter_map(land).collect(), silent)
     }
 
-    /// Waits until this process may load the one key that is left, or another one has loaded it.
+    /// Waits until this process may load the one key that is left, or another one has loaded it, or what others store cannot be
+    /// seen.
     async fn claim(
         cache: &Weak<Self>,
         (below, fleet): (&Below<V>, &Arc<Fleet>),
-        mut rest: Vec<Sought<K, V>>,
+        (mut rest, mut silent): (Vec<Sought<K, V>>, Silent),
         options: &Options,
-    ) -> (Vec<Sought<K, V>>, Option<Held>) {
+    ) -> ((Vec<Sought<K, V>>, Silent), Option<Held>) {
         let (mut patience, mut held) = (Patience::new(), None);
-        while held.is_none() {
+        while held.is_none() && !below.tiers.is_shared_among(silent) {
             let key = rest.first().and_then(|only| cache.upgrade()?.namespace.render(only.leader.key()).ok());
             let (Some(key), Ok(runtime)) = (key, Handle::try_current()) else { break };
             match fleet.claim(&key, &runtime).await {
@@ -413,15 +418,15 @@ where
                         for only in rest {
                             only.leader.land(landing.clone());
                         }
-                        return (Vec::new(), None);
+                        return ((Vec::new(), silent), None);
                     }
                     patience.wait().await;
                 }
             }
             // Whoever had it may just have stored what it was for.
-            rest = Self::look_and_land(cache, below, rest, options).await;
+            (rest, silent) = Self::look_and_land(cache, below, rest, options).await;
         }
-        (rest, held)
+        ((rest, silent), held)
     }
 
     /// What may answer while another process loads.

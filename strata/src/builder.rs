@@ -240,7 +240,8 @@ where
                 let all = Group::All(name.as_str().into());
                 let tiers = Tiers::new(tiers, &all, Arc::clone(memory.clock()), teller.clone());
                 let mut below = Below::new(&namespace, framer, tiers, Arc::clone(&versions));
-                below.fleet = self.lease.map(|(lease, hold)| Fleet::new(lease, hold));
+                below.fleet =
+                    self.lease.map(|(lease, hold)| Fleet::new(lease, hold, Arc::clone(memory.clock())));
                 Some(Arc::new(below))
             }
         };

@@ -19,6 +19,7 @@ use crate::codec::Framer;
 use crate::failures::Failures;
 use crate::fence::{Fence, Ticket};
 use crate::flight::Flights;
+use crate::health::Health;
 use crate::hit::{Hit, Source};
 use crate::kept::Kept;
 use crate::loaded::About;
@@ -327,6 +328,11 @@ where
     /// The bus on which it tells other processes what changes, and hears of them.
     pub fn bus(&self) -> Option<&Bus> {
         self.shared.teller.as_ref().map(|teller| teller.bus())
+    }
+
+    /// How the places are on which it relies, besides memory. Cost: a look at each, and no question to any.
+    pub fn health(&self) -> Health {
+        Health { tiers: self.tiers(), is_bus_whole: self.bus().map(Bus::is_whole) }
     }
 
     /// How values become bytes for the tiers below memory, with its counts and its settings; `None` if there are none.

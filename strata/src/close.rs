@@ -23,7 +23,7 @@ use crate::hit::Source;
 use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
-use crate::sync::{Handle, timeout, watch};
+use crate::sync::{Handle, Instant, timeout, watch};
 use crate::tiers::Notes;
 use crate::wait::Wait;
 
@@ -47,6 +47,9 @@ pub struct Closed {
     /// Loads that were ended because they took longer: nothing of them is stored, and who waited for them was answered
     /// with what stands in, or with [`LoadError::Aborted`](crate::LoadError::Aborted).
     pub dropped: u64,
+    /// Changes that a tier below memory has not been told of within the deadline. Until their lives end there, other processes may
+    /// read there what is older.
+    pub untold: u64,
 }
 
 impl<K, V> Cache<K, V>
@@ -54,8 +57,9 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Ends what the cache runs in the background: waits until the loads that run have ended, refreshes included, but no
-    /// longer than the deadline, then ends the rest, and says how many those were.
+    /// Ends what the cache runs in the background: waits until the loads that run have ended, refreshes included, and the tiers
+    /// have been told what they could not be told before, but no longer than the deadline, then ends the rest, and says how much
+    /// that was. A [`Bus`](crate::Bus), which caches may share, is closed by itself, after them.
     ///
     /// From its first poll on no load begins that outlives its call. The verbs go on: what is in memory is answered, and
     /// [`get_or_load`](Self::get_or_load) of what is missing runs the loader within the call itself, for this caller alone,
@@ -95,13 +99,20 @@ where
             opens
         });
         let running = phase.receiver_count();
-        if running > 0 && !deadline.is_zero() && Handle::try_current().is_ok() {
+        let (began, may_wait) = (Instant::now(), !deadline.is_zero() && Handle::try_current().is_ok());
+        if running > 0 && may_wait {
             // Whether they have all ended is counted below, so that one answer serves both ways.
             let _in_time = timeout(deadline, phase.closed()).await;
         }
         let dropped = phase.receiver_count();
         phase.send_replace(Phase::Closed);
-        Closed { finished: running.saturating_sub(dropped) as u64, dropped: dropped as u64 }
+        let left = deadline.saturating_sub(began.elapsed());
+        let untold = match &self.shared.below {
+            Some(below) if may_wait => below.tiers.settle(left).await,
+            Some(below) => below.tiers.untold(),
+            None => 0,
+        };
+        Closed { finished: running.saturating_sub(dropped) as u64, dropped: dropped as u64, untold }
     }
 }
 

@@ -12,17 +12,24 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cache_core::{Error, ErrorKind, Grant, Key, Lease, Result};
+use cache_core::{Clock, Grant, Key, Lease, Result};
 
+use crate::layer::{CircuitBreaker, Layer, Operation, TimeLimit, Trip};
 use crate::sync::{Handle, pause, timeout};
 
 /// The first pause of whoever waits for another process; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long an answer about a lease may take at most.
+const LONGEST_ANSWER: Duration = Duration::from_secs(1);
+/// Between two attempts to give a lease back.
+const RELEASE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Fleet {
     lease: Arc<dyn Lease>,
     hold: Duration,
+    limit: TimeLimit,
+    breaker: CircuitBreaker,
 }
 
 /// What has come of a claim.
@@ -43,12 +50,13 @@ pub(crate) struct Held {
 }
 
 impl Fleet {
-    pub(crate) fn new(lease: Arc<dyn Lease>, hold: Duration) -> Arc<Self> {
-        Arc::new(Self { lease, hold })
+    pub(crate) fn new(lease: Arc<dyn Lease>, hold: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let limit = TimeLimit::new(hold.min(LONGEST_ANSWER));
+        Arc::new(Self { lease, hold, limit, breaker: CircuitBreaker::new(Trip::default(), clock) })
     }
 
     pub(crate) async fn claim(self: &Arc<Self>, key: &Key, runtime: &Handle) -> Claim {
-        let grant = match self.in_time("acquire", self.lease.acquire(key, self.hold)).await {
+        let grant = match self.ask("acquire", || self.lease.acquire(key, self.hold)).await {
             Ok(Some(grant)) => grant,
             Ok(None) => return Claim::Theirs,
             Err(error) => {
@@ -61,10 +69,26 @@ impl Fleet {
         Claim::Mine(Held { fleet: Arc::clone(self), grant, runtime: runtime.clone(), _alive: alive })
     }
 
-    /// What takes longer than a lease is held has come too late.
-    async fn in_time<T>(&self, operation: &'static str, asked: impl Future<Output = Result<T>>) -> Result<T> {
-        let late = |_| Err(Error::new(ErrorKind::TimedOut, "lease", operation));
-        timeout(self.hold, asked).await.unwrap_or_else(late)
+    /// Asks the place of the leases, as a tier is asked: not for long, and for a while not at all once it has failed too often.
+    async fn ask<T, F>(&self, name: &'static str, ask: impl Fn() -> F + Send + Sync) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let operation = Operation { place: "lease", name };
+        self.breaker.around(operation, || self.limit.around(operation, &ask)).await
+    }
+
+    /// Gives a lease back, or tries to until it has ended by itself: others wait for it.
+    async fn release(&self, grant: Grant) {
+        let given_back = async {
+            while self.ask("release", || self.lease.release(grant.clone())).await.is_err() {
+                pause(RELEASE_PAUSE).await;
+            }
+        };
+        if timeout(self.hold, given_back).await.is_err() {
+            tracing::debug!("a lease has ended by itself, as it could not be given back");
+        }
     }
 }
 
@@ -75,7 +99,7 @@ async fn prolong(fleet: Arc<Fleet>, grant: Grant, alive: Weak<()>) {
         if alive.strong_count() == 0 {
             return;
         }
-        match fleet.in_time("renew", fleet.lease.renew(&grant, fleet.hold)).await {
+        match fleet.ask("renew", || fleet.lease.renew(&grant, fleet.hold)).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => tracing::debug!(%error, "a lease could not be prolonged"),
@@ -86,11 +110,7 @@ async fn prolong(fleet: Arc<Fleet>, grant: Grant, alive: Weak<()>) {
 impl Drop for Held {
     fn drop(&mut self) {
         let (fleet, grant) = (Arc::clone(&self.fleet), self.grant.clone());
-        self.runtime.spawn(async move {
-            if let Err(error) = fleet.in_time("release", fleet.lease.release(grant)).await {
-                tracing::debug!(%error, "a lease ends by itself, as it could not be given back");
-            }
-        });
+        self.runtime.spawn(async move { fleet.release(grant).await });
     }
 }
 

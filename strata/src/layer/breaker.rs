@@ -1,6 +1,6 @@
 //! Not asking who keeps failing.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,29 @@ use super::{Layer, Operation};
 pub struct CircuitBreaker {
     breaker: Mutex<Breaker>,
     clock: Arc<dyn Clock>,
+    /// How many see to its probes.
+    watches: AtomicUsize,
+    /// Since when it has not been closed, by its clock.
+    away_since: Mutex<Option<Duration>>,
     counts: Counts,
+}
+
+/// Somebody sees to the probes of a breaker. While there is one, it admits nobody else until it is closed.
+#[derive(Debug)]
+#[must_use = "a watch ends when it is dropped"]
+pub struct Watch(Arc<CircuitBreaker>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.watches.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Who wants to ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    User,
+    Probe,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +67,33 @@ pub struct BreakerStats {
 impl CircuitBreaker {
     /// A closed breaker whose pauses run on this clock.
     pub fn new(trip: Trip, clock: Arc<dyn Clock>) -> Self {
-        Self { breaker: Mutex::new(Breaker::new(trip)), clock, counts: Counts::default() }
+        Self {
+            breaker: Mutex::new(Breaker::new(trip)),
+            clock,
+            watches: AtomicUsize::new(0),
+            away_since: Mutex::new(None),
+            counts: Counts::default(),
+        }
+    }
+
+    /// For how long its place has been away by now; `None` while the breaker is closed.
+    pub fn away_for(&self) -> Option<Duration> {
+        let since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(self.clock.now().since(Time::ZERO).saturating_sub(since?))
+    }
+
+    /// Sees to its probes from now on: nobody else is admitted while it is not closed.
+    pub fn watch(self: &Arc<Self>) -> Watch {
+        self.watches.fetch_add(1, Relaxed);
+        Watch(Arc::clone(self))
+    }
+
+    /// Makes an attempt as its probe, if it admits one.
+    pub(super) async fn probe<T>(&self, operation: Operation, attempt: impl AsyncFnOnce() -> Result<T>) {
+        if let Some(leave) = self.admit(operation, Asker::Probe) {
+            let outcome = attempt().await;
+            leave.ended(outcome.is_err_and(|error| error.is_retryable()));
+        }
     }
 
     /// What it lets pass. It stays open until somebody asks after its pause.
@@ -61,9 +109,13 @@ impl CircuitBreaker {
         BreakerStats { opened, probes, closed, refused }
     }
 
-    fn admit(&self, operation: Operation) -> Option<Leave<'_>> {
-        let pass = self.change(operation, Breaker::admit);
-        if pass.is_none() {
+    fn admit(&self, operation: Operation, asker: Asker) -> Option<Leave<'_>> {
+        let is_watched = asker == Asker::User && self.watches.load(Relaxed) > 0;
+        let pass = self.change(operation, |breaker, now| {
+            let is_admitted = !is_watched || breaker.passage() == Passage::Closed;
+            is_admitted.then(|| breaker.admit(now)).flatten()
+        });
+        if pass.is_none() && asker == Asker::User {
             self.counts.refused.fetch_add(1, Relaxed);
         }
         pass.map(|pass| Leave { breaker: self, operation, pass: Some(pass) })
@@ -76,7 +128,12 @@ impl CircuitBreaker {
             let mut breaker = self.lock();
             let before = breaker.passage();
             let outcome = change(&mut breaker, now);
-            (before, breaker.passage(), outcome)
+            let after = breaker.passage();
+            if before != after {
+                let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+                *since = (after != Passage::Closed).then_some(since.unwrap_or(now));
+            }
+            (before, after, outcome)
         };
         if before != after {
             self.tell(operation, after);
@@ -142,7 +199,7 @@ impl Layer for CircuitBreaker {
         T: Send,
         F: Future<Output = Result<T>> + Send,
     {
-        let Some(leave) = self.admit(operation) else {
+        let Some(leave) = self.admit(operation, Asker::User) else {
             return Err(Error::new(ErrorKind::Suspended, operation.place, operation.name));
         };
         let outcome = attempt().await;

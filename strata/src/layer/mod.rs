@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A layer is written once, for any operation ([`Layer`]), and becomes a store around another one by [`Layered`]. [`Guards`] builds all three
-//! in the order that makes sense. A retry sees single calls and their limits, so the breaker counts each of them, and the time of a call is
-//! at most limit and pause times tries.
+//! in the order that makes sense. A retry sees single calls and their limits, so the breaker counts each of them. What took too long is not
+//! tried again, so a call to what does not answer takes one limit.
 
 mod breaker;
 mod retries;
@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use cache_core::{Clock, Entry, Key, Note, Removed, Result, Store, StoreInfo, SystemClock, Tag, Tags, Ttl};
 pub use cache_policy::{Backoff, Passage, Trip};
 
-pub use self::breaker::{BreakerStats, CircuitBreaker};
+pub use self::breaker::{BreakerStats, CircuitBreaker, Watch};
 pub use self::retries::Retries;
 pub use self::time_limit::TimeLimit;
 
@@ -163,10 +163,30 @@ pub struct Guarded {
     pub store: Arc<dyn Store>,
     /// Its breaker.
     pub breaker: Arc<CircuitBreaker>,
+    /// The store within the breaker, for its probes.
+    limited: Arc<dyn Store>,
+}
+
+impl Guarded {
+    /// Asks the store, as the probe of a breaker that is not closed and whose pause is over, and says whether it is in use again. A
+    /// closed breaker is not asked for: that is true at once.
+    ///
+    /// Whoever [watches](CircuitBreaker::watch) a breaker calls this now and then, and no user of the store is ever its probe.
+    pub async fn probe(&self) -> bool {
+        if self.breaker.passage() == Passage::Closed {
+            return true;
+        }
+        // Whether it is there makes no difference.
+        let Ok(key) = Key::new("probe") else { return false };
+        let operation = Operation { place: self.limited.info().name, name: "probe" };
+        let ask = || self.limited.get_many(std::slice::from_ref(&key));
+        self.breaker.probe(operation, ask).await;
+        self.breaker.passage() == Passage::Closed
+    }
 }
 
 impl Guards {
-    /// A second for each try, two tries, and a breaker that opens after five failures for half a second.
+    /// A second for each try, two tries, and a breaker that opens after five failures for a quarter of a second.
     pub fn new() -> Self {
         Self {
             timeout: Duration::from_secs(1),
@@ -183,7 +203,7 @@ impl Guards {
         self
     }
 
-    /// When the breaker opens. Default: after 5 failures, for 500 ms.
+    /// When the breaker opens. Default: after 5 failures, for 250 ms.
     pub fn with_trip(mut self, trip: Trip) -> Self {
         self.trip = trip;
         self
@@ -209,11 +229,11 @@ impl Guards {
 
     /// Puts them around a store. Its calls need a tokio runtime with timers.
     pub fn around(self, store: Arc<dyn Store>) -> Guarded {
-        let limited = Layered::new(TimeLimit::new(self.timeout), store);
+        let limited: Arc<dyn Store> = Arc::new(Layered::new(TimeLimit::new(self.timeout), store));
         let breaker = Arc::new(CircuitBreaker::new(self.trip, self.clock));
-        let broken = Layered::new(Arc::clone(&breaker), Arc::new(limited));
+        let broken = Layered::new(Arc::clone(&breaker), Arc::clone(&limited));
         let retried = Layered::new(Retries::new(self.tries, self.backoff), Arc::new(broken));
-        Guarded { store: Arc::new(retried), breaker }
+        Guarded { store: Arc::new(retried), breaker, limited }
     }
 }
 

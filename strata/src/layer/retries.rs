@@ -1,13 +1,14 @@
 //! Trying again.
 
-use cache_core::Result;
+use cache_core::{ErrorKind, Result};
 use cache_policy::Backoff;
 
 use super::{Layer, Operation};
 use crate::sync::pause;
 use crate::write::Chance;
 
-/// Tries again what failed and [may succeed a moment later](cache_core::Error::is_retryable), after a pause.
+/// Tries again what failed because its place was away for a moment, after a pause. What was given up because it took too long is not tried
+/// again: whoever waits has waited as long as he is to.
 ///
 /// Every operation of a store may be repeated: it comes to the same. Only the number that a removal answers is that of its last try, and a
 /// noted write whose answer was lost is refused by what it has written itself: then the refused value is there, unless it was removed since.
@@ -34,7 +35,7 @@ impl Layer for Retries {
         let mut failures = 0;
         loop {
             match attempt().await {
-                Err(error) if error.is_retryable() && failures + 1 < self.tries => {
+                Err(error) if error.kind() == ErrorKind::Unavailable && failures + 1 < self.tries => {
                     failures += 1;
                     pause(self.backoff.pause(failures, self.chance.draw())).await;
                 }

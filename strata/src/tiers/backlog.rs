@@ -5,10 +5,12 @@
 //! this cache has there.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_core::{Entry, Key, Tags, Time};
+use tokio::sync::Notify;
 
 use super::tell::Group;
 
@@ -27,6 +29,7 @@ pub(super) struct Backlog {
     count: AtomicU64,
     overflows: AtomicU64,
     repaired: AtomicU64,
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -89,6 +92,7 @@ impl Backlog {
             count: AtomicU64::new(0),
             overflows: AtomicU64::new(0),
             repaired: AtomicU64::new(0),
+            emptied: Notify::new(),
         }
     }
 
@@ -143,9 +147,9 @@ impl Backlog {
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
     }
 
-    /// Whether something waits that nobody attends to; whoever is told so does from now on.
-    pub(super) fn begins(&self) -> bool {
-        self.count.load(Relaxed) > 0 && !std::mem::replace(&mut self.lock().is_attended, true)
+    /// Whether something waits, or the tier is away, and nobody attends to it; whoever is told so does from now on.
+    pub(super) fn begins(&self, is_away: bool) -> bool {
+        (is_away || self.count.load(Relaxed) > 0) && !std::mem::replace(&mut self.lock().is_attended, true)
     }
 
     /// Whether what the tier says of this key, with these tags, is not to be believed.
@@ -199,12 +203,38 @@ impl Backlog {
             return Some(Next::Key(key.clone()));
         }
         waiting.is_attended = false;
+        self.emptied.notify_waiters();
         None
+    }
+
+    /// Waits until whoever attends to it finds nothing left to tell.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let mut emptied = pin!(self.emptied.notified());
+            // What happens from here on is not missed.
+            emptied.as_mut().enable();
+            if self.count.load(Relaxed) == 0 {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// What the key is owed by now.
     pub(super) fn owed(&self, key: &Key) -> Option<Owed> {
         self.lock().keys.get(key).map(|(owed, _)| owed.clone())
+    }
+
+    /// This group will never be removed there by itself: all of the cache is to be, or, if that is the group, nothing.
+    pub(super) fn owe_all(&self, group: &Group) {
+        let mut waiting = self.lock();
+        waiting.groups.retain(|(other, _)| other != group && *other != self.all);
+        if *group != self.all {
+            waiting.made += 1;
+            let moment = Moment(waiting.made);
+            waiting.groups.push((self.all.clone(), moment));
+        }
+        self.settle(&mut waiting, false);
     }
 
     /// The value that a key is owed will never be taken: the key is to be removed instead.

@@ -1,5 +1,7 @@
 //! Reading: each tier is asked for what those before it did not have.
 
+use std::sync::Arc;
+
 use cache_core::{Entry, Key};
 
 use super::{Level, Tiers, count};
@@ -23,13 +25,28 @@ pub(crate) struct Fetched<T> {
     level: usize,
 }
 
+/// Which tiers did not answer, of the first 64. Whoever has waited for one in vain does not ask it again in the same call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Silent(u64);
+
+impl Silent {
+    fn add(&mut self, level: usize) {
+        self.0 |= 1_u64.checked_shl(u32::try_from(level).unwrap_or(u32::MAX)).unwrap_or(0);
+    }
+
+    pub(super) fn contains(self, level: usize) -> bool {
+        self.0.checked_shr(u32::try_from(level).unwrap_or(u32::MAX)).unwrap_or(0) & 1 == 1
+    }
+}
+
 impl Tiers {
-    /// Reads keys, each from the first tier that has an answer. A tier that fails has nothing.
+    /// Reads keys, each from the first tier that has an answer. A tier that fails has nothing, and is said to be silent.
     pub(crate) async fn fetch<T>(
-        &self,
+        self: &Arc<Self>,
         keys: &[Key],
         read: impl Fn(&Key, &Entry) -> Reading<T>,
-    ) -> Vec<Option<Fetched<T>>> {
+    ) -> (Vec<Option<Fetched<T>>>, Silent) {
+        let mut silent = Silent::default();
         let mut found: Vec<Option<Fetched<T>>> = keys.iter().map(|_| None).collect();
         for (level, place) in self.levels.iter().enumerate() {
             let is_open = |at: &usize| found[*at].as_ref().is_none_or(|found| !found.is_answer);
@@ -46,6 +63,11 @@ impl Tiers {
                 let keys: Vec<Key> = asked.iter().map(|at| keys[*at].clone()).collect();
                 place.get(&keys).await
             };
+            let Some(entries) = entries else {
+                silent.add(level);
+                self.attend();
+                continue;
+            };
             for (at, entry) in asked.into_iter().zip(entries) {
                 let Some(entry) = entry else { continue };
                 let (what, is_answer) = match read(&keys[at], &entry) {
@@ -61,12 +83,17 @@ impl Tiers {
                 }
             }
         }
-        found
+        (found, silent)
+    }
+
+    /// Tells whether a tier that others have too is among these.
+    pub(crate) fn is_shared_among(&self, silent: Silent) -> bool {
+        self.levels.iter().enumerate().any(|(at, level)| silent.contains(at) && !level.is_local)
     }
 
     /// Writes what was found further down into the tiers above, with what is left of its life, if it is still there.
     pub(crate) async fn promote<T>(
-        &self,
+        self: &Arc<Self>,
         key: &Key,
         found: &Fetched<T>,
         permit: impl Fn() -> bool + Send + Sync,
@@ -75,10 +102,10 @@ impl Tiers {
             return;
         }
         let turn = self.turn(std::slice::from_ref(key)).await;
-        let notes = self.note(key, &found.entry.meta.tags).await;
+        let notes = self.note(key, &found.entry.meta.tags, Silent::default()).await;
         // A removal begins below: if what was found is still there, whoever removes it comes here after the note.
         let level = &self.levels[found.level];
-        let present = level.get(std::slice::from_ref(key)).await.pop().flatten();
+        let present = level.get(std::slice::from_ref(key)).await.and_then(|mut entries| entries.pop()?);
         if let Some(entry) = present.filter(|entry| entry.value == found.entry.value && permit()) {
             self.put_noted(&turn, (key.clone(), entry), &notes, 0..found.level).await;
         }
@@ -91,15 +118,16 @@ impl Tiers {
 }
 
 impl Level {
-    /// What the tier has of these keys, as far as it can be believed.
-    async fn get(&self, keys: &[Key]) -> Vec<Option<Entry>> {
+    /// What the tier has of these keys, as far as it can be believed; `None` if it does not answer.
+    async fn get(&self, keys: &[Key]) -> Option<Vec<Option<Entry>>> {
         let doubted = self.backlog.doubted(keys);
         let mut entries = match self.store.get_many(keys).await {
             Ok(entries) if entries.len() == keys.len() => entries,
             Ok(_) => Vec::new(),
             Err(error) => {
                 self.failed(&error, keys.len());
-                Vec::new()
+                count(&self.counts.misses, keys.len());
+                return None;
             }
         };
         entries.resize_with(keys.len(), || None);
@@ -115,6 +143,6 @@ impl Level {
         let hits = entries.iter().flatten().count();
         count(&self.counts.hits, hits);
         count(&self.counts.misses, keys.len() - hits);
-        entries
+        Some(entries)
     }
 }

@@ -19,15 +19,16 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use cache_core::{Clock, Key, Store, Ttl};
 use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use self::backlog::Backlog;
-pub(crate) use self::fetch::{Fetched, Reading};
+pub(crate) use self::fetch::{Fetched, Reading, Silent};
 pub(crate) use self::tell::{Group, Notes};
 pub(crate) use self::version::{Versions, WallClock};
-use crate::layer::{CircuitBreaker, Guards, Passage};
+use crate::layer::{Guarded, Guards, Passage};
 use crate::news::Teller;
 
 /// How many writes of different keys may be on their way at the same time, but for collisions.
@@ -134,6 +135,8 @@ pub struct TierStats {
     pub repaired: u64,
     /// What its breaker lets pass; `None` without one.
     pub passage: Option<Passage>,
+    /// For how long nobody has asked it because it failed; `None` while it is asked.
+    pub away_for: Option<Duration>,
 }
 
 /// The tiers of one cache.
@@ -152,7 +155,7 @@ pub(crate) struct Tiers {
 /// One of them.
 struct Level {
     store: Arc<dyn Store>,
-    breaker: Option<Arc<CircuitBreaker>>,
+    guarded: Option<Guarded>,
     name: &'static str,
     max_ttl: Ttl,
     is_local: bool,
@@ -190,16 +193,11 @@ impl Tiers {
     ) -> Arc<Self> {
         let level = |tier: Tier| {
             let name = tier.store.info().name;
-            let (store, breaker) = match tier.guards {
-                None => (tier.store, None),
-                Some(guards) => {
-                    let guarded = guards.around(tier.store);
-                    (guarded.store, Some(guarded.breaker))
-                }
-            };
+            let guarded = tier.guards.map(|guards| guards.around(Arc::clone(&tier.store)));
+            let store = guarded.as_ref().map_or(tier.store, |guarded| Arc::clone(&guarded.store));
             let backlog = Backlog::new(scope.clone());
             let (max_ttl, is_local, counts) = (tier.max_ttl, tier.is_local, Counts::default());
-            Level { store, breaker, name, max_ttl, is_local, backlog, counts }
+            Level { store, guarded, name, max_ttl, is_local, backlog, counts }
         };
         Arc::new(Self {
             levels: tiers.into_iter().map(level).collect(),
@@ -258,8 +256,18 @@ impl Level {
             backlog: backlog.waiting,
             overflows: backlog.overflows,
             repaired: backlog.repaired,
-            passage: self.breaker.as_ref().map(|breaker| breaker.passage()),
+            passage: self.passage(),
+            away_for: self.guarded.as_ref().and_then(|guarded| guarded.breaker.away_for()),
         }
+    }
+
+    fn passage(&self) -> Option<Passage> {
+        self.guarded.as_ref().map(|guarded| guarded.breaker.passage())
+    }
+
+    /// Tells whether nobody asks it because it failed.
+    fn is_away(&self) -> bool {
+        self.passage().is_some_and(|passage| passage != Passage::Closed)
     }
 
     /// Notes an operation that failed, for so many keys.

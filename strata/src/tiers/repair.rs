@@ -1,8 +1,8 @@
-//! Telling a tier later what it could not be told: a task for each tier that is owed something, which ends when it is not.
+//! Attending to a tier that is away, or could not be told something: a task, which ends when it is back and owed nothing.
 //!
-//! The first thing to tell is also the probe: while it fails, the rest waits. A key is told of in its turn, so that nothing
-//! newer is overwritten that this process writes. A value is written late only where no other process is known, and if what the
-//! tier has is not newer; on a bus its key is removed instead.
+//! It is what probes the tier, so that no caller ever waits for one that may still be away. A key is told of in its turn, so that
+//! nothing newer is overwritten that this process writes. A value is written late only where no other process is known, and if
+//! what the tier has is not newer; on a bus its key is removed instead.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,35 +10,53 @@ use std::time::Duration;
 use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
 
 use cache_invalidation::{Action, Target};
+use futures_util::future::join_all;
 
 use super::backlog::{Next, Owed};
 use super::tell::aged;
 use super::{Level, Tiers};
+use crate::layer::Watch;
 use crate::news::Teller;
-use crate::sync::{Handle, pause};
+use crate::sync::{Handle, pause, timeout};
 
-/// Between two attempts at a tier that is away. With the breaker's own pause it is in use again within a second.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks at a tier that is away. With the breaker's own pause, and that of a client, it is in use again within a second.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Tiers {
-    /// Begins to repair each tier that is owed something and that nobody attends to.
+    /// Begins to attend to each tier that is away or owed something, if nobody does.
     pub(super) fn attend(self: &Arc<Self>) {
         for (at, level) in self.levels.iter().enumerate() {
-            if !level.backlog.begins() {
+            if !level.backlog.begins(level.is_away()) {
                 continue;
             }
             match Handle::try_current() {
                 Ok(runtime) => {
-                    drop(runtime.spawn(repair(Attendant {
+                    drop(runtime.spawn(attend_to(Attendant {
                         tiers: Arc::downgrade(self),
                         at,
                         is_done: false,
+                        _watch: level.guarded.as_ref().map(|guarded| guarded.breaker.watch()),
                     })));
                 }
-                // The next write on a runtime begins it.
+                // The next call on a runtime that finds it away begins it.
                 Err(_) => level.backlog.leave(),
             }
         }
+    }
+
+    /// Waits until the tiers have been told everything, for as long as the deadline lets it, and says how much is left.
+    pub(crate) async fn settle(self: &Arc<Self>, deadline: Duration) -> u64 {
+        self.attend();
+        let settled = join_all(self.levels.iter().map(|level| level.backlog.emptied()));
+        if timeout(deadline, settled).await.is_err() {
+            tracing::warn!("a cache is closed although a tier has not been told everything");
+        }
+        self.untold()
+    }
+
+    /// How much the tiers have not been told yet.
+    pub(crate) fn untold(&self) -> u64 {
+        self.levels.iter().map(|level| level.backlog.stats().waiting).sum()
     }
 
     /// Tells a tier the next thing that it is owed; `None` if that is nothing.
@@ -46,11 +64,15 @@ impl Tiers {
         Some(match level.backlog.next()? {
             Next::Group(group, moment) => {
                 let outcome = level.remove_group(&group).await;
-                if outcome.is_ok() {
-                    level.backlog.repaired_group(&group, moment);
-                    if let Some(teller) = self.teller_of(level) {
-                        teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
+                match &outcome {
+                    Ok(()) => {
+                        level.backlog.repaired_group(&group, moment);
+                        if let Some(teller) = self.teller_of(level) {
+                            teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
+                        }
                     }
+                    Err(error) if error.kind() == ErrorKind::Invalid => level.backlog.owe_all(&group),
+                    Err(_) => {}
                 }
                 outcome
             }
@@ -88,11 +110,12 @@ impl Tiers {
     }
 }
 
-/// Whoever repairs a tier. If he goes before he is done, as with his runtime, the next write finds another one.
+/// Whoever attends to a tier. If he goes before he is done, as with his runtime, the next call finds another one.
 struct Attendant {
     tiers: Weak<Tiers>,
     at: usize,
     is_done: bool,
+    _watch: Option<Watch>,
 }
 
 impl Drop for Attendant {
@@ -104,20 +127,31 @@ impl Drop for Attendant {
     }
 }
 
-/// Ends when nothing is owed any more, or with the cache.
-async fn repair(mut attendant: Attendant) {
+/// Ends when the tier is back and nothing is owed any more, or with the cache.
+async fn attend_to(mut attendant: Attendant) {
     loop {
         let Some(tiers) = attendant.tiers.upgrade() else { return };
         let Some(level) = tiers.levels.get(attendant.at) else { return };
-        let Some(outcome) = tiers.repair_next(level).await else {
-            attendant.is_done = true;
-            return;
+        let is_back = match &level.guarded {
+            Some(guarded) => guarded.probe().await,
+            None => true,
         };
-        if let Err(error) = outcome {
-            tracing::debug!(tier = level.name, %error, "a tier cannot be repaired yet");
-            drop(tiers);
-            pause(PAUSE).await;
+        if is_back {
+            match tiers.repair_next(level).await {
+                Some(Ok(())) => continue,
+                Some(Err(error)) => {
+                    tracing::debug!(tier = level.name, %error, "a tier cannot be repaired yet");
+                }
+                None => {
+                    attendant.is_done = true;
+                    drop(attendant);
+                    // Who found it away in these last moments has found it attended to.
+                    return tiers.attend();
+                }
+            }
         }
+        drop(tiers);
+        pause(PAUSE).await;
     }
 }
 

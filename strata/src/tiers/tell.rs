@@ -8,6 +8,7 @@ use cache_core::{Entry, Error, Key, Note, Result, Tag, Tags, Ttl};
 use futures_util::future::join_all;
 
 use super::backlog::{Moment, Owed};
+use super::fetch::Silent;
 use super::{Level, Tiers, Turn, count};
 
 /// What each tier knew of a key; nothing where it could not be asked.
@@ -38,22 +39,24 @@ impl Group {
 }
 
 impl Tiers {
-    /// Notes at all tiers what they know of a key before its value is read at the source.
-    pub(crate) async fn note(&self, key: &Key, tags: &Tags) -> Notes {
-        let note = async |level: &Level| match level.store.note(key, tags).await {
-            Ok(note) => Some(note),
-            Err(error) => {
-                level.failed(&error, 1);
-                None
+    /// Notes at all tiers, but for those that have been silent, what they know of a key before its value is read at the source.
+    pub(crate) async fn note(self: &Arc<Self>, key: &Key, tags: &Tags, silent: Silent) -> Notes {
+        let note = async |(at, level): (usize, &Level)| {
+            if silent.contains(at) {
+                return None;
             }
+            let noted = level.store.note(key, tags).await;
+            noted.inspect_err(|error| level.failed(error, 1)).ok()
         };
-        Notes(join_all(self.levels.iter().map(note)).await)
+        let notes = join_all(self.levels.iter().enumerate().map(note)).await;
+        self.attend();
+        Notes(notes)
     }
 
     /// Writes an entry to these tiers, as far as nothing has happened to its key there since the note. What a tier does not take
     /// is not told it later: it is no more than could be read at the source again. Says whether none of them has anything older now.
     pub(crate) async fn put_noted(
-        &self,
+        self: &Arc<Self>,
         _: &Turn<'_>,
         (key, entry): (Key, Entry),
         Notes(notes): &Notes,
@@ -75,6 +78,7 @@ impl Tiers {
                 }
             }
         }
+        self.attend();
         is_newest
     }
 
@@ -146,7 +150,7 @@ impl Tiers {
     }
 
     /// Gives an entry a new life in all tiers and says whether any of them had it.
-    pub(crate) async fn touch(&self, _: &Turn<'_>, key: &Key, ttl: Ttl) -> bool {
+    pub(crate) async fn touch(self: &Arc<Self>, _: &Turn<'_>, key: &Key, ttl: Ttl) -> bool {
         let mut touched = false;
         for level in self.levels.iter().rev() {
             match level.store.touch(key, ttl.min(level.max_ttl)).await {
@@ -154,6 +158,7 @@ impl Tiers {
                 Err(error) => level.failed(&error, 1),
             }
         }
+        self.attend();
         touched
     }
 }

@@ -221,9 +221,40 @@ async fn what_lost_its_answer_only_once_was_done_once() {
     let store = Layered::new(TimeLimit::new(LIMIT), Arc::<Chaos>::clone(&chaos));
     chaos.set(Some(Fault::LosesAnswer));
     let late = store.put(key(), Entry::new("x")).await;
-    assert_eq!(late.err().as_ref().map(Error::kind), Some(ErrorKind::TimedOut));
+    assert_eq!(late.err().as_ref().map(Error::kind), Some(ErrorKind::Unavailable));
     chaos.set(None);
     assert!(store.get(&key()).await.expect("up").is_some(), "the error says that it may have been done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_took_too_long_is_not_tried_again() {
+    let world = World::new(9);
+    world.chaos.set(Some(Fault::Hangs));
+    let began = Instant::now();
+    assert_eq!(world.kind().await, Some(ErrorKind::TimedOut));
+    assert_eq!((world.chaos.operations(), began.elapsed()), (1, LIMIT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_watched_has_no_other_probe() {
+    let world = World::new(1);
+    world.open().await;
+    let watch = world.guarded.breaker.watch();
+    world.clock.advance(PAUSE);
+    world.chaos.set(None);
+    assert_eq!(world.kind().await, Some(ErrorKind::Suspended));
+    assert!(world.guarded.probe().await);
+    assert_eq!(world.kind().await, None);
+    assert_eq!(world.guarded.breaker.away_for(), None);
+
+    world.open().await;
+    world.clock.advance(PAUSE);
+    assert!(!world.guarded.probe().await, "it still fails");
+    world.clock.advance(PAUSE);
+    assert_eq!(world.guarded.breaker.away_for(), Some(2 * PAUSE));
+    world.chaos.set(None);
+    drop(watch);
+    assert_eq!(world.kind().await, None, "nobody watches any more");
 }
 
 #[test]

@@ -40,6 +40,80 @@ async fn a_tier_that_is_away_fails_nobody_and_costs_nothing_once_that_is_known()
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_ever_the_probe_of_a_tier_that_may_still_hang() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    world.far.set(Some(Fault::Hangs));
+    for key in 0..5 {
+        assert!(node.get(&key).await.expect("never fails").is_none());
+    }
+    let asked = world.far.operations();
+    for round in 0..200 {
+        world.pass(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        assert!(node.get(&round).await.expect("never fails").is_none());
+        assert_eq!(began.elapsed(), Duration::ZERO, "round {round}");
+    }
+    let probes = world.far.operations() - asked;
+    assert!((5..20).contains(&probes), "one in each pause and its timeout, and not {probes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_that_is_back_is_in_use_again_though_nobody_asked_for_it() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    node.insert(1, "a".to_owned()).await.expect("never fails");
+    world.far.set(Some(DOWN));
+    for key in 10..15 {
+        assert!(node.get(&key).await.expect("never fails").is_none());
+    }
+    world.pass(Duration::from_secs(10)).await;
+    assert!(!node.health().is_whole());
+    world.far.set(None);
+    world.pass(PAUSE + Duration::from_millis(150)).await;
+    assert_eq!(node.tiers()[0].passage, Some(Passage::Closed));
+    assert!(node.health().is_whole());
+    assert_eq!(below(&world, 1).await.as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_a_tier_cannot_remove_takes_everything_there_along() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    let tagged = Options::new().with_tags(Tags::new(["t"]).expect("legal"));
+    node.insert_with(1, "a".to_owned(), tagged).await.expect("never fails");
+    world.far.set_only("remove tag", Fault::Fails(ErrorKind::Invalid));
+    node.remove_tag("t").await.expect("never fails");
+    assert_eq!(node.tiers()[0].backlog, 1);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(node.tiers()[0].backlog, 0);
+    assert_eq!(below(&world, 1).await, None);
+
+    world.far.set_only("remove prefix", Fault::Fails(ErrorKind::Invalid));
+    node.clear().await.expect("never fails");
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(node.tiers()[0].backlog, 0, "what can never be told is not owed for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_is_not_closed_before_its_tiers_know_everything_unless_time_is_up() {
+    let world = World::new();
+    let node = world.far_node(ttl(600));
+    world.far.set(Some(DOWN));
+    for key in 0..3 {
+        node.insert(key, "a".to_owned()).await.expect("never fails");
+    }
+    assert_eq!(node.close(Duration::ZERO).await.untold, 3);
+    assert_eq!(node.close(Duration::from_secs(1)).await.untold, 3);
+    let health = node.health().to_string();
+    assert_eq!(health, "memory has been away for 0.0 s; memory has not been told of 3 changes yet");
+    world.far.set(None);
+    world.clock.advance(PAUSE);
+    assert_eq!(node.close(Duration::from_secs(1)).await.untold, 0);
+    assert_eq!(below(&world, 2).await.as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_could_not_be_written_is_written_when_the_tier_is_back() {
     let world = World::new();
     let node = world.far_node(ttl(600));
@@ -68,7 +142,8 @@ async fn what_could_not_be_written_is_written_when_the_tier_is_back() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_believed_of_what_a_tier_could_not_be_told() {
     let world = World::new();
-    let node = world.far_node(ttl(600));
+    let bare = Tier::new(Arc::<Chaos>::clone(&world.far)).without_guards();
+    let node = world.build(ttl(600), |builder| builder.tier(bare));
     let tags = Tags::new(["t"]).expect("legal");
     for key in 1..=5 {
         let options = if key == 4 { Options::new().with_tags(tags.clone()) } else { Options::new() };
@@ -81,7 +156,6 @@ async fn nothing_is_believed_of_what_a_tier_could_not_be_told() {
     node.remove_tag("t").await.expect("never fails");
     // The tier is back before anybody has told it anything.
     world.far.set(None);
-    world.clock.advance(PAUSE);
     node.memory().clear();
     for key in 1..=4 {
         assert!(node.get(&key).await.expect("never fails").is_none(), "{key} is older than what was said");

@@ -5,9 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_core::{Error, ErrorKind, Grant, Key, Lease, Result};
 use cache_memory::MemoryLease;
+use cache_testkit::chaos::Fault;
 use strata::{BuildError, Stale};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -152,32 +154,86 @@ async fn where_no_lease_can_be_had_everybody_loads() {
     assert_eq!(fleet.ask(&fleet.node(ttl(60))).await.expect("no panic").1, Source::Loader);
 }
 
+/// Leases that nobody answers for.
+#[derive(Debug)]
+struct Hangs;
+
+#[async_trait]
+impl Lease for Hangs {
+    async fn acquire(&self, _: &Key, _: Duration) -> Result<Option<Grant>> {
+        std::future::pending().await
+    }
+
+    async fn renew(&self, _: &Grant, _: Duration) -> Result<bool> {
+        std::future::pending().await
+    }
+
+    async fn release(&self, _: Grant) -> Result<bool> {
+        std::future::pending().await
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_nobody_answers_for_keeps_a_load_no_longer_than_one_that_is_held() {
+async fn a_lease_that_nobody_answers_for_keeps_a_load_for_a_second_and_then_nobody() {
+    let fleet = Fleet { lease: Arc::new(Hangs), ..Fleet::new() };
+    let node = fleet.node(ttl(60));
+    for key in 0..5 {
+        let began = Instant::now();
+        assert_eq!(fleet.world.get_or_load(&node, key).await.source(), Source::Loader);
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+    }
+    let began = Instant::now();
+    for key in 100..200 {
+        assert_eq!(fleet.world.get_or_load(&node, key).await.source(), Source::Loader);
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_for_a_tier_in_vain_waits_for_nothing_else() {
+    let fleet = Fleet { lease: Arc::new(Hangs), ..Fleet::new() };
+    let node = fleet.node(ttl(60));
+    fleet.world.far.set(Some(Fault::Hangs));
+    let began = Instant::now();
+    let hit = node.get_or_load(&1, fleet.world.loader()).await.expect("the loader never fails");
+    assert_eq!((source(&hit), began.elapsed()), (("load 1", Source::Loader), Duration::from_millis(200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_could_not_be_given_back_is_as_soon_as_it_can_be() {
+    /// Leases that cannot be given back so many times.
     #[derive(Debug)]
-    struct Hangs;
+    struct Sticky(Arc<dyn Lease>, AtomicU32);
 
     #[async_trait]
-    impl Lease for Hangs {
-        async fn acquire(&self, _: &Key, _: Duration) -> Result<Option<Grant>> {
-            std::future::pending().await
+    impl Lease for Sticky {
+        async fn acquire(&self, key: &Key, ttl: Duration) -> Result<Option<Grant>> {
+            self.0.acquire(key, ttl).await
         }
 
-        async fn renew(&self, _: &Grant, _: Duration) -> Result<bool> {
-            std::future::pending().await
+        async fn renew(&self, grant: &Grant, ttl: Duration) -> Result<bool> {
+            self.0.renew(grant, ttl).await
         }
 
-        async fn release(&self, _: Grant) -> Result<bool> {
-            std::future::pending().await
+        async fn release(&self, grant: Grant) -> Result<bool> {
+            let left = self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+            match left {
+                Ok(_) => Err(Error::new(ErrorKind::Unavailable, "far away", "release")),
+                Err(_) => self.0.release(grant).await,
+            }
         }
     }
 
-    let fleet = Fleet { lease: Arc::new(Hangs), ..Fleet::new() };
+    let fleet = Fleet::new();
+    let sticky: Arc<dyn Lease> = Arc::new(Sticky(Arc::clone(&fleet.lease), AtomicU32::new(3)));
+    let fleet = Fleet { lease: sticky, ..fleet };
     fleet.source.add_permits(100);
-    let asked = fleet.ask(&fleet.node(ttl(60)));
-    fleet.world.pass(HOLD + Duration::from_secs(1)).await;
-    assert!(asked.is_finished());
-    assert_eq!(asked.await.expect("no panic").1, Source::Loader);
+    fleet.ask(&fleet.node(ttl(60))).await.expect("no panic");
+    let key = Key::new("users:1").expect("legal");
+    crate::settle().await;
+    assert!(fleet.lease.acquire(&key, HOLD).await.expect("memory").is_none(), "it is not given back yet");
+    fleet.world.pass(HOLD / 10).await;
+    assert!(fleet.lease.acquire(&key, HOLD).await.expect("memory").is_some());
 }
 
 #[test]
