@@ -67,7 +67,7 @@ async fn main() -> Result<(), Failure> {
         let wanted = symbol.clone();
         match images.get_or_load(symbol, move || from_api(wanted)).await {
             Ok(_) => {}
-            Err(LoadError::OverBudget) => blocked += 1,
+            Err(LoadError::OverBudget { .. }) => blocked += 1,
             Err(error) => return Err(error.into()),
         }
     }

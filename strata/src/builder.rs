@@ -19,6 +19,7 @@ use crate::failures::Failures;
 use crate::fence::Fence;
 use crate::fleet::Fleet;
 use crate::flight::Flights;
+use crate::gate::Gate;
 use crate::kept::Kept;
 use crate::news::{DEFAULT_DOUBT_TTL, Hearing, Teller};
 use crate::options::Options;
@@ -78,7 +79,7 @@ pub struct Builder<K, V> {
     doubt_ttl: Duration,
     options: Options,
     limits: Limits,
-    budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    budget: Option<Arc<dyn Gate>>,
     is_negative: Option<fn(&V) -> bool>,
     seed: Option<u64>,
 }
@@ -189,10 +190,10 @@ where
         self
     }
 
-    /// Asks this before each load; `false` means that the source may not be asked now. Then a stale value stands in, if it
-    /// may, or the call fails with [`LoadError::OverBudget`](crate::LoadError::OverBudget). Default: always admitted.
-    pub fn budget(mut self, admits: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        self.budget = Some(Arc::new(admits));
+    /// Asks this gate before each run of a loader whether the source may be asked. If not, [`Options::with_over_budget`] says what
+    /// becomes of the call: a stale value stands in, if it may, unless set otherwise. Default: always.
+    pub fn budget(mut self, gate: impl Gate) -> Self {
+        self.budget = Some(Arc::new(gate));
         self
     }
 

@@ -19,6 +19,7 @@ use crate::codec::Framer;
 use crate::failures::Failures;
 use crate::fence::{Fence, Ticket};
 use crate::flight::Flights;
+use crate::gate::Gate;
 use crate::health::Health;
 use crate::hit::{Hit, Source};
 use crate::kept::Kept;
@@ -75,7 +76,7 @@ pub(crate) struct Shared<K, V> {
     pub(crate) loads: Arc<LoadCounts>,
     pub(crate) limits: Limits,
     /// Whether the source may be asked now.
-    pub(crate) budget: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    pub(crate) budget: Option<Arc<dyn Gate>>,
     /// Which values say that there is nothing.
     pub(crate) is_negative: Option<fn(&V) -> bool>,
     pub(crate) chance: Chance,
@@ -328,6 +329,18 @@ where
     /// The bus on which it tells other processes what changes, and hears of them.
     pub fn bus(&self) -> Option<&Bus> {
         self.shared.teller.as_ref().map(|teller| teller.bus())
+    }
+
+    /// A key as it stands in tiers, on the bus and in logs: the cache's name, its version if it has one, and the key.
+    ///
+    /// ```
+    /// use strata::Cache;
+    /// let candles: Cache<(String, u32), f64> = Cache::builder("candles").build()?;
+    /// assert_eq!(candles.key_text(&("BTC".to_owned(), 60)), "candles:BTC:60");
+    /// # Ok::<(), strata::BuildError>(())
+    /// ```
+    pub fn key_text<Q: CacheKey + ?Sized>(&self, key: &Q) -> String {
+        self.shared.rendered(key).as_str().to_owned()
     }
 
     /// How the places are on which it relies, besides memory. Cost: a look at each, and no question to any.

@@ -179,7 +179,7 @@ where
     where
         E: std::fmt::Display + Send + Sync + 'static,
     {
-        let Some(run) = self.admit() else { return Err(Landing::OverBudget) };
+        let run = self.admit(options).await.map_err(Landing::OverBudget)?;
         let began = self.memory.clock().now();
         let load = caught_in(load);
         let outcome = match options.hard_timeout() {

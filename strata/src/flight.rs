@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use cache_core::Tags;
 
@@ -51,8 +52,8 @@ pub(crate) enum Landing<V> {
     Absent,
     /// Without a load: the source is left alone, because it has just failed.
     Resting,
-    /// Without a load: the source may not be asked now.
-    OverBudget,
+    /// Without a load: the source may not be asked now, but perhaps after so long.
+    OverBudget(Option<Duration>),
     /// Without a load: the cache is closed, and who wants the value loads it alone.
     Closed,
     /// The load took too long; it may still go on.
@@ -226,7 +227,7 @@ impl<V> Clone for Landing<V> {
             Self::Value(hit, tags) => Self::Value(hit.clone(), tags.clone()),
             Self::Absent => Self::Absent,
             Self::Resting => Self::Resting,
-            Self::OverBudget => Self::OverBudget,
+            Self::OverBudget(retry_in) => Self::OverBudget(*retry_in),
             Self::Closed => Self::Closed,
             Self::TimedOut => Self::TimedOut,
             Self::NothingToKeep => Self::NothingToKeep,

@@ -352,7 +352,7 @@ where
         self.load(place, leader, (options, last), load);
     }
 
-    fn may_join(&self, begun: Ticket, key: &K, options: &Options) -> bool {
+    pub(crate) fn may_join(&self, begun: Ticket, key: &K, options: &Options) -> bool {
         let own_tags_allow = || options.tags().is_none_or(|tags| self.fence.may_share(begun, tags));
         self.fence.may_join(begun, key) && own_tags_allow()
     }

@@ -127,7 +127,10 @@ pub enum LoadError<E> {
     TimedOut,
     /// The source may not be asked now: the budget is used up, or too many loads are running.
     #[error("the source may not be asked now, and nothing stands in")]
-    OverBudget,
+    OverBudget {
+        /// When it may be, if the [gate](crate::Gate) could tell.
+        retry_in: Option<Duration>,
+    },
     /// The loader said "not modified", but there was nothing to keep.
     #[error("the loader answered that nothing was modified, but had been shown no value")]
     NothingToKeep,
@@ -158,7 +161,7 @@ impl<E> Clone for LoadError<E> {
             Self::Failed(error) => Self::Failed(Arc::clone(error)),
             Self::FailedElsewhere(message) => Self::FailedElsewhere(Arc::clone(message)),
             Self::TimedOut => Self::TimedOut,
-            Self::OverBudget => Self::OverBudget,
+            Self::OverBudget { retry_in } => Self::OverBudget { retry_in: *retry_in },
             Self::NothingToKeep => Self::NothingToKeep,
             Self::Panicked => Self::Panicked,
             Self::Aborted => Self::Aborted,

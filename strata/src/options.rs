@@ -2,9 +2,12 @@
 //!
 //! Unset differs from the default, so a call that sets one field keeps the cache's others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{Lifetime, Priority, Tags, Time, Ttl};
+
+use crate::gate::OverBudget;
 
 /// How to store and when to load. Every field is optional and cheap to copy.
 ///
@@ -33,6 +36,8 @@ pub struct Options {
     priority: Option<Priority>,
     cost: Option<Duration>,
     force_refresh: Option<bool>,
+    endpoint: Option<Arc<str>>,
+    over_budget: Option<OverBudget>,
 }
 
 /// How long the source is left alone after a load has failed, where nothing else is said. Source: FusionCache,
@@ -185,7 +190,53 @@ impl Options {
             priority: self.priority.or(base.priority),
             cost: self.cost.or(base.cost),
             force_refresh: self.force_refresh.or(base.force_refresh),
+            endpoint: self.endpoint.or_else(|| base.endpoint.clone()),
+            over_budget: self.over_budget.or(base.over_budget),
         }
+    }
+
+    /// The endpoint of the source that loads ask, by which a [`Gate`](crate::Gate) may tell them apart. Default: none in particular.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: impl Into<Arc<str>>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// What becomes of a call whose load the [gate](crate::Builder::budget) does not let through. Default: [`OverBudget::Stale`].
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// use std::time::Duration;
+    /// use strata::{Cache, LoadError, Options, OverBudget, Stale};
+    /// let options = Options::new().with_fail_safe_for(Duration::from_secs(3600));
+    /// let prices: Cache<String, f64> = Cache::builder("prices").options(options).budget(|| false).build()?;
+    /// prices.insert("BTC".to_owned(), 101.5).await?;
+    /// prices.expire("BTC").await?;
+    ///
+    /// let fetch = || async { Ok::<_, std::io::Error>(102.0) };
+    /// let price = prices.get_or_load("BTC", fetch).await?;
+    /// assert_eq!((*price.value(), price.stale()), (101.5, Some(Stale::OverBudget)));
+    /// let strict = Options::new().with_over_budget(OverBudget::Fail);
+    /// assert!(matches!(prices.get_or_load("BTC", fetch).with(strict).await, Err(LoadError::OverBudget { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_over_budget(mut self, over_budget: OverBudget) -> Self {
+        self.over_budget = Some(over_budget);
+        self
+    }
+
+    /// The endpoint, if set.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// What becomes of a call that is over the budget, if set.
+    pub fn over_budget(&self) -> Option<OverBudget> {
+        self.over_budget
     }
 
     /// The time-to-live, if set.
@@ -329,7 +380,9 @@ mod tests {
             .with_tags(Tags::new(["t"]).expect("legal"))
             .with_priority(Priority::High)
             .with_cost(Duration::from_secs(9))
-            .with_force_refresh(true);
+            .with_force_refresh(true)
+            .with_endpoint("ticker")
+            .with_over_budget(OverBudget::Fail);
         assert_eq!(Options::new().over(&every), every);
         assert_eq!(every.clone().over(&Options::new()), every);
         assert!(!format!("{every:?}").contains("None"), "a new field belongs into this test");

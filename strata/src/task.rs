@@ -14,6 +14,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache_core::CacheKey;
 
@@ -22,6 +23,7 @@ use crate::cache::Shared;
 use crate::close::Place;
 use crate::fence::Ticket;
 use crate::flight::{Failure, Landing, Leader};
+use crate::gate::pass;
 use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
@@ -100,17 +102,22 @@ where
         T: Send + 'static,
         E: Send + 'static,
     {
-        let Some(run) = self.admit() else {
-            for leader in leaders {
-                leader.land(Landing::OverBudget);
-            }
-            return;
-        };
+        let admission = self.admit(options);
         let (cache, counts) = (Arc::downgrade(self), Arc::clone(&self.loads));
         let (hard, most_abandoned) = (options.hard_timeout(), self.limits.abandoned);
         let clock = Arc::clone(self.memory.clock());
-        let began = clock.now();
         place.runtime.clone().spawn(async move {
+            let admitted = select! {
+                run = admission => run,
+                () = place.ended() => return,
+            };
+            let run = match admitted {
+                Ok(run) => run,
+                Err(retry_in) => {
+                    return leaders.into_iter().for_each(|leader| leader.land(Landing::OverBudget(retry_in)));
+                }
+            };
+            let began = clock.now();
             let mut load = pin!(load);
             let in_time = async {
                 match hard {
@@ -151,14 +158,25 @@ where
         });
     }
 
-    /// Begins to count a load, unless the source may not be asked now.
-    pub(crate) fn admit(&self) -> Option<Run> {
-        let admitted = self.budget.as_ref().is_none_or(|admits| admits());
-        let run = if admitted { LoadCounts::begin(&self.loads, self.limits.loads) } else { None };
-        if run.is_none() {
-            LoadCounts::count(&self.loads.refused);
+    /// Begins to count a load, at once if there is no gate to be passed. If the source may not be asked now, says when it may be, if that is
+    /// known.
+    pub(crate) fn admit(
+        &self,
+        options: &Options,
+    ) -> impl Future<Output = Result<Run, Option<Duration>>> + Send + use<K, V> {
+        let (counts, most) = (Arc::clone(&self.loads), self.limits.loads);
+        let gate = self.budget.clone().map(|gate| (gate, options.clone()));
+        let begun = if gate.is_none() { LoadCounts::begin(&counts, most) } else { None };
+        async move {
+            let run = match gate {
+                None => begun.ok_or(None),
+                Some((gate, options)) => match pass(&*gate, &options).await {
+                    Ok(()) => LoadCounts::begin(&counts, most).ok_or(None),
+                    Err(retry_in) => Err(retry_in),
+                },
+            };
+            run.inspect_err(|_| LoadCounts::count(&counts.refused))
         }
-        run
     }
 
     /// Notes that a load has failed, where that is of use to later calls, and says how it has ended.

@@ -7,6 +7,7 @@ use cache_core::CacheKey;
 
 use crate::cache::Shared;
 use crate::flight::{Follower, Landing};
+use crate::gate::OverBudget;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
 use crate::loaded::LoadError;
@@ -119,7 +120,10 @@ where
             Landing::Value(hit, _) => return Some(Ok(hit.with_source(wait.source))),
             Landing::Absent => return None,
             Landing::Resting => return self.rescue(wait, Stale::Throttled).map(Ok),
-            Landing::OverBudget => (Stale::OverBudget, LoadError::OverBudget),
+            Landing::OverBudget(retry_in) if wait.options.over_budget() == Some(OverBudget::Fail) => {
+                return Some(Err(LoadError::OverBudget { retry_in }));
+            }
+            Landing::OverBudget(retry_in) => (Stale::OverBudget, LoadError::OverBudget { retry_in }),
             Landing::TimedOut => {
                 LoadCounts::count(&self.loads.hard_timeouts);
                 (Stale::TimedOut, LoadError::TimedOut)

@@ -2,6 +2,8 @@
 
 #[path = "ages/behind.rs"]
 mod behind;
+#[path = "ages/budgets.rs"]
+mod budgets;
 #[path = "ages/expiry.rs"]
 mod expiry;
 #[path = "ages/fail_safe.rs"]

@@ -141,7 +141,7 @@ async fn a_load_alone_fails_as_any_other() {
     let same = || async { Ok::<_, Down>(Loaded::<u32>::not_modified()) };
     assert!(matches!(cache.get_or_load(&2, same).await, Err(LoadError::NothingToKeep)));
     is_open.store(false, SeqCst);
-    assert!(matches!(cache.get_or_load(&2, fails).await, Err(LoadError::OverBudget)));
+    assert!(matches!(cache.get_or_load(&2, fails).await, Err(LoadError::OverBudget { .. })));
     assert_eq!(cache.stats().in_flight, 0);
 }
 

@@ -108,7 +108,7 @@ async fn over_its_budget_a_cache_answers_with_what_stands_in_or_says_so() {
     }
     assert!(world.cache.remove(&1).await.expect("memory"));
     let refused = world.get().await.expect_err("nothing stands in");
-    assert!(matches!(refused, LoadError::OverBudget));
+    assert!(matches!(refused, LoadError::OverBudget { retry_in: None }));
     admits.store(true, SeqCst);
     assert_eq!(*world.get().await.expect("loaded"), 2, "no throttle after a refusal");
     assert_eq!((world.cache.stats().refused, world.cache.stats().in_flight), (4, 0));
@@ -130,7 +130,7 @@ async fn no_more_loads_run_than_were_allowed() {
     world.answers().await;
     let mut refused = 0;
     for call in held {
-        refused += u32::from(matches!(call.await.expect("no panic"), Err(LoadError::OverBudget)));
+        refused += u32::from(matches!(call.await.expect("no panic"), Err(LoadError::OverBudget { .. })));
     }
     assert_eq!((refused, world.cache.stats().refused), (3, 3));
 }

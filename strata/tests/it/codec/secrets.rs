@@ -63,7 +63,7 @@ async fn what_a_cache_says_of_itself_holds_no_key_and_no_value() {
 
     let errors: [LoadError<Down>; 6] = [
         LoadError::TimedOut,
-        LoadError::OverBudget,
+        LoadError::OverBudget { retry_in: None },
         LoadError::NothingToKeep,
         LoadError::Panicked,
         LoadError::Aborted,

@@ -1,0 +1,627 @@
+//! One scheduler for many caches: what is due, most urgent first, so many at the same time, as often as the budget allows.
+//!
+//! ```text
+//! queue ── due, and a place is free ──► lease (one process of a fleet) ──► the job: a refresh, through the budget of its cache
+//!   ▲                                     └ another's: not needed              │ done, failed: again after its interval
+//!   └──────────────────────────────────────────────────────────────────────────┘ over the budget: again when that lets it
+//! ```
+//!
+//! A task drives it, which ends, and all that runs with it, when the last handle is dropped.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cache_core::{Clock, Grant, Key, Lease, SystemClock, Time};
+use cache_policy::{Pacer, Pacing};
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::select;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::job::{Job, Outcome};
+use crate::queue::Queue;
+use crate::status::{Batch, Counts, Status};
+
+/// How often the use of the budget is looked at, at least.
+const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+/// What is over a budget that cannot tell when it lets anyone through is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+/// The shortest interval of a job.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// An interval that is longer is cut to this: a hundred years.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// Refreshes keys of many caches, each at its interval. Cheap to clone; when the last handle is dropped, everything stops.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+/// # runtime.block_on(async {
+/// use std::time::Duration;
+/// use cache_refresh::{Job, Scheduler};
+/// use strata::{Cache, Options, Priority};
+///
+/// let prices: Cache<String, f64> = Cache::builder("prices").build()?;
+/// let scheduler = Scheduler::builder().max_running(4).open()?;
+/// for symbol in ["BTC", "ETH"] {
+///     let fetch = move || async move { Ok::<_, std::io::Error>(symbol.len() as f64) };
+///     let job = Job::refresh(&prices, symbol.to_owned(), Options::new(), fetch);
+///     scheduler.schedule(job.with_priority(Priority::High), Duration::from_secs(30))?;
+/// }
+/// assert_eq!(scheduler.status().scheduled, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Scheduler {
+    inner: Arc<Inner>,
+}
+
+/// A scheduler in the making.
+#[must_use = "a builder does nothing until `open`"]
+pub struct SchedulerBuilder {
+    max_running: usize,
+    jitter: f64,
+    handicap: Duration,
+    pacing: Pacing,
+    used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
+    lease: Option<Arc<dyn Lease>>,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
+}
+
+/// Why a scheduler cannot be made, or does not take a job.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// There is no tokio runtime to run on.
+    #[error("a scheduler needs a tokio runtime; open it from within one")]
+    NoRuntime,
+    /// A figure that cannot work.
+    #[error("{field} is {given}; it has to be {right}")]
+    Figure {
+        /// Which one.
+        field: &'static str,
+        /// What was given.
+        given: String,
+        /// What would be right.
+        right: &'static str,
+    },
+}
+
+struct Inner {
+    state: Mutex<State>,
+    /// Tells whoever drives it that something has changed, or that it is gone.
+    wake: Arc<Notify>,
+    max_running: usize,
+    jitter: f64,
+    used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
+    lease: Option<Arc<dyn Lease>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct State {
+    queue: Queue,
+    jobs: HashMap<Arc<str>, Entry>,
+    pacer: Pacer,
+    used: f64,
+    volatile_until: Option<Time>,
+    is_paused: bool,
+    running: usize,
+    /// The number of the next job that is scheduled.
+    number: u64,
+    random: StdRng,
+    counts: Counts,
+}
+
+struct Entry {
+    job: Job,
+    number: u64,
+    turn: Turn,
+    is_running: bool,
+    /// A run is wanted as soon as the one that goes on has ended.
+    is_wanted: bool,
+}
+
+enum Turn {
+    /// Again and again.
+    Every {
+        interval: Duration,
+        /// When it began last, and by how much its next interval is stretched or shortened.
+        began: Option<(Time, f64)>,
+    },
+    /// Once, for whoever waits for it.
+    Once(Option<oneshot::Sender<Outcome>>),
+}
+
+/// A job that somebody waits for.
+struct Waiting {
+    name: Arc<str>,
+    /// Its name in the queue, which no other job has.
+    queued: Arc<str>,
+    outcome: oneshot::Receiver<Outcome>,
+    ended: Option<Outcome>,
+}
+
+/// What became of a run.
+enum Ran {
+    /// Another process has done it in this interval.
+    Elsewhere,
+    Here(Outcome),
+}
+
+/// The run of a job that has ended.
+struct Ended {
+    name: Arc<str>,
+    number: u64,
+    owed_since: Time,
+    ran: Ran,
+}
+
+impl Scheduler {
+    /// Begins to set one up.
+    pub fn builder() -> SchedulerBuilder {
+        SchedulerBuilder {
+            max_running: 16,
+            jitter: 0.1,
+            handicap: Duration::from_secs(10),
+            pacing: Pacing::default(),
+            used: None,
+            lease: None,
+            clock: Arc::new(SystemClock::new()),
+            seed: None,
+        }
+    }
+
+    /// Runs a job now, give or take the jitter, and then at every interval, in place of a job of the same name. The interval is what
+    /// lies between the beginnings of two runs; the [strategy](Status::strategy) stretches it. A run that takes longer delays the next one.
+    ///
+    /// # Errors
+    /// An interval of less than a millisecond.
+    pub fn schedule(&self, job: Job, interval: Duration) -> Result<(), ScheduleError> {
+        let share = self.inner.state.lock().random.random::<f64>();
+        self.schedule_after(job, interval.min(LONGEST).mul_f64(self.inner.jitter * share), interval)
+    }
+
+    /// As [`schedule`](Self::schedule), with the first run so long from now.
+    ///
+    /// # Errors
+    /// As [`schedule`](Self::schedule).
+    pub fn schedule_after(&self, job: Job, first: Duration, interval: Duration) -> Result<(), ScheduleError> {
+        Self::check(interval)?;
+        let due = self.inner.clock.now().after(first);
+        let turn = Turn::Every { interval: interval.min(LONGEST), began: None };
+        self.inner.state.lock().insert(job, turn, due);
+        self.inner.wake.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn check(interval: Duration) -> Result<(), ScheduleError> {
+        let right = "at least 1 ms";
+        let figure = |given| ScheduleError::Figure { field: "interval", given, right };
+        if interval < SHORTEST { Err(figure(format!("{interval:?}"))) } else { Ok(()) }
+    }
+
+    /// Takes a job off the schedule, and says whether it was on it. A run that goes on is not ended.
+    pub fn cancel(&self, name: &str) -> bool {
+        let mut state = self.inner.state.lock();
+        let Some((name, _)) = state.jobs.remove_entry(name) else { return false };
+        state.queue.remove(&name);
+        true
+    }
+
+    /// Makes a scheduled job due now, whatever its interval, and says whether there is one of this name.
+    pub fn trigger(&self, name: &str) -> bool {
+        let mut state = self.inner.state.lock();
+        let now = self.inner.clock.now();
+        let State { queue, jobs, .. } = &mut *state;
+        let Some(entry) = jobs.get_mut(name) else { return false };
+        if entry.is_running {
+            entry.is_wanted = true;
+        } else {
+            queue.put(Arc::clone(&entry.job.name), entry.job.priority, now, None);
+        }
+        drop(state);
+        self.inner.wake.notify_one();
+        true
+    }
+
+    /// Runs each of these jobs once, most urgent first, among everything else that is due, and waits until all have ended or the
+    /// deadline has passed. What has not ended by then is taken off the queue, or goes on without anybody waiting for it.
+    ///
+    /// For symbols times endpoints, give it a job for each pair; what a budget does not let through yet waits its turn.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the jobs in the queue: they run, and nobody is told.
+    pub async fn run_all(&self, jobs: impl IntoIterator<Item = Job>, deadline: Duration) -> Batch {
+        let mut waiting = Vec::new();
+        {
+            let mut state = self.inner.state.lock();
+            let now = self.inner.clock.now();
+            for mut job in jobs {
+                let (ended, outcome) = oneshot::channel();
+                let name = Arc::clone(&job.name);
+                job.name = format!("{name} #{}", state.number).into();
+                waiting.push(Waiting { name, queued: Arc::clone(&job.name), outcome, ended: None });
+                state.insert(job, Turn::Once(Some(ended)), now);
+            }
+        }
+        self.inner.wake.notify_one();
+        let all = async {
+            for Waiting { outcome, ended, .. } in &mut waiting {
+                *ended = outcome.await.ok();
+            }
+        };
+        drop(timeout(deadline, all).await);
+        let mut batch = Batch::default();
+        for Waiting { name, queued, mut outcome, ended } in waiting {
+            match ended.or_else(|| outcome.try_recv().ok()) {
+                Some(Outcome::Done) => batch.done += 1,
+                Some(Outcome::Failed(message)) => batch.failed.push((name.to_string(), message)),
+                Some(Outcome::OverBudget { .. }) | None => {
+                    self.cancel(&queued);
+                    batch.unfinished.push(name.to_string());
+                }
+            }
+        }
+        batch
+    }
+
+    /// Begins no run until [`resume`](Self::resume). What runs goes on.
+    pub fn pause(&self) {
+        self.inner.state.lock().is_paused = true;
+    }
+
+    /// Begins what is due by now, and goes on as before.
+    pub fn resume(&self) {
+        self.inner.state.lock().is_paused = false;
+        self.inner.wake.notify_one();
+    }
+
+    /// Tells that the source changes fast, for so long from now on: as long as most of the budget is left, everything is refreshed more
+    /// often than asked.
+    pub fn signal_volatility(&self, lasts: Duration) {
+        self.inner.state.lock().volatile_until = Some(self.inner.clock.now().after(lasts));
+        self.inner.wake.notify_one();
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let mut state = inner.state.lock();
+        inner.observe(&mut state);
+        let now = inner.clock.now();
+        let (queued, oldest) = state.queue.backlog(now);
+        Status {
+            strategy: state.pacer.strategy(),
+            budget_used: inner.used.as_ref().map(|_| state.used),
+            is_volatile: state.is_volatile(now),
+            is_paused: state.is_paused,
+            scheduled: state.jobs.len(),
+            running: state.running,
+            queued,
+            lateness: oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)),
+            counts: state.counts,
+        }
+    }
+}
+
+impl SchedulerBuilder {
+    /// How many jobs run at the same time at most. Default: 16.
+    pub fn max_running(mut self, most: usize) -> Self {
+        self.max_running = most;
+        self
+    }
+
+    /// By how much intervals vary at random, so that they do not align: 0.1 is five per cent either way. Default: 0.1.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.jitter = share;
+        self
+    }
+
+    /// How much later a job counts as having come for each priority that it is below critical. So long may what is critical
+    /// overtake it, and no longer. Default: 10 s.
+    pub fn handicap(mut self, handicap: Duration) -> Self {
+        self.handicap = handicap;
+        self
+    }
+
+    /// Where strategies change, and what they make of an interval.
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.pacing = pacing;
+        self
+    }
+
+    /// What tells which share of the budget is in use, from 0 to 1. Default: none, and the strategy is never tightened.
+    pub fn budget_used(mut self, used: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.used = Some(Box::new(used));
+        self
+    }
+
+    /// Lets one process of a fleet do each job in each interval: whoever gets the lease of its name. Where no lease can be had, each does
+    /// it. Default: each process does all.
+    pub fn lease(mut self, lease: Arc<dyn Lease>) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// The clock of what is due. Default: the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where chance begins, so that a test can replay it. Default: random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Begins to run, on the current tokio runtime, which needs timers.
+    ///
+    /// # Errors
+    /// No runtime; no jobs at a time; a jitter that is no share.
+    pub fn open(self) -> Result<Scheduler, ScheduleError> {
+        let figure = |field, given, right| Err(ScheduleError::Figure { field, given, right });
+        if self.max_running == 0 {
+            return figure("max_running", "0".to_owned(), "at least 1");
+        }
+        if !(0.0..1.0).contains(&self.jitter) {
+            return figure("jitter", self.jitter.to_string(), "at least 0 and less than 1");
+        }
+        let runtime = Handle::try_current().map_err(|_| ScheduleError::NoRuntime)?;
+        let state = State {
+            queue: Queue::new(self.handicap),
+            jobs: HashMap::new(),
+            pacer: Pacer::new(self.pacing),
+            used: 0.0,
+            volatile_until: None,
+            is_paused: false,
+            running: 0,
+            number: 0,
+            random: StdRng::seed_from_u64(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0))),
+            counts: Counts::default(),
+        };
+        let wake = Arc::new(Notify::new());
+        let inner = Arc::new(Inner {
+            state: Mutex::new(state),
+            wake: Arc::clone(&wake),
+            max_running: self.max_running,
+            jitter: self.jitter,
+            used: self.used,
+            lease: self.lease,
+            clock: self.clock,
+        });
+        drop(runtime.spawn(drive(Arc::downgrade(&inner), wake)));
+        Ok(Scheduler { inner })
+    }
+}
+
+/// Begins what is due and takes in what has ended, until the scheduler is gone.
+async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
+    // Whatever is left in it ends with it.
+    let mut running = JoinSet::new();
+    loop {
+        let Some(pause) = scheduler.upgrade().map(|inner| inner.begin_due(&mut running)) else { return };
+        select! {
+            () = wake.notified() => {}
+            ended = running.join_next(), if !running.is_empty() => {
+                let (Some(inner), Some(Ok(ended))) = (scheduler.upgrade(), ended) else { return };
+                inner.ended(ended);
+            }
+            // Time that passes, until the next job is due.
+            _ = timeout(pause, std::future::pending::<()>()) => {}
+        }
+    }
+}
+
+impl Inner {
+    /// Begins what is due, as far as there is room, and says when to look again.
+    fn begin_due(&self, running: &mut JoinSet<Ended>) -> Duration {
+        let mut state = self.state.lock();
+        self.observe(&mut state);
+        let now = self.clock.now();
+        while state.running < self.max_running && !state.is_paused {
+            let Some((name, taken)) = state.queue.next(now) else { break };
+            let share = state.random.random::<f64>();
+            let State { jobs, pacer, running: count, counts, .. } = &mut *state;
+            let Some(entry) = jobs.get_mut(&name) else { continue };
+            entry.is_running = true;
+            *count += 1;
+            counts.began(now.since(taken.owed_since));
+            let mut hold = None;
+            if let Turn::Every { interval, began } = &mut entry.turn {
+                let spread = 1.0 + self.jitter * (share - 0.5);
+                *began = Some((now, spread));
+                // It ends before the next turn of whoever has it.
+                hold = Some(
+                    pacer.pacing().interval(*interval, pacer.strategy()).mul_f64(1.0 - self.jitter / 2.0) * 9
+                        / 10,
+                );
+            }
+            let (job, number) = (entry.job.clone(), entry.number);
+            let turn = self.lease.clone().zip(hold);
+            running.spawn(async move {
+                let ran = run(&job, turn).await;
+                Ended { name, number, owed_since: taken.owed_since, ran }
+            });
+        }
+        let is_stuck = state.is_paused || state.running >= self.max_running;
+        let until = state.queue.next_due().filter(|_| !is_stuck).map(|due| due.since(now));
+        let observe = self.used.as_ref().map(|_| OBSERVE_EVERY);
+        let calm = state.volatile_until.map(|until| until.since(now).max(SHORTEST));
+        [until, observe, calm].into_iter().flatten().min().unwrap_or(Duration::MAX)
+    }
+
+    /// Looks at the budget, and moves what is due if the strategy has changed.
+    fn observe(&self, state: &mut State) {
+        let now = self.clock.now();
+        state.used = self.used.as_ref().map_or(0.0, |used| used());
+        let is_volatile = state.is_volatile(now);
+        if !is_volatile {
+            state.volatile_until = None;
+        }
+        let before = state.pacer.strategy();
+        let strategy = state.pacer.observe(state.used, is_volatile, now.since(Time::ZERO));
+        if strategy != before {
+            tracing::info!(%strategy, used = state.used, is_volatile, "the pace of refreshes has changed");
+            state.counts.strategy_changes += 1;
+            state.replan(now);
+        }
+    }
+
+    /// Takes in what has ended, and puts the job back.
+    fn ended(&self, Ended { name, number, owed_since, ran }: Ended) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        state.counts.ended(&ran);
+        let now = self.clock.now();
+        let State { queue, jobs, pacer, .. } = &mut *state;
+        // A job that was taken off meanwhile, or replaced, has no further turn.
+        let Some(entry) = jobs.get_mut(&name).filter(|entry| entry.number == number) else { return };
+        entry.is_running = false;
+        let is_wanted = std::mem::take(&mut entry.is_wanted);
+        let priority = entry.job.priority;
+        if let Ran::Here(Outcome::OverBudget { retry_in }) = ran {
+            let due = now.after(retry_in.unwrap_or(RETRY).max(SHORTEST));
+            return queue.put(name, priority, due, Some(owed_since));
+        }
+        match &mut entry.turn {
+            Turn::Every { .. } if is_wanted => queue.put(name, priority, now, None),
+            Turn::Every { interval, began } => {
+                let due = next(*interval, *began, pacer, now);
+                queue.put(name, priority, due, None);
+            }
+            Turn::Once(waiting) => {
+                if let (Some(waiting), Ran::Here(outcome)) = (waiting.take(), ran) {
+                    drop(waiting.send(outcome));
+                }
+                jobs.remove(&name);
+            }
+        }
+    }
+}
+
+/// When a job is due again.
+fn next(interval: Duration, began: Option<(Time, f64)>, pacer: &Pacer, now: Time) -> Time {
+    let paced = pacer.pacing().interval(interval, pacer.strategy());
+    let due = match began {
+        Some((began, spread)) => {
+            began.after(Duration::try_from_secs_f64(paced.as_secs_f64() * spread).unwrap_or(paced))
+        }
+        None => now,
+    };
+    due.max(now)
+}
+
+impl State {
+    fn insert(&mut self, job: Job, turn: Turn, due: Time) {
+        let (name, priority) = (Arc::clone(&job.name), job.priority);
+        self.number += 1;
+        let entry = Entry { job, number: self.number, turn, is_running: false, is_wanted: false };
+        self.jobs.insert(Arc::clone(&name), entry);
+        self.queue.put(name, priority, due, None);
+    }
+
+    fn is_volatile(&self, now: Time) -> bool {
+        self.volatile_until.is_some_and(|until| until > now)
+    }
+
+    /// Gives each job that waits for its turn the one that it has by the strategy of now.
+    fn replan(&mut self, now: Time) {
+        for (name, entry) in &self.jobs {
+            if let (false, Turn::Every { interval, began: Some(began) }) = (entry.is_running, &entry.turn) {
+                let due = next(*interval, Some(*began), &self.pacer, now);
+                self.queue.replan(name, due);
+            }
+        }
+    }
+}
+
+/// Runs a job, if no other process has its turn. Whatever it does, it has an outcome.
+async fn run(job: &Job, turn: Option<(Arc<dyn Lease>, Duration)>) -> Ran {
+    let mut held = None;
+    if let Some((lease, hold)) = turn {
+        match claim(&*lease, &job.name, hold).await {
+            Claim::Theirs => return Ran::Elsewhere,
+            Claim::Mine(grant) => held = Some((lease, grant)),
+            Claim::Unknown => {}
+        }
+    }
+    // It may panic while it is made, too.
+    let ran = AssertUnwindSafe(async { (job.run)().await }).catch_unwind().await;
+    let outcome = ran.unwrap_or_else(|_| Outcome::Failed("it panicked".to_owned()));
+    if let (Some((lease, grant)), false) = (held, outcome == Outcome::Done) {
+        // Another process may have more luck. If it cannot be given back, it ends by itself.
+        if let Err(error) = lease.release(grant).await {
+            tracing::debug!(%error, job = &*job.name, "the lease of a job could not be given back");
+        }
+    }
+    Ran::Here(outcome)
+}
+
+enum Claim {
+    Mine(Grant),
+    Theirs,
+    Unknown,
+}
+
+async fn claim(lease: &dyn Lease, name: &str, hold: Duration) -> Claim {
+    // A name that is no key has no lease.
+    let Ok(key) = Key::new(format!("refresh:{name}")) else { return Claim::Unknown };
+    match timeout(hold, lease.acquire(&key, hold)).await {
+        Ok(Ok(Some(grant))) => Claim::Mine(grant),
+        Ok(Ok(None)) => Claim::Theirs,
+        Ok(Err(_)) | Err(_) => Claim::Unknown,
+    }
+}
+
+impl Counts {
+    fn began(&mut self, late: Duration) {
+        self.begun += 1;
+        self.longest_lateness = self.longest_lateness.max(late);
+    }
+
+    fn ended(&mut self, ran: &Ran) {
+        let count = match ran {
+            Ran::Elsewhere => &mut self.elsewhere,
+            Ran::Here(Outcome::Done) => &mut self.done,
+            Ran::Here(Outcome::OverBudget { .. }) => &mut self.over_budget,
+            Ran::Here(Outcome::Failed(_)) => &mut self.failed,
+        };
+        *count += 1;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // So that whoever drives it sees that it is gone.
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SchedulerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchedulerBuilder")
+            .field("max_running", &self.max_running)
+            .field("jitter", &self.jitter)
+            .field("pacing", &self.pacing)
+            .finish_non_exhaustive()
+    }
+}
