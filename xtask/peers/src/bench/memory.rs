@@ -206,7 +206,7 @@ const fn keys(count: u32) -> NonZeroU32 {
 
 const FULL: Scale =
     Scale { keys: [keys(16_384), keys(1_000_000)], batch: 50_000, rounds: 30, entries: 1_000_000 };
-const QUICK: Scale = Scale { keys: [keys(2_048), keys(16_384)], batch: 2_000, rounds: 3, entries: 100_000 };
+const QUICK: Scale = Scale { keys: [keys(2_048), keys(16_384)], batch: 500, rounds: 2, entries: 50_000 };
 const FEW_KEYS: u64 = 256;
 const HITS_PER_BATCH: u64 = 4_096;
 const HITS: u64 = 5 * HITS_PER_BATCH;
