@@ -11,7 +11,8 @@ use cache_core::{
     CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
 };
 
-use cache_invalidation::{Action, Target};
+use bytes::Bytes;
+use cache_invalidation::{Action, Stamp, Target};
 use futures_util::future::join_all;
 
 use crate::cache::Shared;
@@ -22,6 +23,7 @@ use crate::fleet::{Claim, Fleet, Held, Patience};
 use crate::flight::{Landing, Leader};
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
+use crate::monitor::{Mark, Stamps};
 use crate::options::Options;
 use crate::sync::{Handle, select};
 use crate::task::Stored;
@@ -39,6 +41,8 @@ pub(crate) struct Below<V> {
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) versions: Arc<Versions>,
     pub(crate) fleet: Option<Arc<Fleet>>,
+    /// Reads which write an entry is of, if the cache is monitored.
+    pub(crate) stamps: Option<Stamps>,
     /// The cache's name and a colon, which tags have before them below: caches that share a tier do not share groups.
     scope: Arc<str>,
 }
@@ -54,7 +58,7 @@ impl<V: Send + Sync + 'static> Below<V> {
         versions: Arc<Versions>,
     ) -> Self {
         let scope = format!("{}:", namespace.key().as_str()).into();
-        Self { framer, tiers, versions, fleet: None, scope }
+        Self { framer, tiers, versions, fleet: None, stamps: None, scope }
     }
 
     /// What the tiers have of these keys.
@@ -87,6 +91,7 @@ impl<V: Send + Sync + 'static> Below<V> {
             cost: entry.meta.cost,
             validator: header.labels.get(VALIDATOR).map(|text| text.as_str().into()),
             is_negative: header.labels.contains_key(NEGATIVE),
+            mark: self.stamp(key, &entry.value).map(|stamp| Arc::new(stamp.into())),
         })
     }
 
@@ -119,6 +124,16 @@ impl<V: Send + Sync + 'static> Below<V> {
             ..Meta::default()
         };
         (!meta.keep_for().is_zero()).then_some(Entry { value, meta })
+    }
+
+    /// A place for which write a value is of, if anybody asks.
+    pub(crate) fn mark(&self) -> Mark {
+        self.stamps.as_ref().map(|_| Arc::default())
+    }
+
+    /// Which write this is; `None` if nobody asks, or it is none.
+    pub(crate) fn stamp(&self, key: &Key, value: &Bytes) -> Option<Stamp> {
+        self.stamps.as_ref()?.of(key, value)
     }
 
     /// A tag as it stands below; `None` for one that is too long to, which no entry there has.
@@ -270,8 +285,11 @@ where
                 let entry = below.entry(&rendered, &record, now);
                 let is_newest = match entry.zip(notes.get(&rendered)) {
                     Some((entry, notes)) => {
+                        let stamp = below.stamp(&rendered, &entry.value);
                         let entry = (rendered.clone(), entry);
-                        below.tiers.put_noted(&turn, entry, notes, below.tiers.levels()).await
+                        let written = below.tiers.put_noted(&turn, entry, notes, below.tiers.levels()).await;
+                        record.told(stamp.map(|stamp| stamp.overtaken_if(written.is_overtaken)));
+                        written.is_newest
                     }
                     None => false,
                 };

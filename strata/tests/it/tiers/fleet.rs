@@ -108,6 +108,25 @@ async fn a_turn_ends_with_its_load_however_that_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_is_given_back_when_its_load_is_written() {
+    let fleet = Fleet::new();
+    fleet.source.add_permits(100);
+    let key = Key::new("users:1").expect("legal");
+    let (first, second) = (fleet.node(ttl(60)), fleet.node(ttl(60)));
+    assert_eq!(fleet.ask(&first).await.expect("no panic").0, "load 1");
+    behind(&first).await;
+    let free = fleet.lease.acquire(&key, HOLD).await.expect("memory");
+    fleet.lease.release(free.expect("nobody holds it any more")).await.expect("memory");
+
+    // So what is removed is loaded by the next one at once, and not when the turn would have ended.
+    first.remove(&1).await.expect("never fails");
+    let asked = fleet.ask(&second);
+    fleet.world.pass(HOLD / 10).await;
+    assert!(asked.is_finished());
+    assert_eq!(asked.await.expect("no panic").0, "load 2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_a_copy_does_not_wait_for_another_process() {
     let fleet = Fleet::new();
     let options = ttl(60).with_fail_safe_for(Duration::from_mins(10));
