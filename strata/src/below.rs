@@ -11,8 +11,7 @@ use cache_core::{
     CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
 };
 
-use bytes::Bytes;
-use cache_invalidation::{Action, Stamp, Target};
+use cache_invalidation::{Action, Target};
 use futures_util::future::join_all;
 
 use crate::cache::Shared;
@@ -23,7 +22,7 @@ use crate::fleet::{Claim, Fleet, Held, Patience};
 use crate::flight::{Landing, Leader};
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
-use crate::monitor::{Mark, Stamps};
+use crate::monitor::Stamps;
 use crate::options::Options;
 use crate::sync::{Handle, select};
 use crate::task::Stored;
@@ -124,16 +123,6 @@ impl<V: Send + Sync + 'static> Below<V> {
             ..Meta::default()
         };
         (!meta.keep_for().is_zero()).then_some(Entry { value, meta })
-    }
-
-    /// A place for which write a value is of, if anybody asks.
-    pub(crate) fn mark(&self) -> Mark {
-        self.stamps.as_ref().map(|_| Arc::default())
-    }
-
-    /// Which write this is; `None` if nobody asks, or it is none.
-    pub(crate) fn stamp(&self, key: &Key, value: &Bytes) -> Option<Stamp> {
-        self.stamps.as_ref()?.of(key, value)
     }
 
     /// A tag as it stands below; `None` for one that is too long to, which no entry there has.

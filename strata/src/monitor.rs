@@ -109,6 +109,18 @@ impl Stamps {
     }
 }
 
+impl<V> Below<V> {
+    /// A place for which write a value is of, if anybody asks.
+    pub(crate) fn mark(&self) -> Mark {
+        self.stamps.as_ref().map(|_| Arc::default())
+    }
+
+    /// Which write this is; `None` if nobody asks, or it is none.
+    pub(crate) fn stamp(&self, key: &Key, value: &Bytes) -> Option<Stamp> {
+        self.stamps.as_ref()?.of(key, value)
+    }
+}
+
 /// What a cache has seen by its monitor.
 pub(crate) struct Watch<K> {
     monitor: Monitor,

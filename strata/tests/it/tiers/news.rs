@@ -170,11 +170,11 @@ async fn who_cannot_be_heard_and_goes_on_changing_is_believed_no_longer_than_any
         }
     }
     // Whoever never comes back is given up: what is read is held on to again.
-    fleet.world.pass(Duration::from_secs(60)).await;
+    fleet.world.pass(Duration::from_mins(1)).await;
     for node in &fleet.nodes[1..] {
         assert!(node.get(&1).await.expect("never fails").is_some());
     }
-    fleet.world.pass(Duration::from_secs(60)).await;
+    fleet.world.pass(Duration::from_mins(1)).await;
     assert_eq!(fleet.held(1).map(|held| held.is_some()), [true, true]);
 }
 
