@@ -261,7 +261,7 @@ where
             }
         };
         let runtime = Handle::try_current().ok();
-        if self.monitor.is_some() && runtime.is_none() {
+        if self.monitor.is_some_and(Monitor::has_task) && runtime.is_none() {
             return Err(BuildError::NoRuntime);
         }
         let tiers = below.as_ref().map_or(0, |below| below.tiers.levels().len());

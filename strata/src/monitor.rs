@@ -51,14 +51,21 @@ const BATCH: usize = 64;
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it does nothing until it is given to a cache"]
 pub struct Monitor {
-    per_second: NonZeroU32,
+    /// `None` if it looks only when it is told to.
+    per_second: Option<NonZeroU32>,
     max_followed: usize,
 }
 
 impl Monitor {
     /// Twenty looks a second, and at most 1,000 keys that are followed.
     pub const fn new() -> Self {
-        const { Self { per_second: NonZeroU32::new(20).expect("not zero"), max_followed: 1000 } }
+        const { Self { per_second: NonZeroU32::new(20), max_followed: 1000 } }
+    }
+
+    /// Looks only where [`Cache::compare_all`] tells it to: for tests that are to replay, as what is looked at by chance is not the
+    /// same in two runs. Needs no runtime, and has no task.
+    pub const fn on_demand() -> Self {
+        Self { per_second: None, ..Self::new() }
     }
 
     /// How many keys are looked at in a second: each is a read of each tier. Half of them are those that disagreed before, if
@@ -66,7 +73,7 @@ impl Monitor {
     ///
     /// They are taken together ten times a second, or two at a time if that is less often: so often an end is seen.
     pub const fn with_looks_per_second(mut self, looks: NonZeroU32) -> Self {
-        self.per_second = looks;
+        self.per_second = Some(looks);
         self
     }
 
@@ -77,10 +84,16 @@ impl Monitor {
         self
     }
 
+    /// Tells whether it looks by itself.
+    pub(crate) fn has_task(self) -> bool {
+        self.per_second.is_some()
+    }
+
     /// How many keys are looked at together, and how often.
-    fn pace(self) -> (usize, Duration) {
-        let together = self.per_second.get().div_ceil(10).max(2);
-        (together as usize, Duration::from_secs(1) * together / self.per_second.get())
+    fn pace(self) -> Option<(usize, Duration)> {
+        let per_second = self.per_second?.get();
+        let together = per_second.div_ceil(10).max(2);
+        Some((together as usize, Duration::from_secs(1) * together / per_second))
     }
 }
 
@@ -218,9 +231,9 @@ where
     /// Begins to look, until the cache is closed or gone.
     pub(crate) fn watch(self: &Arc<Self>, runtime: &Handle) {
         let Some((watch, below)) = self.watch.clone().zip(self.below.clone()) else { return };
+        let Some((together, every)) = watch.monitor.pace() else { return };
         let cache = Arc::downgrade(self);
         runtime.spawn(async move {
-            let (together, every) = watch.monitor.pace();
             loop {
                 pause(every).await;
                 let due = watch.due(together.div_ceil(2));

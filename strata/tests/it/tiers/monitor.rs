@@ -241,6 +241,20 @@ fn without_a_tier_or_a_runtime_it_is_refused() {
     assert_eq!(builder.monitor(monitor()).build().map(drop), Err(BuildError::NoRuntime));
 }
 
+#[tokio::test(start_paused = true)]
+async fn on_demand_it_looks_only_when_it_is_told_to() {
+    let world = World::new();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let watched = world.watched(ttl(600), Monitor::on_demand());
+    assert_eq!(tasks(), before);
+    watched.insert(1, "kept".to_owned()).await.expect("never fails");
+    world.pass(SECOND * 10).await;
+    assert_eq!(watched.consistency()[0].samples(), 0);
+    watched.compare_all().await;
+    assert_eq!(found(&watched, Finding::Agrees), 1);
+}
+
 /// Reads of another thread pass while everything is compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_is_compared_while_others_change_it() {

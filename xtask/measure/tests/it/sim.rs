@@ -211,7 +211,7 @@ impl World {
                 .tier(Tier::from(Arc::clone(&stores[at])).with_guards(guards))
                 .bus(bus.open().expect("there is a runtime"))
                 .max_ttl_in_doubt(DOUBT)
-                .monitor(Monitor::new().with_looks_per_second(NonZeroU32::MIN))
+                .monitor(Monitor::on_demand())
                 .wall_clock(wall)
                 .options(options.clone())
                 .seed(random.random());
@@ -315,11 +315,9 @@ impl World {
 
     /// Something breaks, and is mended after a while.
     async fn fault(self: Arc<Self>, node: usize, mut random: StdRng) {
+        let lasts = Duration::from_millis(random.random_range(100..15_000));
         let span = Span { from: self.now(), to: None };
         let is_tier = random.random_bool(0.4);
-        // Whoever is cut off from the bus alone is to be missed for as long as that lasts.
-        let longest = if is_tier { 15_000 } else { 30_000 };
-        let lasts = Duration::from_millis(random.random_range(100..longest));
         let mut set = |is_on: bool| {
             let open = |way| if is_on { way } else { Way::Open };
             if is_tier {
