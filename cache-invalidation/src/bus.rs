@@ -40,8 +40,9 @@ use crate::{Attachment, BusStats, Delivery, Event, Listener};
 /// This presumes that the runtime runs the bus's task; a listener that blocks it delays everything.
 ///
 /// What a process cannot publish, because its own way to the transport is broken, others hear when it is back. It knows that
-/// ([`is_whole`](Self::is_whole) is false there), they do not. A process that was not heard for the length of the silence, and
-/// never is again, cannot be missed in what it said meanwhile.
+/// ([`is_whole`](Self::is_whole) is false there), they do not: they miss it after the length of the silence, and doubt what they
+/// hold again after each further one, for [a while](BusBuilder::with_absence). So what it changes at places that it still reaches
+/// goes unnoticed for no longer than what others change, until it is given up: a process that was killed looks the same.
 ///
 /// Whoever may write to the channel can invalidate, and cannot do more: no message carries a value.
 ///
@@ -129,6 +130,7 @@ struct Pace {
     heartbeat: Duration,
     silence: Duration,
     patience: Duration,
+    absence: Duration,
 }
 
 #[derive(Clone, Copy, Default)]

@@ -27,7 +27,8 @@ pub enum Doubt {
     Epoch,
     /// A publisher is heard for the first time, and has said something before.
     Stranger,
-    /// A publisher is not heard any more, and has not said farewell.
+    /// A publisher is not heard any more, and has not said farewell; told again for as long as
+    /// [`BusBuilder::with_absence`](crate::BusBuilder::with_absence) says.
     Vanished,
     /// A message could not be read: damaged, or written by a newer release.
     Unreadable,

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -24,7 +25,8 @@ struct Heard {
     /// Every message of the epoch up to this one was heard or doubted.
     sequence: u64,
     at: Instant,
-    has_vanished: bool,
+    /// When it was last told that it is missing, if it is.
+    missed: Option<Instant>,
 }
 
 /// What a message says about those before it.
@@ -55,20 +57,31 @@ impl Publishers {
         verdict
     }
 
-    /// Marks those that were not heard since then, and tells whether there are any that were not marked before.
-    pub(crate) fn look_for_vanished(&mut self, since: Instant) -> bool {
-        let mut found = false;
-        for heard in self.known.values_mut().filter(|heard| !heard.has_vanished && heard.at <= since) {
-            heard.has_vanished = true;
-            found = true;
+    /// Tells whether it is to be told now that somebody is missing: once he was not heard for the length of the silence, and again
+    /// whenever that has passed once more, until it was told after the length of an absence.
+    pub(crate) fn look_for_vanished(&mut self, now: Instant, silence: Duration, absence: Duration) -> bool {
+        let gone = silence.saturating_add(absence);
+        let is_missing = |heard: &Heard| {
+            now.saturating_duration_since(heard.at) >= silence
+                && heard.missed.is_none_or(|last| last.saturating_duration_since(heard.at) < gone)
+        };
+        let is_due = |heard: &Heard| {
+            is_missing(heard)
+                && heard.missed.is_none_or(|last| now.saturating_duration_since(last) >= silence)
+        };
+        let is_told = self.known.values().any(is_due);
+        if is_told {
+            // One doubt is one of all who are missing.
+            let missing = self.known.values_mut().filter(|heard| is_missing(heard));
+            missing.for_each(|heard| heard.missed = Some(now));
         }
-        found
+        is_told
     }
 
     /// Gives everybody the time to be heard again, after nobody could be heard for a while.
     pub(crate) fn begin_anew(&mut self, now: Instant) {
         for heard in self.known.values_mut() {
-            (heard.at, heard.has_vanished) = (now, false);
+            (heard.at, heard.missed) = (now, None);
         }
     }
 
@@ -80,7 +93,7 @@ impl Publishers {
             longest_ago.and_then(|id| self.known.remove(&id));
         }
         let Message { publisher, epoch, sequence, .. } = *message;
-        self.known.insert(publisher, Heard { epoch, sequence, at: now, has_vanished: false });
+        self.known.insert(publisher, Heard { epoch, sequence, at: now, missed: None });
         let said_before = epoch > 0 || before(message) > 0;
         if said_before { Verdict::Doubtful(Doubt::Stranger) } else { Verdict::InOrder }
     }
@@ -89,7 +102,7 @@ impl Publishers {
 impl Heard {
     fn hear(&mut self, message: &Message, now: Instant) -> Verdict {
         let former = (self.epoch, self.sequence);
-        (self.at, self.has_vanished) = (now, false);
+        (self.at, self.missed) = (now, None);
         if message.epoch > self.epoch {
             (self.epoch, self.sequence) = (message.epoch, message.sequence);
             return Verdict::Doubtful(Doubt::Epoch);
@@ -221,16 +234,25 @@ mod tests {
     }
 
     #[test]
-    fn who_vanishes_is_told_once_until_it_is_back() {
-        let mut publishers = Publishers::new(NonZeroUsize::MIN);
+    fn who_vanishes_is_told_again_and_again_until_it_is_back_or_given_up() {
+        let mut publishers = Publishers::new(NonZeroUsize::new(2).expect("not zero"));
         let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let (silence, absence) = (second * 3, second * 10);
+        let told = |publishers: &mut Publishers, seconds: std::ops::Range<u32>| -> Vec<u32> {
+            let looks = |at: &u32| publishers.look_for_vanished(begin + second * *at, silence, absence);
+            seconds.filter(looks).collect()
+        };
         publishers.hear(&beat(1, 0, 0), begin);
-        assert!(!publishers.look_for_vanished(begin - second));
-        assert!(publishers.look_for_vanished(begin) && !publishers.look_for_vanished(begin + second));
-        publishers.hear(&beat(1, 0, 0), begin + second);
-        assert!(publishers.look_for_vanished(begin + second));
-        publishers.begin_anew(begin + second * 2);
-        assert!(!publishers.look_for_vanished(begin + second));
-        assert!(publishers.look_for_vanished(begin + second * 2));
+        assert_eq!(told(&mut publishers, 0..8), [3, 6]);
+        publishers.hear(&beat(1, 0, 0), begin + second * 8);
+        assert_eq!(told(&mut publishers, 8..12), [11]);
+        publishers.begin_anew(begin + second * 12);
+        // Of two that are missing it is told together, and of one that was given up no more.
+        publishers.hear(&beat(2, 0, 0), begin + second * 14);
+        assert_eq!(told(&mut publishers, 12..100), [15, 17, 20, 23, 26, 29]);
+        let mut once = Publishers::new(NonZeroUsize::MIN);
+        once.hear(&beat(1, 0, 0), begin);
+        let looks = |at: &u32| once.look_for_vanished(begin + second * *at, silence, Duration::ZERO);
+        assert_eq!((0..100).filter(looks).collect::<Vec<_>>(), [3]);
     }
 }

@@ -6,6 +6,7 @@
 //! message   events as bytes, with who sends them and a number
 //! bus       outbox ─► transport ─► listeners        heartbeats, and a doubt whenever something may be missing
 //! gap       who has been heard, and up to which number
+//! monitor   how often copies disagreed with what they are copies of, and for how long
 //! ```
 //!
 //! A transport delivers at most once. So the bus promises what can be kept: each event that was taken by the transport is
@@ -19,6 +20,7 @@ mod event;
 mod gap;
 mod listener;
 mod message;
+mod monitor;
 mod outbox;
 mod rules;
 mod stats;
@@ -28,6 +30,7 @@ pub use doubt::Doubt;
 pub use event::{Action, Event, EventError, MAX_NAMESPACE_BYTES, Target};
 pub use listener::{Attachment, Listener};
 pub use message::{Body, MAX_EVENTS, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Message, MessageError};
+pub use monitor::{Book, Consistency, Disagreement, Finding, Stamp};
 pub use outbox::Delivery;
 pub use rules::{Rule, RuleError, Rules};
 pub use stats::BusStats;

@@ -303,6 +303,21 @@ where
         self.engine().for_each(|held| visit(Found(held)));
     }
 
+    /// Runs `read` on a living entry that `chance`, a random number, picks, which counts neither as a read nor as a use of it. Each
+    /// is picked about equally often, as long as few slots are empty. `None` if there is none, or only among many slots that are
+    /// empty. Runs under a shard's lock, and looks at 256 slots of each shard at most.
+    ///
+    /// ```
+    /// use cache_memory::Memory;
+    /// let memory: Memory<u64, u64> = Memory::new();
+    /// memory.insert(7, 70);
+    /// assert_eq!(memory.peek_any(4711, |found| *found.key()), Some(7));
+    /// assert_eq!(memory.stats().hits, 0);
+    /// ```
+    pub fn peek_any<R>(&self, chance: u64, read: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R> {
+        self.engine().peek_any(chance, |held| read(Found(held)))
+    }
+
     /// Goes on with other limits, for this and all handles; `None` is no limit. What is too much is evicted before this
     /// returns, in slices that let reads and inserts pass.
     ///

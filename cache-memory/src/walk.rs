@@ -293,6 +293,29 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         }
     }
 
+    /// Runs `read` on a living entry near the slot that `chance`, a random number, names, which counts neither as a read nor as
+    /// a use. Looks at a slice of each shard at most; `None` if it finds nothing there.
+    pub(crate) fn peek_any<R>(&self, chance: u64, read: impl FnOnce(Held<'_, K, V>) -> R) -> Option<R> {
+        let (low, high) = (chance & u64::from(u32::MAX), chance >> 32);
+        let now = self.present.now();
+        let (before, from) = self.shards.split_at(below(low, self.shards.len()));
+        for shard in from.iter().chain(before) {
+            let shard = shard.lock();
+            let slots = shard.slots();
+            if slots == 0 {
+                continue;
+            }
+            let first = below(high, slots);
+            #[expect(clippy::cast_possible_truncation, reason = "slots are 32-bit numbers")]
+            let mut near = (first..slots).chain(0..first).take(SLICE).map(|slot| slot as Slot);
+            let living = |slot| shard.get(slot).filter(|held| held.is_alive(now));
+            if let Some(held) = near.find_map(living) {
+                return Some(read(held));
+            }
+        }
+        None
+    }
+
     /// Goes on with other limits, and evicts what is too much before it returns, a bounded slice at a time. While it
     /// does, others may insert and read; what is held only shrinks.
     pub(crate) fn set_limits(&self, max_entries: Option<u64>, max_bytes: Option<u64>) {
@@ -356,6 +379,13 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             std::thread::yield_now();
         }
     }
+}
+
+/// A number below this one, which is not zero, by a random one.
+fn below(chance: u64, limit: usize) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "it is below a usize")]
+    let number = (chance % limit as u64) as usize;
+    number
 }
 
 fn slices(slots: usize) -> impl Iterator<Item = std::ops::Range<Slot>> {

@@ -22,6 +22,7 @@ use crate::fleet::{Claim, Fleet, Held, Patience};
 use crate::flight::{Landing, Leader};
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
+use crate::monitor::Stamps;
 use crate::options::Options;
 use crate::sync::{Handle, select};
 use crate::task::Stored;
@@ -39,6 +40,8 @@ pub(crate) struct Below<V> {
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) versions: Arc<Versions>,
     pub(crate) fleet: Option<Arc<Fleet>>,
+    /// Reads which write an entry is of, if the cache is monitored.
+    pub(crate) stamps: Option<Stamps>,
     /// The cache's name and a colon, which tags have before them below: caches that share a tier do not share groups.
     scope: Arc<str>,
 }
@@ -54,7 +57,7 @@ impl<V: Send + Sync + 'static> Below<V> {
         versions: Arc<Versions>,
     ) -> Self {
         let scope = format!("{}:", namespace.key().as_str()).into();
-        Self { framer, tiers, versions, fleet: None, scope }
+        Self { framer, tiers, versions, fleet: None, stamps: None, scope }
     }
 
     /// What the tiers have of these keys, and which of them did not answer.
@@ -87,6 +90,7 @@ impl<V: Send + Sync + 'static> Below<V> {
             cost: entry.meta.cost,
             validator: header.labels.get(VALIDATOR).map(|text| text.as_str().into()),
             is_negative: header.labels.contains_key(NEGATIVE),
+            mark: self.stamp(key, &entry.value).map(|stamp| Arc::new(stamp.into())),
         })
     }
 
@@ -272,8 +276,11 @@ where
                 let entry = below.entry(&rendered, &record, now);
                 let is_newest = match entry.zip(notes.get(&rendered)) {
                     Some((entry, notes)) => {
+                        let stamp = below.stamp(&rendered, &entry.value);
                         let entry = (rendered.clone(), entry);
-                        below.tiers.put_noted(&turn, entry, notes, below.tiers.levels()).await
+                        let written = below.tiers.put_noted(&turn, entry, notes, below.tiers.levels()).await;
+                        record.told(stamp.map(|stamp| stamp.overtaken_if(written.is_overtaken)));
+                        written.is_newest
                     }
                     None => false,
                 };

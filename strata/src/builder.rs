@@ -21,10 +21,11 @@ use crate::fleet::Fleet;
 use crate::flight::Flights;
 use crate::gate::Gate;
 use crate::kept::Kept;
+use crate::monitor::{Monitor, Stamps, Watch};
 use crate::news::{DEFAULT_DOUBT_TTL, Hearing, Teller};
 use crate::options::Options;
 use crate::stats::LoadCounts;
-use crate::sync::watch;
+use crate::sync::{Handle, watch};
 use crate::tiers::{Group, Tier, Tiers, Versions, WallClock};
 use crate::write::Chance;
 
@@ -55,6 +56,7 @@ where
             lease: None,
             bus: None,
             doubt_ttl: DEFAULT_DOUBT_TTL,
+            monitor: None,
             options: Options::new(),
             limits: Limits { loads: DEFAULT_MAX_LOADS, abandoned: DEFAULT_MAX_ABANDONED },
             budget: None,
@@ -77,6 +79,7 @@ pub struct Builder<K, V> {
     lease: Option<(Arc<dyn Lease>, Duration)>,
     bus: Option<Bus>,
     doubt_ttl: Duration,
+    monitor: Option<Monitor>,
     options: Options,
     limits: Limits,
     budget: Option<Arc<dyn Gate>>,
@@ -141,6 +144,15 @@ where
     /// unnoticed by a process that is cut off. Default: 5 s.
     pub fn max_ttl_in_doubt(mut self, ttl: Duration) -> Self {
         self.doubt_ttl = ttl;
+        self
+    }
+
+    /// Has a task compare what memory holds with the tiers, now and then, and count how often and for how long they disagree:
+    /// [`Cache::consistency`]. The cache is built on the tokio runtime that this is to run on, whose timer has to be enabled, and the
+    /// task ends with it. Costs some 150 bytes for each entry in memory, and so many reads of each tier as [`Monitor`] says; they read
+    /// what they look at like anybody, and Redis, which evicts by use, takes them for one. Default: none.
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = Some(monitor);
         self
     }
 
@@ -235,6 +247,9 @@ where
         let teller = self.bus.map(|bus| Arc::new(Teller::new(bus, name.as_str(), self.doubt_ttl)));
         let below = match (self.framer, self.tiers) {
             (_, tiers) if tiers.is_empty() && self.lease.is_some() => return Err(BuildError::NoTier),
+            (_, tiers) if tiers.is_empty() && self.monitor.is_some() => {
+                return Err(BuildError::NothingToCompare);
+            }
             (_, tiers) if tiers.is_empty() => None,
             (None, _) => return Err(BuildError::NoFramer),
             (Some(framer), tiers) => {
@@ -243,13 +258,21 @@ where
                 let mut below = Below::new(&namespace, framer, tiers, Arc::clone(&versions));
                 below.fleet =
                     self.lease.map(|(lease, hold)| Fleet::new(lease, hold, Arc::clone(memory.clock())));
+                below.stamps = self.monitor.map(|_| Stamps::new());
                 Some(Arc::new(below))
             }
         };
+        let runtime = Handle::try_current().ok();
+        if self.monitor.is_some_and(Monitor::has_task) && runtime.is_none() {
+            return Err(BuildError::NoRuntime);
+        }
+        let tiers = below.as_ref().map_or(0, |below| below.tiers.levels().len());
+        let watch = self.monitor.map(|monitor| Arc::new(Watch::new(monitor, tiers, self.seed)));
         let shared = Arc::new(Shared {
             namespace,
             max_memory_ttl: self.max_memory_ttl,
             below,
+            watch,
             versions,
             teller,
             attachment: OnceLock::new(),
@@ -268,6 +291,9 @@ where
         if let Some(teller) = &shared.teller {
             let hearing = Arc::new(Hearing(Arc::downgrade(&shared)));
             shared.attachment.get_or_init(|| teller.bus().attach(name.as_str(), hearing));
+        }
+        if let Some(runtime) = &runtime {
+            shared.watch(runtime);
         }
         Ok(Cache { shared })
     }
@@ -319,6 +345,14 @@ pub enum BuildError {
         "the cache has a lease and no tier below memory; add one that its processes share with Builder::tier"
     )]
     NoTier,
+    /// There is a monitor, and no tier below memory that memory could be compared with.
+    #[error("the cache has a monitor and no tier below memory to compare with; add one with Builder::tier")]
+    NothingToCompare,
+    /// There is a monitor, and nothing to run it on.
+    #[error(
+        "the cache has a monitor and there is no tokio runtime here; build it inside one, or enter its handle first"
+    )]
+    NoRuntime,
     /// An option that can never work.
     #[error("the option {option} is {given}; it has to be {right}")]
     Option {

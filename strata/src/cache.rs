@@ -24,6 +24,7 @@ use crate::health::Health;
 use crate::hit::{Hit, Source};
 use crate::kept::Kept;
 use crate::loaded::About;
+use crate::monitor::Watch;
 use crate::news::Teller;
 use crate::options::Options;
 use crate::stats::{LoadCounts, Stats};
@@ -64,6 +65,8 @@ pub(crate) struct Shared<K, V> {
     pub(crate) max_memory_ttl: Ttl,
     /// The tiers below it.
     pub(crate) below: Option<Arc<Below<V>>>,
+    /// What its monitor has seen.
+    pub(crate) watch: Option<Arc<Watch<K>>>,
     pub(crate) versions: Arc<Versions>,
     /// Tells other processes.
     pub(crate) teller: Option<Arc<Teller>>,

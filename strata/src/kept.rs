@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cache_core::{Lifetime, Tags, Time, Ttl};
+use cache_invalidation::Stamp;
 
 use crate::fence::Ticket;
 use crate::hit::{Hit, Source};
+use crate::monitor::Mark;
 
 /// A value as a [`Cache`](crate::Cache) holds it in its memory tier.
 pub struct Kept<V> {
@@ -34,6 +36,7 @@ pub(crate) struct Ages {
     quiet: AtomicU64,
     pub(crate) validator: Option<Arc<str>>,
     pub(crate) is_negative: bool,
+    mark: Mark,
 }
 
 impl<V> Kept<V> {
@@ -54,6 +57,11 @@ impl<V> Kept<V> {
     /// The lifetime; `None` if it is fresh until the memory tier ends it.
     pub(crate) fn life(&self) -> Option<Lifetime> {
         self.ages.as_ref().map(|ages| ages.life())
+    }
+
+    /// Which write it is of; `None` if that is not known, or not yet.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        self.ages.as_ref()?.mark.as_ref()?.get().copied()
     }
 
     /// Tells whether it may answer a read as fresh, without a look at the clock where that cannot matter.
@@ -90,9 +98,15 @@ impl Ages {
             quiet: AtomicU64::new(0),
             validator,
             is_negative,
+            mark: None,
         };
         ages.change(|life| life);
         ages
+    }
+
+    /// Says where it is told which write the value is of.
+    pub(crate) fn marked(self, mark: Mark) -> Self {
+        Self { mark, ..self }
     }
 
     /// Before this moment the value is fresh and nobody has to know of a read.

@@ -61,6 +61,7 @@ pub mod layer;
 mod load;
 mod load_many;
 mod loaded;
+mod monitor;
 mod news;
 mod options;
 mod preset;
@@ -88,7 +89,7 @@ pub use cache_core::{FrameError, Header, Life, Wall};
 #[cfg(feature = "disk")]
 /// A tier in files of this machine: `Disk` for [`Builder::tier`], made local by [`Tier::local`]. By the feature `disk`.
 pub use cache_disk as disk;
-pub use cache_invalidation::{Bus, BusBuilder, BusStats, Doubt};
+pub use cache_invalidation::{Bus, BusBuilder, BusStats, Consistency, Disagreement, Doubt, Finding};
 #[cfg(feature = "macros")]
 #[doc = include_str!("cached.md")]
 pub use cache_macros::cached;
@@ -111,6 +112,7 @@ pub use kept::{Kept, Last};
 pub use load::GetOrLoad;
 pub use load_many::GetOrLoadMany;
 pub use loaded::{LoadError, Loaded};
+pub use monitor::Monitor;
 pub use options::Options;
 pub use preset::{PresetError, Presets};
 pub use region::{NameTaken, Region, Registry};

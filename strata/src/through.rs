@@ -64,7 +64,10 @@ where
         for (key, (_, record)) in entries {
             let Some(key) = key else { continue };
             match below.entry(&key, record, now) {
-                Some(entry) => puts.push((key, entry)),
+                Some(entry) => {
+                    record.told(below.stamp(&key, &entry.value));
+                    puts.push((key, entry));
+                }
                 // What stands below is no longer true, though this cannot stand there.
                 None => removals.push(key),
             }

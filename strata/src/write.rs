@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cache_core::{CacheKey, Lifetime, Priority, Tags, Time, Ttl};
+use cache_invalidation::Stamp;
 use cache_memory::{Inserted, Put};
 
 use crate::cache::Shared;
@@ -13,6 +14,7 @@ use crate::flight::{Landing, Leader};
 use crate::hit::{Hit, Source};
 use crate::kept::{Ages, Kept, Last};
 use crate::loaded::{About, Loaded};
+use crate::monitor::Mark;
 use crate::options::Options;
 use crate::stats::LoadCounts;
 
@@ -47,12 +49,13 @@ where
             cost: about.cost.or(options.cost()).unwrap_or_default(),
             validator: about.validator,
             is_negative,
+            mark: self.below.as_ref().and_then(|below| below.mark()),
         }
     }
 
     /// Puts a value into memory, if `permit` agrees when it becomes visible.
     pub(crate) fn keep(&self, key: K, record: &Record<V>, permit: impl Fn() -> bool) -> Inserted {
-        let Record { validator, is_negative, .. } = record;
+        let Record { validator, is_negative, mark, .. } = record;
         let life = &self.in_memory(record.life);
         let plain = Lifetime::new(life.stored(), Ttl::between(life.stored(), life.stale()));
         let now = if life.gone() == Time::NEVER { Time::ZERO } else { self.memory.clock().now() };
@@ -62,8 +65,8 @@ where
             .with_tags(record.tags.clone())
             .with_priority(record.priority)
             .with_cost(record.cost);
-        let has_ages = *life != plain || validator.is_some() || *is_negative;
-        let ages = has_ages.then(|| Ages::new(*life, validator.clone(), *is_negative));
+        let has_ages = *life != plain || validator.is_some() || *is_negative || mark.is_some();
+        let ages = has_ages.then(|| Ages::new(*life, validator.clone(), *is_negative).marked(mark.clone()));
         self.memory.insert_if(key, Kept::new(Arc::clone(&record.value), ages), put, permit)
     }
 
@@ -131,9 +134,18 @@ pub(crate) struct Record<V> {
     pub(crate) cost: Duration,
     pub(crate) validator: Option<Arc<str>>,
     pub(crate) is_negative: bool,
+    /// Which write it is of, told once it is written below.
+    pub(crate) mark: Mark,
 }
 
 impl<V> Record<V> {
+    /// Notes which write it is of, where that is asked for.
+    pub(crate) fn told(&self, stamp: Option<Stamp>) {
+        if let Some((mark, stamp)) = self.mark.as_ref().zip(stamp) {
+            mark.get_or_init(|| stamp);
+        }
+    }
+
     /// It as an answer.
     pub(crate) fn hit(&self, source: Source) -> Hit<V> {
         Hit::new(Arc::clone(&self.value), source, self.life.stale())
@@ -149,15 +161,20 @@ impl Chance {
         Self(AtomicU64::new(seed.unwrap_or_else(|| RandomState::new().hash_one(0))))
     }
 
-    /// A number from [0, 1), by `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014).
+    /// A number from [0, 1).
     pub(crate) fn draw(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+        let number = (self.bits() >> 11) as f64;
+        number * f64::EPSILON / 2.0
+    }
+
+    /// 64 bits, by `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014).
+    pub(crate) fn bits(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut bits = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
-        let number = ((bits ^ (bits >> 31)) >> 11) as f64;
-        number * f64::EPSILON / 2.0
+        bits ^ (bits >> 31)
     }
 
     /// This life, or one that is shorter by a random share of it below `share`.

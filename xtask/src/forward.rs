@@ -1,4 +1,4 @@
-//! The door to the measuring tools, in release mode: `load`, `chaos` and `bus` go to the package `measure`, `hit-ratio`, `bench` and `races` to
+//! The door to the measuring tools, in release mode: `load`, `chaos`, `fleet` and `bus` go to the package `measure`, `hit-ratio`, `bench` and `races` to
 //! `peers`, which alone compiles what Strata is compared with. The caches with loaders are many crates, so `peers` compiles them only
 //! for who compares with them: `races` and `bench cache`.
 //!

@@ -1,6 +1,6 @@
 //! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
 //!
-//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `bus`, `hit-ratio`, `bench` and `races` only
+//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `fleet`, `bus`, `hit-ratio`, `bench` and `races` only
 //! open the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
@@ -72,6 +72,9 @@ enum Task {
     /// Breaks the Redis of a fleet under load (see `cargo xtask chaos --help`).
     #[command(disable_help_flag = true)]
     Chaos(Forwarded),
+    /// Writes through real processes on one Redis and judges their answers (see `cargo xtask fleet --help`).
+    #[command(disable_help_flag = true)]
+    Fleet(Forwarded),
     /// Publishes events over one Redis to several buses (see `cargo xtask bus --help`).
     #[command(disable_help_flag = true)]
     Bus(Forwarded),
@@ -114,7 +117,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
-        Task::Load(_) | Task::Chaos(_) | Task::Bus(_) => forward::to("measure", &[]),
+        Task::Load(_) | Task::Chaos(_) | Task::Fleet(_) | Task::Bus(_) => forward::to("measure", &[]),
         Task::Bench(arguments) if arguments.begins_with("cache") => forward::to("peers", &["cache"]),
         Task::Races(_) => forward::to("peers", &["cache"]),
         Task::HitRatio(_) | Task::Bench(_) => forward::to("peers", &[]),

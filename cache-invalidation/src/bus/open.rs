@@ -19,6 +19,9 @@ use crate::outbox::Outbox;
 use crate::stats::Counts;
 
 const MAX_CHANNEL_BYTES: usize = 256;
+/// For how many silences a missing publisher is doubted, unless set otherwise: long enough for a link that is mended, and for whoever is
+/// alerted to restart what lost it; short enough that who was killed costs others a minute.
+const ABSENCE: u32 = 20;
 
 /// Sets up a [`Bus`].
 #[derive(Clone)]
@@ -27,6 +30,7 @@ pub struct BusBuilder {
     transport: Arc<dyn Transport>,
     channel: String,
     pace: Pace,
+    absence: Option<Duration>,
     outbox: NonZeroUsize,
     publishers: NonZeroUsize,
     seed: Option<u64>,
@@ -39,7 +43,8 @@ impl BusBuilder {
         Self {
             transport,
             channel: "strata".into(),
-            pace: Pace { heartbeat: second, silence: second * 3, patience: second },
+            pace: Pace { heartbeat: second, silence: second * 3, patience: second, absence: Duration::ZERO },
+            absence: None,
             outbox: at_most,
             publishers: at_most,
             seed: None,
@@ -63,6 +68,17 @@ impl BusBuilder {
     /// one that is late would be a doubt.
     pub fn with_silence(mut self, silence: Duration) -> Self {
         self.pace.silence = silence;
+        self
+    }
+
+    /// For how long it is doubted again and again what a publisher may have changed that is not heard any more and has not said
+    /// farewell: at first after the silence, and then once in each further one. Default twenty times the silence, one minute; zero
+    /// is once.
+    ///
+    /// It may have lost its way to the bus alone, and still change what others hold copies of; and it may have been killed, and then each
+    /// of these doubts costs a look at what is held, for nothing. Once it is given up, only the lives of copies bound how old they are.
+    pub fn with_absence(mut self, absence: Duration) -> Self {
+        self.absence = Some(absence);
         self
     }
 
@@ -98,8 +114,8 @@ impl BusBuilder {
     ///
     /// # Errors
     /// An option out of its range, or no runtime. A retry fails the same way.
-    pub fn open(self) -> Result<Bus, BusError> {
-        let Pace { heartbeat, silence, patience } = self.pace;
+    pub fn open(mut self) -> Result<Bus, BusError> {
+        let Pace { heartbeat, silence, patience, .. } = self.pace;
         if !(1..=MAX_CHANNEL_BYTES).contains(&self.channel.len()) {
             return Err(BusError::Channel { bytes: self.channel.len() });
         }
@@ -111,6 +127,7 @@ impl BusBuilder {
             return Err(BusError::Silence { silence, heartbeat });
         }
         let runtime = runtime::Handle::try_current().map_err(|_| BusError::NoRuntime)?;
+        self.pace.absence = self.absence.unwrap_or(silence.saturating_mul(ABSENCE));
         Ok(self.start(&runtime))
     }
 

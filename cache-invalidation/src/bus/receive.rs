@@ -158,8 +158,7 @@ impl Receiver {
             return;
         }
         self.looked = now;
-        let since = now.checked_sub(pace.silence);
-        if since.is_some_and(|since| self.publishers.look_for_vanished(since)) {
+        if self.publishers.look_for_vanished(now, pace.silence, pace.absence) {
             self.pass_doubt(Doubt::Vanished);
         }
     }

@@ -111,6 +111,13 @@ impl Tiers {
         }
     }
 
+    /// What a tier has of these keys, for whoever compares: it is neither counted nor promoted, and what the tier is still owed makes no
+    /// difference, as others read it all the same. `None` if the tier fails, or if nobody would believe it now.
+    pub(crate) async fn look(&self, at: usize, keys: &[Key]) -> Option<Vec<Option<Entry>>> {
+        let level = self.levels.get(at).filter(|level| !(level.is_local && self.is_in_doubt()))?;
+        level.store.get_many(keys).await.ok()
+    }
+
     /// Tells whether other processes may have changed something of which nothing has been heard.
     fn is_in_doubt(&self) -> bool {
         self.teller.as_ref().is_some_and(|teller| teller.doubt().is_some())

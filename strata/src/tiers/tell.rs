@@ -14,6 +14,15 @@ use super::{Level, Tiers, Turn, count};
 /// What each tier knew of a key; nothing where it could not be asked.
 pub(crate) struct Notes(Vec<Option<Note>>);
 
+/// What has come of a write under notes.
+#[derive(Clone, Copy)]
+pub(crate) struct Written {
+    /// No tier has anything older now.
+    pub(crate) is_newest: bool,
+    /// A tier has something newer.
+    pub(crate) is_overtaken: bool,
+}
+
 /// Entries that are removed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
@@ -54,32 +63,35 @@ impl Tiers {
     }
 
     /// Writes an entry to these tiers, as far as nothing has happened to its key there since the note. What a tier does not take
-    /// is not told it later: it is no more than could be read at the source again. Says whether none of them has anything older now.
+    /// is not told it later: it is no more than could be read at the source again.
     pub(crate) async fn put_noted(
         self: &Arc<Self>,
         _: &Turn<'_>,
         (key, entry): (Key, Entry),
         Notes(notes): &Notes,
         levels: Range<usize>,
-    ) -> bool {
-        let mut is_newest = true;
+    ) -> Written {
+        let mut written = Written { is_newest: true, is_overtaken: false };
         for at in levels.rev() {
             let (level, note) = (&self.levels[at], notes.get(at).and_then(Option::as_ref));
             let Some(note) = note.filter(|_| !level.backlog.doubts(&key, &entry.meta.tags)) else {
-                is_newest = false;
+                written.is_newest = false;
                 continue;
             };
             match level.store.put_noted(key.clone(), level.shortened(entry.clone()), note).await {
                 Ok(true) => count(&level.counts.writes, 1),
-                Ok(false) => count(&level.counts.overtaken, 1),
+                Ok(false) => {
+                    written.is_overtaken = true;
+                    count(&level.counts.overtaken, 1);
+                }
                 Err(error) => {
-                    is_newest = false;
+                    written.is_newest = false;
                     level.failed(&error, 1);
                 }
             }
         }
         self.attend();
-        is_newest
+        written
     }
 
     /// How many tiers there are.

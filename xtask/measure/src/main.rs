@@ -1,8 +1,9 @@
-//! The measuring tools that push the library or a server: `load`, `chaos`, `bus`.
+//! The measuring tools that push the library or a server: `load`, `chaos`, `fleet`, `bus`.
 //!
 //! ```text
 //! source (trace or workload) ──► load    many threads or connections, time and memory
 //! faults of real servers ──────► chaos   a fleet, and what its callers notice
+//! processes on a real server ► fleet   a million writes, and what each process answers
 //! events over a real server ───► bus     how many arrive
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod bus;
 mod capacity;
 mod chaos;
+mod fleet;
 mod load;
 mod source;
 
@@ -40,16 +42,24 @@ enum Tool {
     Load(Box<load::Args>),
     /// Breaks the Redis of a fleet under load, in ten ways; tells errors, wrong answers, stalls and recovery.
     Chaos(chaos::Args),
+    /// Runs real processes on one Redis, writes through all of them, and judges every answer; counts how often they load a key.
+    Fleet(fleet::Args),
+    /// One process of a fleet.
+    #[command(hide = true)]
+    FleetNode(fleet::NodeArgs),
     /// Publishes events over one Redis to several buses; tells how many arrive in a second.
     Bus(bus::Args),
 }
 
 fn main() -> ExitCode {
-    let mut out = io::stdout().lock();
+    let out = || io::stdout().lock();
     let outcome = match Cli::parse().tool {
-        Tool::Load(args) => load::run(&args, &mut out),
-        Tool::Chaos(args) => chaos::run(&args, &mut out),
-        Tool::Bus(args) => bus::run(&args, &mut out),
+        Tool::Load(args) => load::run(&args, &mut out()),
+        Tool::Chaos(args) => chaos::run(&args, &mut out()),
+        Tool::Fleet(args) => fleet::run(&args, &mut out()),
+        // Its lines come from many threads, so none of them keeps the output.
+        Tool::FleetNode(args) => fleet::run_node(args),
+        Tool::Bus(args) => bus::run(&args, &mut out()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +86,6 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["load", "chaos", "bus"]);
+        assert_eq!(tools, ["load", "chaos", "fleet", "fleet-node", "bus"]);
     }
 }

@@ -4,6 +4,9 @@
 #[path = "it/chaos.rs"]
 mod chaos;
 #[cfg(test)]
+#[path = "it/fleet.rs"]
+mod fleet;
+#[cfg(test)]
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]

@@ -90,14 +90,19 @@ async fn whoever_dies_keeps_others_waiting_no_longer_than_his_lease() {
     assert_eq!(asked.await.expect("no panic").1, Source::Loader);
 }
 
+/// What waits for nobody's turn.
+async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
+    tokio::time::timeout(HOLD / 2, call).await.expect("no turn is held that it would wait for")
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_turn_ends_with_its_load_however_that_ends() {
     let fleet = Fleet::new();
     let (first, second) = (fleet.node(ttl(60)), fleet.node(ttl(60)));
     let fails = || async { Err::<String, _>(Down(1)) };
-    assert!(first.get_or_load(&1, fails).await.is_err());
+    assert!(soon(first.get_or_load(&1, fails)).await.is_err());
     let panics = || async { if true { panic!("as told") } else { Err::<String, _>(Down(1)) } };
-    assert!(first.get_or_load(&1, panics).await.is_err());
+    assert!(soon(first.get_or_load(&1, panics)).await.is_err());
     let dropped = fleet.ask(&first);
     crate::settle().await;
     first.close(Duration::ZERO).await;
@@ -107,6 +112,25 @@ async fn a_turn_ends_with_its_load_however_that_ends() {
     fleet.world.pass(Duration::from_secs(1)).await;
     assert!(asked.is_finished());
     drop(dropped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_given_back_when_its_load_is_written() {
+    let fleet = Fleet::new();
+    fleet.source.add_permits(100);
+    let key = Key::new("users:1").expect("legal");
+    let (first, second) = (fleet.node(ttl(60)), fleet.node(ttl(60)));
+    assert_eq!(fleet.ask(&first).await.expect("no panic").0, "load 1");
+    behind(&first).await;
+    let free = fleet.lease.acquire(&key, HOLD).await.expect("memory");
+    fleet.lease.release(free.expect("nobody holds it any more")).await.expect("memory");
+
+    // So what is removed is loaded by the next one at once, and not when the turn would have ended.
+    first.remove(&1).await.expect("never fails");
+    let asked = fleet.ask(&second);
+    fleet.world.pass(HOLD / 10).await;
+    assert!(asked.is_finished());
+    assert_eq!(asked.await.expect("no panic").0, "load 2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -154,6 +154,31 @@ async fn a_process_that_is_cut_off_answers_nothing_that_it_cannot_know_for_long(
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_cannot_be_heard_and_goes_on_changing_is_believed_no_longer_than_anybody() {
+    let fleet = Fleet::new(ttl(600)).await;
+    fleet.fill([1]).await;
+    // It reaches the tier, and what it says on the bus does not arrive.
+    fleet.links[0].set_out(Way::Lost);
+    for version in 0..10 {
+        fleet.nodes[0].insert(1, version.to_string()).await.expect("never fails");
+        // The silence that the bus bears, and a heartbeat.
+        fleet.world.pass(Duration::from_secs(4)).await;
+        assert!(fleet.buses[1].is_whole());
+        for node in &fleet.nodes[1..] {
+            let read = node.get(&1).await.expect("never fails").expect("below");
+            assert_eq!(read.as_str(), version.to_string());
+        }
+    }
+    // Whoever never comes back is given up: what is read is held on to again.
+    fleet.world.pass(Duration::from_mins(1)).await;
+    for node in &fleet.nodes[1..] {
+        assert!(node.get(&1).await.expect("never fails").is_some());
+    }
+    fleet.world.pass(Duration::from_mins(1)).await;
+    assert_eq!(fleet.held(1).map(|held| held.is_some()), [true, true]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_tier_is_told_late_the_others_are_told_again() {
     let fleet = Fleet::new(ttl(600)).await;
     fleet.fill([1, 2]).await;

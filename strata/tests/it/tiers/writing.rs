@@ -197,6 +197,49 @@ async fn what_is_read_below_during_a_removal_does_not_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_read_below_during_a_removal_of_a_group_does_not_stay() {
+    let tagged = || Options::new().with_tags(Tags::new(["t"]).expect("legal"));
+    for by_tag in [true, false] {
+        let world = World::new();
+        let node = world.node(ttl(60));
+        node.insert_with(1, "old".to_owned(), tagged()).await.expect("never fails");
+        // As with a single key: the far tier is told first, and takes its time.
+        world.far.set(Some(Fault::Waits));
+        let removal = tokio::spawn({
+            let node = node.clone();
+            async move { if by_tag { node.remove_tag("t").await } else { node.clear().await } }
+        });
+        crate::settle().await;
+        let read = node.get(&1).await.expect("never fails").expect("not yet removed");
+        assert_eq!(source(&read), ("old", Source::Tier));
+        assert!(node.get_local(&1).is_some(), "it was read into memory");
+        world.far.set(None);
+        removal.await.expect("no panic").expect("never fails");
+        assert!(node.get_local(&1).is_none(), "what was removed below does not stay in memory");
+        assert!(node.get(&1).await.expect("never fails").is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_removes_while_it_is_promoted_does_not_come_back() {
+    let world = World::new();
+    let (node, other) = (world.node(ttl(60)), world.node(ttl(60)));
+    let key = Key::new("users:1").expect("legal");
+    node.insert(1, "old".to_owned()).await.expect("never fails");
+    world.near.remove(&key).await.expect("memory");
+    let reader = world.node(ttl(60));
+    // The near tier notes what it knows of the key only after the other process has removed it, of which no bus tells.
+    world.near.set_only("note", Fault::Waits);
+    assert_eq!(reader.get(&1).await.expect("never fails").expect("there").as_str(), "old");
+    crate::settle().await;
+    other.remove(&1).await.expect("never fails");
+    world.near.set(None);
+    behind(&reader).await;
+    assert_eq!(world.near.get(&key).await.expect("memory"), None, "what was found is not there any more");
+    assert!(other.get(&1).await.expect("never fails").is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_whose_caller_has_gone_is_made_whole() {
     let world = World::new();
     let node = world.node(ttl(60));
