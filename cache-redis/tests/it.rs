@@ -13,6 +13,8 @@ mod cluster;
 mod conformance;
 #[path = "it/faults.rs"]
 mod faults;
+#[path = "it/gathering.rs"]
+mod gathering;
 #[path = "it/messages.rs"]
 mod messages;
 #[path = "it/network.rs"]

@@ -111,7 +111,11 @@ impl Dialer {
             Ok::<(), std::convert::Infallible>(())
         };
         // Deadlines are ours: one per call, whatever it waits for.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(hear);
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            // Who may be on their way is bounded already; behind a smaller queue they would wait a second time.
+            .set_pipeline_buffer_size(self.config.max_in_flight)
+            .set_push_sender(hear);
         let stream = self.stream(address).await?;
         let (connection, driver) = MultiplexedConnection::new_with_config(&identity, stream, config).await?;
         let reader = tokio::spawn(driver).abort_handle();
