@@ -29,18 +29,18 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 pub(crate) use batch::Keyed;
-pub(crate) use listen::{Heard, Listening};
+pub(crate) use listen::Listening;
 pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
 use self::dial::Dialer;
 use self::gather::{Ask, Gathering};
-use self::live::{Live, Question};
+use self::live::Live;
 use self::node::{Node, Target};
 use self::sentinel::Sentinels;
 use crate::clock::Moment;
 use crate::config::{Config, ConfigError, Mode};
-
+use crate::driver::{Heard, Question};
 use crate::fault::Fault;
 use crate::script::{Call, Script};
 

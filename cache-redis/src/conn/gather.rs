@@ -22,10 +22,10 @@ use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::live::Question;
 use super::node::Node;
 use super::{Connection, Route};
 
+use crate::driver::Question;
 use crate::fault::Fault;
 
 /// With fewer calls on their way each sends its own: a batch of two costs more than it spares.

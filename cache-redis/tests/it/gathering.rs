@@ -25,7 +25,7 @@ fn calls(server: &Server, command: &str) -> usize {
 }
 
 #[tokio::test]
-async fn each_gets_its_own_answer_and_the_server_few_commands() -> Result<()> {
+pub(crate) async fn each_gets_its_own_answer_and_the_server_few_commands() -> Result<()> {
     let server = Server::start();
     let store = &RedisStore::new(connection(&server));
     fill(store).await?;
@@ -70,7 +70,7 @@ async fn who_gives_up_disturbs_nobody_else() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_error_is_told_to_whom_it_belongs() -> Result<()> {
+pub(crate) async fn an_error_is_told_to_whom_it_belongs() -> Result<()> {
     let server = Server::start();
     let store = &RedisStore::new(connection(&server));
     fill(store).await?;
