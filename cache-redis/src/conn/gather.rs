@@ -8,10 +8,13 @@
 //!
 //! Nobody waits for time to pass, or for an answer of others: what is asked for after a batch was sent goes with the next one,
 //! at once. A hundred reads as one command cost client and server a fraction of a hundred commands, and all of a batch
-//! share one deadline. Who gives up waiting disturbs nobody else, since the task waits for the answer.
+//! share one deadline. Who gives up waiting disturbs nobody else, since the task waits for the answer; and what has not been
+//! sent by then never is, so that a write that was given up does not land behind a removal that came after it.
 //!
 //! In a Cluster keys are on different servers, so there each call goes by itself.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cache_core::Result;
@@ -47,13 +50,15 @@ pub(super) enum Ask {
 #[derive(Default)]
 pub(super) struct Gathering {
     waiting: Mutex<Vec<Waiting>>,
+    /// Held while a batch is handed over.
+    gate: Mutex<()>,
     /// How many bytes values have. Large ones are remembered for a while.
     value_bytes: AtomicUsize,
 }
 
 struct Waiting {
     ask: Ask,
-    tell: oneshot::Sender<Result<Value, Fault>>,
+    tell: Teller,
 }
 
 impl Gathering {
@@ -95,11 +100,15 @@ impl Connection {
 
     /// Asks together with others. The deadline is that of the batch, which is sent as soon as it may be.
     pub(super) async fn gathered(&self, operation: &'static str, ask: Ask) -> Result<Value> {
-        let (is_first, told) = self.inner.gathering.join(ask);
+        let gathering = &self.inner.gathering;
+        let (is_first, told) = gathering.join(ask);
+        let mut caller = Caller { told, gate: &gathering.gate, is_told: false };
         if is_first {
             tokio::spawn(self.clone().send_gathered());
         }
-        let answer = told.await.unwrap_or_else(|_| Err(Fault::Down("its runtime has ended".into())));
+        let answer = (&mut caller.told).await;
+        caller.is_told = true;
+        let answer = answer.unwrap_or_else(|_| Err(Fault::Down("its runtime has ended".into())));
         answer.map_err(|fault| self.failed(operation, fault))
     }
 
@@ -122,40 +131,25 @@ impl Connection {
     }
 
     async fn send_piece(&self, node: &Node, waiting: Vec<Waiting>) {
-        let (mut reads, mut others) = (Vec::new(), Vec::new());
-        let mut mget = redis::cmd("MGET");
-        let mut pipeline = Pipeline::new();
-        for Waiting { ask, tell } in waiting {
-            match ask {
-                Ask::Get(name) => {
-                    mget.arg(name);
-                    reads.push(tell);
-                }
-                Ask::Command(command) => {
-                    pipeline.add_command(command);
-                    others.push(tell);
-                }
-            }
-        }
-        if !reads.is_empty() {
-            pipeline.add_command(mget);
-        }
-        let answers = timeout(self.inner.config.command_timeout, self.ask_node_all(node, &pipeline)).await;
-        let told = match answers.unwrap_or(Err(Fault::Late)) {
-            Ok(answers) => self.tell(answers, &mut others, &mut reads),
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = told {
-            for tell in others.into_iter().chain(reads) {
-                // Whoever has given up does not want to know.
-                let _ = tell.send(Err(fault.clone()));
-            }
+        let mut batch = Batch { waiting, ..Batch::default() };
+        let asked = timeout(self.inner.config.command_timeout, self.ask_all(node, &mut batch)).await;
+        let told = asked.unwrap_or(Err(Fault::Late)).and_then(|answers| batch.tell(answers));
+        match told {
+            Ok(longest) => self.inner.gathering.has_read(longest),
+            Err(fault) => batch.fail(&fault),
         }
     }
 
-    async fn ask_node_all(&self, node: &Node, pipeline: &Pipeline) -> Result<Vec<Value>, Fault> {
+    async fn ask_all(&self, node: &Node, batch: &mut Batch) -> Result<Vec<Value>, Fault> {
         let live = node.live().await?;
-        let Value::Array(answers) = live.ask(&Question::Many(pipeline)).await? else {
+        let asking = async {
+            let pipeline = batch.pipeline();
+            if pipeline.is_empty() {
+                return Ok(Value::Array(Vec::new()));
+            }
+            live.ask(&Question::Many(&pipeline)).await
+        };
+        let Value::Array(answers) = gated(&self.inner.gathering.gate, asking).await? else {
             return Err(Fault::Odd);
         };
         for answer in &answers {
@@ -165,42 +159,105 @@ impl Connection {
         }
         Ok(answers)
     }
+}
 
-    /// Tells each its answer; what is left over has none.
-    fn tell(
-        &self,
-        answers: Vec<Value>,
-        others: &mut Vec<Teller>,
-        reads: &mut Vec<Teller>,
-    ) -> Result<(), Fault> {
-        let mut answers = answers.into_iter();
-        let refused = |answer| match answer {
-            Value::ServerError(error) => Err(Fault::Redis(error.into())),
-            answer => Ok(answer),
-        };
-        let count = others.len().min(answers.len());
-        for (tell, answer) in others.drain(..count).zip(answers.by_ref()) {
-            let _ = tell.send(refused(answer));
+/// Who waits for an answer. Whoever gives up has either been sent, or never will be: what it asks for next comes after that.
+struct Caller<'a> {
+    told: oneshot::Receiver<Result<Value, Fault>>,
+    gate: &'a Mutex<()>,
+    is_told: bool,
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.told.close();
+            // Whoever is sending a batch at this moment may not have seen it.
+            drop(self.gate.lock());
         }
-        if reads.is_empty() {
-            return Ok(());
-        }
-        let Value::Array(values) = refused(answers.next().ok_or(Fault::Odd)?)? else {
-            return Err(Fault::Odd);
-        };
-        if values.len() != reads.len() {
-            return Err(Fault::Odd);
-        }
-        let length = |value: &Value| if let Value::BulkString(bytes) = value { bytes.len() } else { 0 };
-        self.inner.gathering.has_read(values.iter().map(length).max().unwrap_or_default());
-        for (tell, value) in reads.drain(..).zip(values) {
-            let _ = tell.send(Ok(value));
-        }
-        Ok(())
     }
 }
 
+/// Polls a future for the first time, in which it looks for who has given up and hands over the rest, while nobody gives up.
+async fn gated<F: Future>(gate: &Mutex<()>, future: F) -> F::Output {
+    let (mut future, mut gate) = (pin!(future), Some(gate));
+    poll_fn(|context| {
+        let _held = gate.take().map(Mutex::lock);
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
 type Teller = oneshot::Sender<Result<Value, Fault>>;
+
+/// What goes together, and who is to be told.
+#[derive(Default)]
+struct Batch {
+    waiting: Vec<Waiting>,
+    others: Vec<Teller>,
+    reads: Vec<Teller>,
+}
+
+impl Batch {
+    /// The commands of who still waits: the reads as the last one.
+    fn pipeline(&mut self) -> Pipeline {
+        let mut mget = redis::cmd("MGET");
+        let mut pipeline = Pipeline::new();
+        for Waiting { ask, tell } in self.waiting.drain(..).filter(|waiting| !waiting.tell.is_closed()) {
+            match ask {
+                Ask::Get(name) => {
+                    mget.arg(name);
+                    self.reads.push(tell);
+                }
+                Ask::Command(command) => {
+                    pipeline.add_command(command);
+                    self.others.push(tell);
+                }
+            }
+        }
+        if !self.reads.is_empty() {
+            pipeline.add_command(mget);
+        }
+        pipeline
+    }
+
+    /// Tells each its answer, and returns how long the longest value was. Who is left over has none.
+    fn tell(&mut self, answers: Vec<Value>) -> Result<usize, Fault> {
+        let mut answers = answers.into_iter();
+        let accepted = |answer| match answer {
+            Value::ServerError(error) => Err(Fault::Redis(error.into())),
+            answer => Ok(answer),
+        };
+        let count = self.others.len().min(answers.len());
+        for (tell, answer) in self.others.drain(..count).zip(answers.by_ref()) {
+            // Whoever has given up does not want to know.
+            let _ = tell.send(accepted(answer));
+        }
+        if self.reads.is_empty() {
+            return if self.others.is_empty() { Ok(0) } else { Err(Fault::Odd) };
+        }
+        let Value::Array(values) = accepted(answers.next().ok_or(Fault::Odd)?)? else {
+            return Err(Fault::Odd);
+        };
+        if values.len() != self.reads.len() {
+            return Err(Fault::Odd);
+        }
+        let length = |value: &Value| if let Value::BulkString(bytes) = value { bytes.len() } else { 0 };
+        let longest = values.iter().map(length).max().unwrap_or_default();
+        for (tell, value) in self.reads.drain(..).zip(values) {
+            let _ = tell.send(Ok(value));
+        }
+        Ok(longest)
+    }
+
+    /// Tells everybody who is left why there is no answer.
+    fn fail(self, fault: &Fault) {
+        let waiting = self.waiting.into_iter().map(|waiting| waiting.tell);
+        for tell in waiting.chain(self.others).chain(self.reads) {
+            let _ = tell.send(Err(fault.clone()));
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -70,6 +70,70 @@ async fn who_gives_up_disturbs_nobody_else() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_write_that_was_given_up_never_lands_behind_what_came_after_it() -> Result<()> {
+    let server = Server::start();
+    let store = RedisStore::new(connection(&server));
+    fill(&store).await?;
+    server.stop();
+    let asked = (0..20).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { store.get(&key(&name(number))).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    // Asked for, and given up before the batch could be sent.
+    let put = std::pin::pin!(store.put(key("k"), Entry::new("given up")));
+    let put = tokio::time::timeout(std::time::Duration::ZERO, put);
+    let (put, removed) = (
+        put.await,
+        tokio::spawn({
+            let store = store.clone();
+            async move { store.remove(&key("k")).await }
+        }),
+    );
+    assert!(put.is_err(), "nobody answers");
+    server.cont();
+    for asked in asked {
+        ends(asked).await.expect("it was not ended")?;
+    }
+    ends(removed).await.expect("it was not ended")?;
+    assert_eq!(store.get(&key("k")).await?, None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_it_where_it_is_given_up_while_a_batch_is_sent() -> Result<()> {
+    let server = Server::start();
+    let store = RedisStore::new(connection(&server));
+    let readers = (0..32).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            loop {
+                let _ = store.get(&key(&name(number))).await;
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for round in 0..3000 {
+        let put = tokio::spawn({
+            let store = store.clone();
+            async move { store.put(key("k"), Entry::new("given up")).await }
+        });
+        for _ in 0..round % 4 {
+            tokio::task::yield_now().await;
+        }
+        put.abort();
+        let _ = ends(put).await;
+        store.remove(&key("k")).await?;
+        assert_eq!(store.get(&key("k")).await?, None, "in round {round}");
+    }
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
+}
+
+#[tokio::test]
 pub(crate) async fn an_error_is_told_to_whom_it_belongs() -> Result<()> {
     let server = Server::start();
     let store = &RedisStore::new(connection(&server));
