@@ -102,6 +102,7 @@ impl Wire {
     }
 
     /// Asks whether the subscription still stands.
+    #[cfg_attr(not(feature = "fred"), expect(unused_variables, reason = "fred alone has to be told again"))]
     pub(crate) async fn is_subscribed(&self, channel: &[u8], is_sharded: bool) -> bool {
         match self {
             // It tells by itself when a channel is no longer served.
