@@ -9,6 +9,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::driver::Driver;
+
 pub use error::ConfigError;
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};
@@ -90,6 +92,7 @@ pub struct Config {
     pub(crate) max_backoff: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) nodelay: bool,
+    pub(crate) driver: Driver,
     pub(crate) note_life: Duration,
 }
 
@@ -117,6 +120,7 @@ impl Config {
             max_backoff: Duration::from_millis(500),
             heartbeat: Duration::from_secs(5),
             nodelay: false,
+            driver: Driver::default(),
             note_life: Duration::from_mins(1),
         }
     }
@@ -266,6 +270,13 @@ impl Config {
         self
     }
 
+    /// Who speaks the protocol. Default [`Driver::RedisRs`].
+    #[must_use]
+    pub fn with_driver(mut self, driver: Driver) -> Self {
+        self.driver = driver;
+        self
+    }
+
     /// How long a note of a missing key is good for, and so how long reading the source may take at most. Default 1 min,
     /// range 1 ms to 1 h.
     ///
@@ -300,6 +311,10 @@ impl Config {
         }
         if self.mode == Mode::Cluster && databases > 0 {
             return field("database", &databases, "0, the only one that a Cluster has");
+        }
+        #[cfg(feature = "fred")]
+        if self.driver == Driver::Fred && databases > 255 {
+            return field("database", &databases, "0 to 255 over fred, which knows no others");
         }
         for (name, user, password) in [
             ("user", &self.user, &self.password),
@@ -369,6 +384,7 @@ impl fmt::Debug for Config {
             .field("max_backoff", &self.max_backoff)
             .field("heartbeat", &self.heartbeat)
             .field("nodelay", &self.nodelay)
+            .field("driver", &self.driver)
             .field("note_life", &self.note_life)
             .finish()
     }

@@ -9,6 +9,7 @@
 mod batch;
 mod cluster;
 mod dial;
+mod gather;
 mod link;
 mod listen;
 mod live;
@@ -21,23 +22,25 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cache_core::Result;
+use cache_core::{Error, Result};
 use futures_util::future;
 use redis::{Cmd, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 pub(crate) use batch::Keyed;
-pub(crate) use listen::{Heard, Listening};
+pub(crate) use listen::Listening;
 pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
 use self::dial::Dialer;
-use self::live::{Live, Question};
+use self::gather::{Ask, Gathering};
+use self::live::Live;
 use self::node::{Node, Target};
 use self::sentinel::Sentinels;
 use crate::clock::Moment;
 use crate::config::{Config, ConfigError, Mode};
+use crate::driver::{Heard, Question};
 use crate::fault::Fault;
 use crate::script::{Call, Script};
 
@@ -69,6 +72,7 @@ struct Inner {
     dialer: Arc<Dialer>,
     route: Route,
     places: Semaphore,
+    gathering: Gathering,
     counts: Arc<Counts>,
 }
 
@@ -125,7 +129,8 @@ impl Connection {
             Mode::Cluster => Route::Many(Cluster::new(Arc::clone(&dialer))),
         };
         let places = Semaphore::new(config.max_in_flight);
-        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, counts }) })
+        let gathering = Gathering::default();
+        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, gathering, counts }) })
     }
 
     /// Asks for a sign of life: of the server, or of one of a Cluster.
@@ -156,8 +161,36 @@ impl Connection {
 
     /// Sends a command to whoever has this key.
     pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
-        let answer = pin!(async { self.exchange(slot(key), &Question::One(&command)).await });
+        let slot = if self.is_cluster() { slot(key) } else { 0 };
+        let answer = pin!(async { self.exchange(slot, &Question::One(&command)).await });
         Ok(self.within(operation, answer).await?.0)
+    }
+
+    /// The same for a small command with a small answer, of which many may be sent as one.
+    pub(crate) async fn call_small(
+        &self,
+        operation: &'static str,
+        key: &[u8],
+        command: Cmd,
+    ) -> Result<Value> {
+        match self.place_in_a_crowd() {
+            Some(_place) => self.gathered(operation, Ask::Command(command)).await,
+            None => self.call(operation, key, command).await,
+        }
+    }
+
+    /// What stands under a name: bytes, or nothing.
+    pub(crate) async fn get(&self, operation: &'static str, name: &[u8]) -> Result<Value> {
+        if let Some(_place) = self.place_in_a_crowd() {
+            return self.gathered(operation, Ask::Get(name.to_vec())).await;
+        }
+        let mut get = redis::cmd("GET");
+        get.arg(name);
+        let answer = self.call(operation, name, get).await?;
+        if let Value::BulkString(bytes) = &answer {
+            self.inner.gathering.has_read(bytes.len());
+        }
+        Ok(answer)
     }
 
     /// Runs a script where its first key is; its keys share that one's slot.
@@ -313,11 +346,16 @@ impl Connection {
         operation: &'static str,
         answer: Pin<&mut impl Future<Output = Result<T, Fault>>>,
     ) -> Result<T> {
-        let answer = timeout(self.inner.config.command_timeout, answer).await.unwrap_or_else(|_| {
+        let answer = timeout(self.inner.config.command_timeout, answer).await.unwrap_or(Err(Fault::Late));
+        answer.map_err(|fault| self.failed(operation, fault))
+    }
+
+    /// The error of a call that has failed.
+    fn failed(&self, operation: &'static str, fault: Fault) -> Error {
+        if matches!(fault, Fault::Late) {
             self.inner.counts.timeouts.fetch_add(1, Ordering::Relaxed);
-            Err(Fault::Late)
-        });
-        answer.map_err(|fault| fault.during(operation, self.has_others()))
+        }
+        fault.during(operation, self.has_others())
     }
 
     /// Whether another server may take the place of one that refuses writes.

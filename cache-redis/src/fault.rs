@@ -7,7 +7,7 @@ use thiserror::Error as ThisError;
 pub(crate) const PLACE: &str = "redis";
 
 /// Why a call failed.
-#[derive(Debug, ThisError)]
+#[derive(Clone, Debug, ThisError)]
 pub(crate) enum Fault {
     /// No answer in time.
     #[error("no answer within the command timeout")]

@@ -8,6 +8,8 @@
 //! route ── one server │ whom Sentinel names │ who has the slot
 //!      │
 //! node ── N links ── link ── supervisor: connect, watch, probe, connect again
+//!                      │
+//!                    driver: `redis`, or `fred`              the protocol on one connection, and nothing else
 //! ```
 //!
 //! A call never waits for a reconnection longer than for its own deadline, and fails at once while the server is known to be
@@ -20,6 +22,7 @@ mod clock;
 mod config;
 mod conn;
 mod counters;
+mod driver;
 mod fault;
 mod lease;
 mod marks;
@@ -35,6 +38,7 @@ pub use config::{Address, Config, ConfigError, Mode};
 pub use config::{Identity, Tls};
 pub use conn::{Connection, ConnectionStats};
 pub use counters::RedisCounters;
+pub use driver::Driver;
 pub use lease::RedisLease;
 pub use store::{RedisStore, RedisStoreStats};
 pub use transport::RedisTransport;

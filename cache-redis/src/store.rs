@@ -32,6 +32,8 @@ use crate::script::Script;
 
 /// How many keys one MGET asks for.
 const MAX_KEYS: usize = 512;
+/// What is larger is written by itself, so that nobody waits for it.
+const SMALL: usize = 4096;
 /// How often a touch looks again when others write meanwhile.
 const MAX_TOUCHES: usize = 8;
 pub(crate) static EXCHANGE: LazyLock<Script> =
@@ -123,9 +125,7 @@ impl RedisStore {
     /// What stands under these names: bytes, or nothing, also where it is no bytes.
     async fn fetch(&self, operation: &'static str, names: &[Vec<u8>]) -> Result<Vec<Value>> {
         if let [name] = names {
-            let mut get = redis::cmd("GET");
-            get.arg(name);
-            return match self.connection.call(operation, name, get).await {
+            return match self.connection.get(operation, name).await {
                 Err(error) if Fault::is_of_wrong_type(&error) => Ok(vec![self.unreadable()]),
                 answer => Ok(vec![answer?]),
             };
@@ -353,9 +353,7 @@ impl Store for RedisStore {
 impl RedisStore {
     async fn get_one(&self, key: &Key) -> Result<Option<Entry>> {
         let name = self.name(key);
-        let mut get = redis::cmd("GET");
-        get.arg(&name);
-        let bytes = match self.connection.call("get", &name, get).await {
+        let bytes = match self.connection.get("get", &name).await {
             Ok(Value::BulkString(bytes)) => Bytes::from(bytes),
             Err(error) if !Fault::is_of_wrong_type(&error) => return Err(error),
             Err(_) => {
@@ -396,15 +394,20 @@ impl RedisStore {
 
     async fn put_one(&self, key: &Key, entry: &Entry) -> Result<()> {
         let name = self.name(key);
-        let command = match record::life_ms(&entry.meta) {
-            None => unlink([&name]),
+        let (command, bytes) = match record::life_ms(&entry.meta) {
+            None => (unlink([&name]), 0),
             Some(life_ms) => {
                 let now = self.now_at("put", &name).await?;
                 let frame = record::write(key, entry, now, life_ms, |_| 0).map_err(invalid("put"))?;
-                set(&name, &frame, life_ms)
+                (set(&name, &frame, life_ms), frame.len())
             }
         };
-        self.connection.call("put", &name, command).await.map(drop)
+        let answer = if bytes <= SMALL {
+            self.connection.call_small("put", &name, command).await
+        } else {
+            self.connection.call("put", &name, command).await
+        };
+        answer.map(drop)
     }
 
     async fn put_several(&self, entries: Vec<(Key, Entry)>) -> Result<()> {

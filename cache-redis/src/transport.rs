@@ -185,7 +185,7 @@ async fn listen_once(
         backoff.reset();
         loop {
             let _ = timeout(config.heartbeat, channel.is_to_be_seen_to()).await;
-            if channel.is_lost(turn) || !listening.is_alive(config.connect_timeout).await {
+            if channel.is_lost(turn) || !listening.is_alive(&name, config.connect_timeout).await {
                 lost();
                 return Ok(());
             }

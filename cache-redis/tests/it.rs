@@ -13,6 +13,11 @@ mod cluster;
 mod conformance;
 #[path = "it/faults.rs"]
 mod faults;
+#[cfg(feature = "fred")]
+#[path = "it/fred.rs"]
+mod fred;
+#[path = "it/gathering.rs"]
+mod gathering;
 #[path = "it/messages.rs"]
 mod messages;
 #[path = "it/network.rs"]

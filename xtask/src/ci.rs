@@ -134,6 +134,9 @@ fn workspace() -> Result<Metadata, Failure> {
 /// Features that CI leaves out, because what they compile would take it more time than it has.
 const APART: [(&str, &str); 1] = [("peers", "cache")];
 
+/// Features that are not built alone, because the lints have built them with all others, and users have them as tools only.
+const TOGETHER: [(&str, &str); 1] = [("peers", "redis")];
+
 /// All features of all packages, as cargo takes them, but for those that are left out.
 fn all_features(workspace: &Metadata) -> String {
     let of = |package: &Package| {
@@ -149,7 +152,8 @@ fn features_of(package: &Package) -> impl Iterator<Item = &str> {
 
 /// No feature at all, then each one alone, the default set being one; nothing for a crate without features.
 fn combinations(package: &Package) -> Vec<Option<&str>> {
-    let features: BTreeSet<&str> = features_of(package).collect();
+    let alone = |feature: &&str| !TOGETHER.contains(&(package.name.as_str(), feature));
+    let features: BTreeSet<&str> = features_of(package).filter(alone).collect();
     let none = (!features.is_empty()).then_some(None);
     none.into_iter().chain(features.into_iter().map(Some)).collect()
 }

@@ -10,9 +10,9 @@ use cache_core::Result;
 use futures_util::future;
 use redis::{Cmd, Pipeline, Value};
 
-use super::live::Question;
 use super::node::Node;
 use super::{Connection, slot};
+use crate::driver::Question;
 use crate::fault::Fault;
 
 /// How many commands go at once at most: about a millisecond's work for a server.

@@ -15,9 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::dial::Dialer;
-use super::live::{Live, Question};
+use super::live::Live;
 use super::node::{Node, Target};
 use crate::config::Address;
+use crate::driver::Question;
 use crate::fault::Fault;
 
 /// However many ask for it, the table is made at most so often.

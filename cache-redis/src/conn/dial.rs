@@ -1,19 +1,16 @@
 //! Making a connection: socket, TLS, who we are, what time it is there. All of it within the connect timeout.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, Value};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use redis::{Cmd, Value};
 use tokio::time::timeout;
 
 use super::Counts;
-use super::live::{Live, Question, Signals};
+use super::live::{Live, Signals};
 use crate::clock::ServerClock;
 use crate::config::{Address, Config, ConfigError};
+use crate::driver::{self, Door, Heard, Question, Wire};
 use crate::fault::Fault;
 
 /// How often the server's clock is read at the beginning: the quickest answer tells it best.
@@ -27,10 +24,6 @@ pub(crate) struct Dialer {
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Dialer {
     #[cfg_attr(
@@ -55,8 +48,8 @@ impl Dialer {
         let connecting = async {
             let signals = Arc::<Signals>::default();
             let told = Arc::clone(&signals);
-            let live = self.connect(address, signals, move |info| {
-                if info.kind == PushKind::Disconnection {
+            let live = self.connect(address, signals, move |heard| {
+                if matches!(heard, Heard::Ended) {
                     told.lose();
                 }
             });
@@ -73,25 +66,14 @@ impl Dialer {
     pub(crate) async fn to_listen(
         &self,
         address: &Address,
-        hear: impl Fn(PushInfo) + Send + Sync + 'static,
+        hear: impl Fn(Heard) + Send + Sync + 'static,
     ) -> Result<Live, Fault> {
         self.in_time(self.connect(address, Arc::default(), hear)).await
     }
 
     /// Asks a Sentinel one question, on a connection of its own.
     pub(crate) async fn ask_sentinel(&self, address: &Address, command: &Cmd) -> Result<Value, Fault> {
-        let Config { sentinel_user, sentinel_password, .. } = &*self.config;
-        let asking = async {
-            let identity = identity(sentinel_user.as_ref(), sentinel_password.as_ref());
-            let stream = self.stream(address).await?;
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let connecting = MultiplexedConnection::new_with_config(&identity, stream, config);
-            let (mut connection, driver) = connecting.await?;
-            let reader = tokio::spawn(driver).abort_handle();
-            let answer = connection.send_packed_command(command).await;
-            reader.abort();
-            Ok(answer?)
-        };
+        let asking = driver::ask_sentinel(self.door(address), command);
         timeout(self.config.connect_timeout, asking).await.unwrap_or(Err(Fault::Late))
     }
 
@@ -99,24 +81,11 @@ impl Dialer {
         &self,
         address: &Address,
         signals: Arc<Signals>,
-        hear: impl Fn(PushInfo) + Send + Sync + 'static,
+        hear: impl Fn(Heard) + Send + Sync + 'static,
     ) -> Result<Live, Fault> {
-        let Config { user, password, database, client_name, .. } = &*self.config;
-        // Pushed messages, and the news that a connection has ended while nobody was asking, come with RESP3 only.
-        let identity = identity(user.as_ref(), password.as_ref())
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_db(i64::from(*database));
-        let hear = move |info: PushInfo| {
-            hear(info);
-            Ok::<(), std::convert::Infallible>(())
-        };
-        // Deadlines are ours: one per call, whatever it waits for.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(hear);
-        let stream = self.stream(address).await?;
-        let (connection, driver) = MultiplexedConnection::new_with_config(&identity, stream, config).await?;
-        let reader = tokio::spawn(driver).abort_handle();
-        let live = Live::new(connection, reader, signals, address.clone());
-        if let Some(name) = client_name {
+        let wire = Wire::open(self.door(address), hear).await?;
+        let live = Live::new(wire, signals, address.clone());
+        if let Some(name) = &self.config.client_name {
             let mut command = redis::cmd("CLIENT");
             live.ask(&Question::One(command.arg("SETNAME").arg(name))).await?;
         }
@@ -130,25 +99,12 @@ impl Dialer {
         connected
     }
 
-    async fn stream(&self, address: &Address) -> Result<Pin<Box<dyn Stream>>, Fault> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
-        let stream = stream.map_err(|error| Fault::Redis(error.into()))?;
-        stream.set_nodelay(self.config.nodelay).map_err(|error| Fault::Redis(error.into()))?;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            let name = rustls::pki_types::ServerName::try_from(address.host.clone());
-            let name =
-                name.map_err(|_| Fault::Down("the host is no name that a certificate can prove".into()))?;
-            let connector = tokio_rustls::TlsConnector::from(Arc::clone(tls));
-            let sealed = connector.connect(name, stream).await.map_err(|error| Fault::Redis(error.into()))?;
-            return Ok(Box::pin(sealed));
+    fn door<'a>(&'a self, address: &'a Address) -> Door<'a> {
+        Door {
+            config: &self.config,
+            address,
+            #[cfg(feature = "tls")]
+            tls: self.tls.as_ref(),
         }
-        Ok(Box::pin(stream))
     }
-}
-
-fn identity(user: Option<&String>, password: Option<&String>) -> RedisConnectionInfo {
-    let identity = RedisConnectionInfo::default().set_lib_name("strata", env!("CARGO_PKG_VERSION"));
-    let identity = user.map_or_else(|| identity.clone(), |user| identity.clone().set_username(user));
-    password.map_or_else(|| identity.clone(), |password| identity.clone().set_password(password))
 }

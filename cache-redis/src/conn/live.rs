@@ -4,28 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::clock::ServerClock;
 use crate::config::Address;
+use crate::driver::{Question, Wire};
 use crate::fault::Fault;
 use crate::random;
-
-/// What is sent at once.
-pub(crate) enum Question<'a> {
-    One(&'a Cmd),
-    Many(&'a Pipeline),
-}
 
 /// An established connection. Dropping it closes the socket.
 #[derive(Debug)]
 pub(crate) struct Live {
-    connection: MultiplexedConnection,
-    reader: AbortHandle,
+    wire: Wire,
     signals: Arc<Signals>,
     address: Address,
     id: u64,
@@ -53,13 +45,8 @@ impl Signals {
 }
 
 impl Live {
-    pub(crate) fn new(
-        connection: MultiplexedConnection,
-        reader: AbortHandle,
-        signals: Arc<Signals>,
-        address: Address,
-    ) -> Self {
-        Self { connection, reader, signals, address, id: random::number() }
+    pub(crate) fn new(wire: Wire, signals: Arc<Signals>, address: Address) -> Self {
+        Self { wire, signals, address, id: random::number() }
     }
 
     /// Tells it from every other connection, also of the same server.
@@ -74,19 +61,12 @@ impl Live {
     /// Sends a question and waits for the answer. Whoever gives up waiting leaves a doubt, which has the connection probed.
     pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Value, Fault> {
         let waiting = Waiting(&self.signals);
-        let mut connection = self.connection.clone();
-        let answer = match question {
-            Question::One(command) => connection.send_packed_command(command).await,
-            Question::Many(pipeline) => {
-                connection.send_packed_commands(pipeline, 0, pipeline.len()).await.map(Value::Array)
-            }
-        };
+        let answer = self.wire.ask(question).await;
         std::mem::forget(waiting);
-        answer.map_err(|error| {
-            if error.is_unrecoverable_error() {
+        answer.inspect_err(|fault| {
+            if matches!(fault, Fault::Redis(error) if error.is_unrecoverable_error()) {
                 self.signals.lose();
             }
-            Fault::Redis(error)
         })
     }
 
@@ -108,6 +88,10 @@ impl Live {
             Question::One(_) => answers.pop().ok_or(Fault::Odd),
             Question::Many(_) => Ok(Value::Array(answers)),
         }
+    }
+
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
     }
 
     /// Has it replaced.
@@ -134,12 +118,6 @@ impl Live {
         let time = time(&answer).ok_or(Fault::Odd)?;
         clock.learn(time, sent, clock.own());
         Ok(())
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.reader.abort();
     }
 }
 

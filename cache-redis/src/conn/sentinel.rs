@@ -9,9 +9,10 @@ use futures_util::future;
 use redis::Value;
 
 use super::dial::Dialer;
-use super::live::{Live, Question};
+use super::live::Live;
 use crate::clock::ServerClock;
 use crate::config::Address;
+use crate::driver::Question;
 use crate::fault::Fault;
 
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use cache_core::Received;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::conn::Heard;
+use crate::driver::Heard;
 use crate::fault::Fault;
 
 type Begun = oneshot::Sender<Result<(), Fault>>;

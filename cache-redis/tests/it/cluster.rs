@@ -27,7 +27,7 @@ async fn all_there(store: &RedisStore, keys: &[Key]) -> Result<bool> {
 }
 
 #[tokio::test]
-async fn calls_follow_slots_that_move_one_by_one_and_in_batches() -> Result<()> {
+pub(crate) async fn calls_follow_slots_that_move_one_by_one_and_in_batches() -> Result<()> {
     let cluster = Cluster::start();
     let redis = Connection::open(patient(cluster_config(&cluster))).expect("legal");
     let store = RedisStore::new(redis.clone());
@@ -72,7 +72,7 @@ async fn scripts_follow_slots_that_move_to_servers_that_do_not_know_them() -> Re
 }
 
 #[tokio::test]
-async fn a_dead_primary_disturbs_nobody_else_and_is_replaced() -> Result<()> {
+pub(crate) async fn a_dead_primary_disturbs_nobody_else_and_is_replaced() -> Result<()> {
     let mut cluster = Cluster::with_replicas(1);
     let redis = Connection::open(hasty(cluster_config(&cluster))).expect("legal");
     let store = RedisStore::new(redis.clone());

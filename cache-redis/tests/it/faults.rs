@@ -56,7 +56,8 @@ async fn scripts_survive_being_forgotten() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_empty() -> Result<()> {
+pub(crate) async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_empty() -> Result<()>
+{
     let mut server = Server::start();
     let redis = Connection::open(hasty(config(server.address()))).expect("legal");
     let store = RedisStore::new(redis.clone());
@@ -75,7 +76,7 @@ async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_emp
 }
 
 #[tokio::test]
-async fn an_application_starts_without_its_redis() {
+pub(crate) async fn an_application_starts_without_its_redis() {
     let mut server = Server::start();
     server.kill();
     let redis = Connection::open(hasty(config(server.address()))).expect("it connects to nothing yet");
@@ -85,7 +86,7 @@ async fn an_application_starts_without_its_redis() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_costs_a_deadline_and_is_then_known_to_be_away() {
+pub(crate) async fn a_stopped_server_costs_a_deadline_and_is_then_known_to_be_away() {
     let server = Server::start();
     let redis = Connection::open(hasty(config(server.address()))).expect("legal");
     succeeds(async || works(&redis).await).await;
@@ -121,7 +122,7 @@ async fn a_replica_refuses_writes_and_still_reads() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old() -> Result<()> {
+pub(crate) async fn a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old() -> Result<()> {
     let server = Server::start();
     let redis = connection(&server);
     let store = RedisStore::new(redis.clone());
@@ -154,7 +155,7 @@ async fn no_more_calls_are_on_their_way_than_allowed() {
 }
 
 #[tokio::test]
-async fn connections_end_with_whoever_opened_them() {
+pub(crate) async fn connections_end_with_whoever_opened_them() {
     let server = Server::start();
     for _ in 0..50 {
         let redis = connection(&server);
@@ -164,7 +165,7 @@ async fn connections_end_with_whoever_opened_them() {
 }
 
 #[tokio::test]
-async fn after_a_failover_everything_goes_on_at_the_new_primary() -> Result<()> {
+pub(crate) async fn after_a_failover_everything_goes_on_at_the_new_primary() -> Result<()> {
     let mut group = Sentinels::start();
     let redis = Connection::open(hasty(sentinel_config(&group))).expect("legal");
     let (store, lease) = (RedisStore::new(redis.clone()), RedisLease::new(redis.clone()));

@@ -1,10 +1,14 @@
 //! Messages across lost connections: what may have been missed is told, each time, and the subscription goes on.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
 use cache_core::{ErrorKind, Received, Result, Subscription, Transport};
 use cache_redis::{Connection, RedisTransport};
 use cache_testkit::redis::{Cluster, Proxy, Sentinels, Server};
 
-use crate::servers::{cluster_config, config, connection, ends, hasty, sentinel_config, succeeds};
+use crate::servers::{cluster_config, config, connection, ends, hasty, patient, sentinel_config, succeeds};
 
 /// What comes next but messages of the given texts, which may or may not have arrived.
 async fn missed(subscription: &mut dyn Subscription) -> Result<()> {
@@ -43,7 +47,7 @@ async fn heard(transport: &RedisTransport, subscription: &mut dyn Subscription) 
 }
 
 #[tokio::test]
-async fn a_subscriber_that_was_cut_off_while_idle_learns_it_and_goes_on() -> Result<()> {
+pub(crate) async fn a_subscriber_that_was_cut_off_while_idle_learns_it_and_goes_on() -> Result<()> {
     let server = Server::start();
     let transport = RedisTransport::new(connection(&server));
     let mut subscription = transport.subscribe("c").await?;
@@ -66,7 +70,7 @@ async fn a_subscriber_that_was_cut_off_while_idle_learns_it_and_goes_on() -> Res
 }
 
 #[tokio::test]
-async fn a_connection_that_has_died_in_silence_is_found_by_its_heartbeat() -> Result<()> {
+pub(crate) async fn a_connection_that_has_died_in_silence_is_found_by_its_heartbeat() -> Result<()> {
     let server = Server::start();
     let proxy = Proxy::to(server.address());
     let transport = RedisTransport::new(Connection::open(hasty(config(proxy.address()))).expect("legal"));
@@ -102,7 +106,7 @@ async fn a_failover_is_followed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_channel_whose_slot_moves_is_followed() -> Result<()> {
+pub(crate) async fn a_channel_whose_slot_moves_is_followed() -> Result<()> {
     let cluster = Cluster::start();
     let transport = RedisTransport::new(Connection::open(hasty(cluster_config(&cluster))).expect("legal"));
     let mut subscription = succeeds(async || transport.subscribe("c").await).await;
@@ -137,4 +141,102 @@ async fn without_a_handle_what_is_queued_is_received_and_then_an_error() -> Resu
     drop((other, witness));
     succeeds(async || if server.clients() == 1 { Ok(()) } else { Err(()) }).await;
     Ok(())
+}
+
+/// Stands in front of a server, and says something unasked whenever somebody is about to subscribe: before the confirmation.
+fn early(upstream: SocketAddr, says: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(upstream).expect("it is there");
+            let (mut answers, mut answered) = pair(&server, &client);
+            thread::spawn(move || {
+                let _ = io::copy(&mut answers, &mut answered);
+                let _ = answered.shutdown(Shutdown::Both);
+            });
+            let (mut asks, mut asked) = pair(&client, &server);
+            let mut told = client;
+            thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = asks.read(&mut bytes) {
+                    let is_subscribing = bytes[..count].windows(9).any(|word| word == b"SUBSCRIBE");
+                    if is_subscribing && told.write_all(says).is_err() {
+                        break;
+                    }
+                    if asked.write_all(&bytes[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = asked.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+fn pair(from: &TcpStream, to: &TcpStream) -> (TcpStream, TcpStream) {
+    (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"))
+}
+
+#[tokio::test]
+pub(crate) async fn a_message_ahead_of_the_confirmation_is_not_taken_for_it() -> Result<()> {
+    let server = Server::start();
+    let says = b">3\r\n$7\r\nmessage\r\n$10\r\nstrata:b:c\r\n$5\r\nearly\r\n";
+    let address = early(server.address(), says);
+    let transport = RedisTransport::new(Connection::open(patient(config(address))).expect("legal"));
+    let mut first = ends(transport.subscribe("c")).await?;
+    // The second one of a channel that is listened to is confirmed anew, behind another message.
+    let mut second = ends(transport.subscribe("c")).await?;
+    transport.publish("c", "late".into()).await?;
+    for subscription in [&mut first, &mut second] {
+        let mut heard = Vec::new();
+        while heard.last() != Some(&Received::Message("late".into())) {
+            heard.push(ends(subscription.receive()).await?);
+        }
+        assert!(!heard.contains(&Received::Missed), "nothing was missed: {heard:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+pub(crate) async fn a_subscription_outlives_the_connections_that_calls_are_made_on() -> Result<()> {
+    let server = Server::start();
+    let redis = Connection::open(hasty(config(server.address()))).expect("legal");
+    let transport = RedisTransport::new(redis.clone());
+    let mut subscription = succeeds(async || transport.subscribe("c").await).await;
+    for round in 0..5 {
+        let made = redis.stats().connects;
+        server.call(&["CLIENT", "KILL", "TYPE", "normal"]);
+        succeeds(async || redis.ping().await).await;
+        assert!(redis.stats().connects > made, "the connection of the calls was not lost");
+        let text = round.to_string();
+        succeeds(async || transport.publish("c", text.clone().into()).await).await;
+        // A call whose answer was lost may have been heard, so it may come twice; nothing is missing.
+        loop {
+            let received = ends(subscription.receive()).await?;
+            assert_ne!(received, Received::Missed, "in round {round}");
+            if received == Received::Message(text.clone().into()) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+pub(crate) async fn a_subscriber_that_the_server_drops_as_too_slow_learns_it_and_goes_on() -> Result<()> {
+    let server = Server::start();
+    server.call(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 65536 0 0"]);
+    let proxy = Proxy::to(server.address());
+    // So patient that its own sign of life comes too late to tell it.
+    let transport = RedisTransport::new(Connection::open(patient(config(proxy.address()))).expect("legal"));
+    let mut subscription = ends(transport.subscribe("c")).await?;
+    proxy.hold();
+    let flood = "x".repeat(100_000);
+    let listeners = || server.call(&["PUBLISH", "strata:b:c", &flood]).integer();
+    succeeds(async || if listeners() == Some(0) { Ok(()) } else { Err(()) }).await;
+    proxy.heal();
+    missed(&mut *subscription).await?;
+    heard(&transport, &mut *subscription).await
 }

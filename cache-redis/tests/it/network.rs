@@ -19,7 +19,7 @@ async fn filled(server: &Server, count: usize) -> Result<Vec<String>> {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_at_any_byte_is_an_error_and_never_a_wrong_value() -> Result<()> {
+pub(crate) async fn an_answer_that_is_cut_at_any_byte_is_an_error_and_never_a_wrong_value() -> Result<()> {
     let server = Server::start();
     let names = filled(&server, 20).await?;
     let proxy = Proxy::to(server.address());
@@ -42,7 +42,7 @@ async fn an_answer_that_is_cut_at_any_byte_is_an_error_and_never_a_wrong_value()
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_too_late_is_not_given_to_the_next_question() -> Result<()> {
+pub(crate) async fn an_answer_that_comes_too_late_is_not_given_to_the_next_question() -> Result<()> {
     let server = Server::start();
     let names = filled(&server, 40).await?;
     let proxy = Proxy::to(server.address());
@@ -67,7 +67,7 @@ async fn an_answer_that_comes_too_late_is_not_given_to_the_next_question() -> Re
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_found_and_replaced() {
+pub(crate) async fn a_half_open_connection_is_found_and_replaced() {
     let server = Server::start();
     let proxy = Proxy::to(server.address());
     let redis = Connection::open(hasty(config(proxy.address()))).expect("legal");
@@ -103,7 +103,7 @@ async fn a_host_that_accepts_and_says_nothing_is_away() {
 }
 
 #[tokio::test]
-async fn large_batches_in_both_directions_do_not_block_each_other() -> Result<()> {
+pub(crate) async fn large_batches_in_both_directions_do_not_block_each_other() -> Result<()> {
     let server = Server::start();
     let proxy = Proxy::to(server.address());
     let config = config(proxy.address()).with_command_timeout(Duration::from_secs(20));

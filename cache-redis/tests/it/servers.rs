@@ -1,11 +1,12 @@
 //! The four ways to reach Redis, each with connections to it; and the time that passes in front of a real server.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{Clock, SystemClock, Time};
-use cache_redis::{Address, Config, Connection, Mode};
+use cache_redis::{Address, Config, Connection, Driver, Mode};
 use cache_testkit::clock::Passage;
 use cache_testkit::redis::{Cluster, Sentinels, Server};
 
@@ -32,9 +33,22 @@ impl Passage for RealTime {
     }
 }
 
+thread_local! {
+    /// Over which driver the tests of this thread go, where their settings do not say it.
+    pub(crate) static DRIVER: Cell<Option<Driver>> = const { Cell::new(None) };
+}
+
+fn over_the_driver(config: Config) -> Config {
+    match DRIVER.get() {
+        Some(driver) => config.with_driver(driver),
+        None => config,
+    }
+}
+
 /// A configuration for tests: patient, because the machine may be busy with others, and with a clock that is set once, so
 /// that what it tells of two moments is to the microsecond.
 pub(crate) fn patient(config: Config) -> Config {
+    let config = over_the_driver(config);
     let config = config.with_connect_timeout(Duration::from_secs(5)).with_heartbeat(Duration::from_mins(1));
     config.with_command_timeout(Duration::from_secs(10)).with_pool_timeout(Duration::from_secs(10))
 }
@@ -63,6 +77,7 @@ fn here(address: SocketAddr) -> Address {
 /// Impatient enough for a test to see a call end.
 pub(crate) fn hasty(config: Config) -> Config {
     let ms = Duration::from_millis;
+    let config = over_the_driver(config);
     let config = config.with_command_timeout(ms(200)).with_connect_timeout(ms(500)).with_pool_timeout(ms(20));
     config.with_backoff(ms(5), ms(50)).with_heartbeat(ms(200))
 }

@@ -1,8 +1,11 @@
-//! The cost of an operation: instructions per hit of ours, the memory tier and the whole cache beside others.
+//! The cost of an operation: instructions per hit of ours, the memory tier and the whole cache beside others, the Redis tier
+//! beside its bare client.
 
 mod cache;
 mod instructions;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod timing;
 
 use std::io::Write;
@@ -25,6 +28,9 @@ enum Part {
     Memory(memory::Args),
     /// Times a hit of get-or-load beside other caches with loaders, counts what it allocates, and wakes ten thousand waiters
     Cache(cache::Args),
+    /// Times the Redis tier beside the bare client, on a server of its own
+    #[cfg(feature = "redis")]
+    Redis(redis::Args),
 }
 
 /// Runs the part that was asked for; without one, counts the instructions of our hits.
@@ -33,5 +39,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
         None => instructions::run(&args.instructions, out),
         Some(Part::Memory(args)) => memory::run(args, out),
         Some(Part::Cache(args)) => cache::run(args, out),
+        #[cfg(feature = "redis")]
+        Some(Part::Redis(args)) => redis::run(args, out),
     }
 }

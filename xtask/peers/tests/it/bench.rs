@@ -97,3 +97,31 @@ fn lanes_can_be_chosen_and_wrong_ones_are_named() {
     assert_ne!(code, Some(0));
     assert!(error.contains("redis") && error.contains("strata-ttl"), "{error}");
 }
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_brief_run_compares_the_redis_tier_with_its_bare_client() {
+    let (code, out, error) = run(&["bench", "redis", "--quick", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    let row =
+        |what: &str| rows.iter().find(|row| row["what"] == what).unwrap_or_else(|| panic!("{what}: {out}"));
+    for act in ["get", "set"] {
+        for callers in [1, 32, 256] {
+            for side in ["bare", "ours", "fred"] {
+                let calls = row(&format!("{act}, {callers} callers: {side}, calls"));
+                assert!(calls["found"].as_f64().unwrap() > 0.0, "{calls}");
+            }
+            let ratio = row(&format!("{act}, {callers} callers: ours of bare"));
+            assert_eq!((&ratio["at_least"], ratio["holds"].is_boolean()), (&0.85.into(), true), "{ratio}");
+        }
+    }
+    assert!(row("100 keys in one call, faster")["found"].as_f64().unwrap() > 1.0, "{out}");
+    for (what, unit) in [
+        ("removal of a tag of 1000 entries", "ms"),
+        ("removal of 2000 keys by prefix: longest wait of another client", "ms"),
+    ] {
+        assert_eq!((&row(what)["unit"], row(what)["holds"].is_boolean()), (&unit.into(), true));
+    }
+}
