@@ -173,7 +173,7 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     /// One observation a minute.
     fn course(shares: &[(f64, bool)]) -> String {

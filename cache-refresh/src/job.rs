@@ -77,7 +77,7 @@ impl Job {
         Self::new(name, move || {
             let (cache, key, options, loader) = (cache.clone(), key.clone(), options.clone(), loader.clone());
             async move {
-                match cache.refresh(&key, move || loader(), options).await {
+                match cache.refresh(&key, loader, options).await {
                     Ok(hit) => hit.stale().map_or(Outcome::Done, stale),
                     Err(LoadError::OverBudget { retry_in }) => Outcome::OverBudget { retry_in },
                     Err(error) => Outcome::Failed(error.to_string()),

@@ -12,14 +12,18 @@
 //! The calls of the source are charged where they are made, at the gate of the cache ([`strata::Builder::budget`]); the scheduler looks at
 //! how much of the budget is in use, and puts off what it does not let through.
 
+mod builder;
 mod job;
 mod queue;
+mod run;
 mod scheduler;
+mod state;
 mod status;
 mod warm;
 
+pub use builder::{ScheduleError, SchedulerBuilder};
 pub use cache_policy::{Pacing, Strategy};
 pub use job::{Job, Outcome};
-pub use scheduler::{ScheduleError, Scheduler, SchedulerBuilder};
+pub use scheduler::Scheduler;
 pub use status::{Batch, Counts, Status};
 pub use warm::{Progress, WarmError, Warmed, Warmer, Warming, WarmingBuilder};

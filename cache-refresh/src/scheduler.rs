@@ -8,29 +8,24 @@
 //!
 //! A task drives it, which ends, and all that runs with it, when the last handle is dropped.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cache_core::{Clock, Grant, Key, Lease, SystemClock, Time};
-use cache_policy::{Pacer, Pacing};
-use futures_util::FutureExt;
+use cache_core::{Clock, Lease, SystemClock, Time};
+use cache_policy::Pacing;
 use parking_lot::Mutex;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use thiserror::Error;
-use tokio::runtime::Handle;
+use rand::RngExt;
 use tokio::select;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::builder::{ScheduleError, SchedulerBuilder};
 use crate::job::{Job, Outcome};
-use crate::queue::Queue;
-use crate::status::{Batch, Counts, Status};
+use crate::run::{Ran, run};
+use crate::state::{State, Turn, next};
+use crate::status::{Batch, Status};
 
 /// How often the use of the budget is looked at, at least.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
@@ -64,84 +59,18 @@ const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 /// ```
 #[derive(Clone)]
 pub struct Scheduler {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-/// A scheduler in the making.
-#[must_use = "a builder does nothing until `open`"]
-pub struct SchedulerBuilder {
-    max_running: usize,
-    jitter: f64,
-    handicap: Duration,
-    pacing: Pacing,
-    used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
-    lease: Option<Arc<dyn Lease>>,
-    clock: Arc<dyn Clock>,
-    seed: Option<u64>,
-}
-
-/// Why a scheduler cannot be made, or does not take a job.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ScheduleError {
-    /// There is no tokio runtime to run on.
-    #[error("a scheduler needs a tokio runtime; open it from within one")]
-    NoRuntime,
-    /// A figure that cannot work.
-    #[error("{field} is {given}; it has to be {right}")]
-    Figure {
-        /// Which one.
-        field: &'static str,
-        /// What was given.
-        given: String,
-        /// What would be right.
-        right: &'static str,
-    },
-}
-
-struct Inner {
-    state: Mutex<State>,
+pub(crate) struct Inner {
+    pub(crate) state: Mutex<State>,
     /// Tells whoever drives it that something has changed, or that it is gone.
-    wake: Arc<Notify>,
-    max_running: usize,
-    jitter: f64,
-    used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
-    lease: Option<Arc<dyn Lease>>,
-    clock: Arc<dyn Clock>,
-}
-
-struct State {
-    queue: Queue,
-    jobs: HashMap<Arc<str>, Entry>,
-    pacer: Pacer,
-    used: f64,
-    volatile_until: Option<Time>,
-    is_paused: bool,
-    running: usize,
-    /// The number of the next job that is scheduled.
-    number: u64,
-    random: StdRng,
-    counts: Counts,
-}
-
-struct Entry {
-    job: Job,
-    number: u64,
-    turn: Turn,
-    is_running: bool,
-    /// A run is wanted as soon as the one that goes on has ended.
-    is_wanted: bool,
-}
-
-enum Turn {
-    /// Again and again.
-    Every {
-        interval: Duration,
-        /// When it began last, and by how much its next interval is stretched or shortened.
-        began: Option<(Time, f64)>,
-    },
-    /// Once, for whoever waits for it.
-    Once(Option<oneshot::Sender<Outcome>>),
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) max_running: usize,
+    pub(crate) jitter: f64,
+    pub(crate) used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
+    pub(crate) lease: Option<Arc<dyn Lease>>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// A job that somebody waits for.
@@ -151,13 +80,6 @@ struct Waiting {
     queued: Arc<str>,
     outcome: oneshot::Receiver<Outcome>,
     ended: Option<Outcome>,
-}
-
-/// What became of a run.
-enum Ran {
-    /// Another process has done it in this interval.
-    Elsewhere,
-    Here(Outcome),
 }
 
 /// The run of a job that has ended.
@@ -316,99 +238,8 @@ impl Scheduler {
     }
 }
 
-impl SchedulerBuilder {
-    /// How many jobs run at the same time at most. Default: 16.
-    pub fn max_running(mut self, most: usize) -> Self {
-        self.max_running = most;
-        self
-    }
-
-    /// By how much intervals vary at random, so that they do not align: 0.1 is five per cent either way. Default: 0.1.
-    pub fn jitter(mut self, share: f64) -> Self {
-        self.jitter = share;
-        self
-    }
-
-    /// How much later a job counts as having come for each priority that it is below critical. So long may what is critical
-    /// overtake it, and no longer. Default: 10 s.
-    pub fn handicap(mut self, handicap: Duration) -> Self {
-        self.handicap = handicap;
-        self
-    }
-
-    /// Where strategies change, and what they make of an interval.
-    pub fn pacing(mut self, pacing: Pacing) -> Self {
-        self.pacing = pacing;
-        self
-    }
-
-    /// What tells which share of the budget is in use, from 0 to 1. Default: none, and the strategy is never tightened.
-    pub fn budget_used(mut self, used: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        self.used = Some(Box::new(used));
-        self
-    }
-
-    /// Lets one process of a fleet do each job in each interval: whoever gets the lease of its name. Where no lease can be had, each does
-    /// it. Default: each process does all.
-    pub fn lease(mut self, lease: Arc<dyn Lease>) -> Self {
-        self.lease = Some(lease);
-        self
-    }
-
-    /// The clock of what is due. Default: the system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Where chance begins, so that a test can replay it. Default: random.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Begins to run, on the current tokio runtime, which needs timers.
-    ///
-    /// # Errors
-    /// No runtime; no jobs at a time; a jitter that is no share.
-    pub fn open(self) -> Result<Scheduler, ScheduleError> {
-        let figure = |field, given, right| Err(ScheduleError::Figure { field, given, right });
-        if self.max_running == 0 {
-            return figure("max_running", "0".to_owned(), "at least 1");
-        }
-        if !(0.0..1.0).contains(&self.jitter) {
-            return figure("jitter", self.jitter.to_string(), "at least 0 and less than 1");
-        }
-        let runtime = Handle::try_current().map_err(|_| ScheduleError::NoRuntime)?;
-        let state = State {
-            queue: Queue::new(self.handicap),
-            jobs: HashMap::new(),
-            pacer: Pacer::new(self.pacing),
-            used: 0.0,
-            volatile_until: None,
-            is_paused: false,
-            running: 0,
-            number: 0,
-            random: StdRng::seed_from_u64(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0))),
-            counts: Counts::default(),
-        };
-        let wake = Arc::new(Notify::new());
-        let inner = Arc::new(Inner {
-            state: Mutex::new(state),
-            wake: Arc::clone(&wake),
-            max_running: self.max_running,
-            jitter: self.jitter,
-            used: self.used,
-            lease: self.lease,
-            clock: self.clock,
-        });
-        drop(runtime.spawn(drive(Arc::downgrade(&inner), wake)));
-        Ok(Scheduler { inner })
-    }
-}
-
 /// Begins what is due and takes in what has ended, until the scheduler is gone.
-async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
+pub(crate) async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
     // Whatever is left in it ends with it.
     let mut running = JoinSet::new();
     loop {
@@ -512,97 +343,6 @@ impl Inner {
     }
 }
 
-/// When a job is due again.
-fn next(interval: Duration, began: Option<(Time, f64)>, pacer: &Pacer, now: Time) -> Time {
-    let paced = pacer.pacing().interval(interval, pacer.strategy());
-    let due = match began {
-        Some((began, spread)) => {
-            began.after(Duration::try_from_secs_f64(paced.as_secs_f64() * spread).unwrap_or(paced))
-        }
-        None => now,
-    };
-    due.max(now)
-}
-
-impl State {
-    fn insert(&mut self, job: Job, turn: Turn, due: Time) {
-        let (name, priority) = (Arc::clone(&job.name), job.priority);
-        self.number += 1;
-        let entry = Entry { job, number: self.number, turn, is_running: false, is_wanted: false };
-        self.jobs.insert(Arc::clone(&name), entry);
-        self.queue.put(name, priority, due, None);
-    }
-
-    fn is_volatile(&self, now: Time) -> bool {
-        self.volatile_until.is_some_and(|until| until > now)
-    }
-
-    /// Gives each job that waits for its turn the one that it has by the strategy of now.
-    fn replan(&mut self, now: Time) {
-        for (name, entry) in &self.jobs {
-            if let (false, Turn::Every { interval, began: Some(began) }) = (entry.is_running, &entry.turn) {
-                let due = next(*interval, Some(*began), &self.pacer, now);
-                self.queue.replan(name, due);
-            }
-        }
-    }
-}
-
-/// Runs a job, if no other process has its turn. Whatever it does, it has an outcome.
-async fn run(job: &Job, turn: Option<(Arc<dyn Lease>, Duration)>) -> Ran {
-    let mut held = None;
-    if let Some((lease, hold)) = turn {
-        match claim(&*lease, &job.name, hold).await {
-            Claim::Theirs => return Ran::Elsewhere,
-            Claim::Mine(grant) => held = Some((lease, grant)),
-            Claim::Unknown => {}
-        }
-    }
-    // It may panic while it is made, too.
-    let ran = AssertUnwindSafe(async { (job.run)().await }).catch_unwind().await;
-    let outcome = ran.unwrap_or_else(|_| Outcome::Failed("it panicked".to_owned()));
-    if let (Some((lease, grant)), false) = (held, outcome == Outcome::Done) {
-        // Another process may have more luck. If it cannot be given back, it ends by itself.
-        if let Err(error) = lease.release(grant).await {
-            tracing::debug!(%error, job = &*job.name, "the lease of a job could not be given back");
-        }
-    }
-    Ran::Here(outcome)
-}
-
-enum Claim {
-    Mine(Grant),
-    Theirs,
-    Unknown,
-}
-
-async fn claim(lease: &dyn Lease, name: &str, hold: Duration) -> Claim {
-    // A name that is no key has no lease.
-    let Ok(key) = Key::new(format!("refresh:{name}")) else { return Claim::Unknown };
-    match timeout(hold, lease.acquire(&key, hold)).await {
-        Ok(Ok(Some(grant))) => Claim::Mine(grant),
-        Ok(Ok(None)) => Claim::Theirs,
-        Ok(Err(_)) | Err(_) => Claim::Unknown,
-    }
-}
-
-impl Counts {
-    fn began(&mut self, late: Duration) {
-        self.begun += 1;
-        self.longest_lateness = self.longest_lateness.max(late);
-    }
-
-    fn ended(&mut self, ran: &Ran) {
-        let count = match ran {
-            Ran::Elsewhere => &mut self.elsewhere,
-            Ran::Here(Outcome::Done) => &mut self.done,
-            Ran::Here(Outcome::OverBudget { .. }) => &mut self.over_budget,
-            Ran::Here(Outcome::Failed(_)) => &mut self.failed,
-        };
-        *count += 1;
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // So that whoever drives it sees that it is gone.
@@ -613,15 +353,5 @@ impl Drop for Inner {
 impl fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scheduler").field("status", &self.status()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for SchedulerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SchedulerBuilder")
-            .field("max_running", &self.max_running)
-            .field("jitter", &self.jitter)
-            .field("pacing", &self.pacing)
-            .finish_non_exhaustive()
     }
 }

@@ -20,11 +20,12 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::builder::ScheduleError;
 use crate::job::{Job, Outcome};
-use crate::scheduler::{ScheduleError, Scheduler};
+use crate::scheduler::Scheduler;
 
 /// How often a warmer runs, unless set otherwise.
-const INTERVAL: Duration = Duration::from_secs(300);
+const INTERVAL: Duration = Duration::from_mins(5);
 /// How many errors of one run are remembered.
 const MAX_ERRORS: usize = 10;
 

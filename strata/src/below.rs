@@ -208,8 +208,7 @@ where
         let ticket = self.fence.ticket(&key);
         let options = self.defaults.get();
         let asked = std::slice::from_ref(&rendered);
-        let (mut found, _) = below.fetch(asked, &options, || self.memory.clock().now()).await;
-        let found = found.pop()??;
+        let found = below.fetch(asked, &options, || self.memory.clock().now()).await.0.pop()??;
         self.take_found((key, rendered), found, ticket)
     }
 
@@ -231,8 +230,7 @@ where
         let (below, rendered) = self.below_key(key)?;
         let asked = std::slice::from_ref(&rendered);
         let now = || self.memory.clock().now();
-        let (mut found, _) = below.fetch(asked, &self.defaults.get(), now).await;
-        let found = found.pop()??;
+        let found = below.fetch(asked, &self.defaults.get(), now).await.0.pop()??;
         found.is_answer.then(|| Ttl::between(now(), found.what.life.stale()))
     }
 
