@@ -1,7 +1,8 @@
-//! The cost of an operation: instructions per hit of ours, the memory tier and the whole cache beside others.
+//! The cost of an operation: instructions per hit of ours, the memory tier, the whole cache and limits beside others.
 
 mod cache;
 mod instructions;
+mod limit;
 mod memory;
 mod timing;
 
@@ -25,6 +26,8 @@ enum Part {
     Memory(memory::Args),
     /// Times a hit of get-or-load beside other caches with loaders, counts what it allocates, and wakes ten thousand waiters
     Cache(cache::Args),
+    /// Times decisions of limiters beside governor's and beside reads of Redis, and floods them with keys
+    Limit(limit::Args),
 }
 
 /// Runs the part that was asked for; without one, counts the instructions of our hits.
@@ -33,5 +36,6 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
         None => instructions::run(&args.instructions, out),
         Some(Part::Memory(args)) => memory::run(args, out),
         Some(Part::Cache(args)) => cache::run(args, out),
+        Some(Part::Limit(args)) => limit::run(args, out),
     }
 }
