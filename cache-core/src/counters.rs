@@ -63,7 +63,7 @@ impl Quota {
     ///
     /// # Errors
     /// A window of less than 60 ms or more than 366 days. A limit of zero is legal and admits nothing.
-    pub fn new(limit: u64, per: Duration) -> Result<Self, QuotaError> {
+    pub const fn new(limit: u64, per: Duration) -> Result<Self, QuotaError> {
         Self::with_buckets(limit, per, 60)
     }
 
@@ -71,12 +71,13 @@ impl Quota {
     ///
     /// # Errors
     /// Not 1 to 1000 buckets, a bucket of less than 1 ms, or a window of more than 366 days.
-    pub fn with_buckets(limit: u64, per: Duration, buckets: u32) -> Result<Self, QuotaError> {
-        if !(1..=1000).contains(&buckets) {
+    pub const fn with_buckets(limit: u64, per: Duration, buckets: u32) -> Result<Self, QuotaError> {
+        if buckets == 0 || buckets > 1000 {
             return Err(QuotaError::Buckets { buckets });
         }
-        let longest = Duration::from_hours(24 * 366);
-        if per > longest || per / buckets < Duration::from_millis(1) {
+        let (longest, shortest) = (Duration::from_hours(24 * 366), Duration::from_millis(1));
+        let nanos = per.as_nanos();
+        if nanos > longest.as_nanos() || nanos < shortest.as_nanos() * buckets as u128 {
             return Err(QuotaError::Window { per, buckets });
         }
         Ok(Self { limit, per, buckets })

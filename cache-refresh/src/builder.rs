@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cache_core::{Clock, Lease};
 use cache_policy::{Pacer, Pacing};
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -16,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::queue::Queue;
-use crate::scheduler::{Inner, Scheduler, drive};
+use crate::scheduler::{Gauge, Inner, Scheduler, drive, watch};
 use crate::state::State;
 use crate::status::Counts;
 
@@ -27,7 +28,7 @@ pub struct SchedulerBuilder {
     pub(crate) jitter: f64,
     pub(crate) handicap: Duration,
     pub(crate) pacing: Pacing,
-    pub(crate) used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
+    pub(crate) used: Option<Box<Gauge>>,
     pub(crate) lease: Option<Arc<dyn Lease>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) seed: Option<u64>,
@@ -78,9 +79,14 @@ impl SchedulerBuilder {
         self
     }
 
-    /// What tells which share of the budget is in use, from 0 to 1. Default: none, and the strategy is never tightened.
-    pub fn budget_used(mut self, used: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        self.used = Some(Box::new(used));
+    /// What tells which share of the budget is in use, from 0 to 1, as `Budget::used` of `cache-ratelimit` does. It is asked once a second.
+    /// Default: none, and the strategy is never tightened.
+    pub fn budget_used<F, Fut>(mut self, used: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = f64> + Send + 'static,
+    {
+        self.used = Some(Box::new(move || -> BoxFuture<'static, f64> { Box::pin(used()) }));
         self
     }
 
@@ -134,11 +140,14 @@ impl SchedulerBuilder {
             wake: Arc::clone(&wake),
             max_running: self.max_running,
             jitter: self.jitter,
-            used: self.used,
+            has_budget: self.used.is_some(),
             lease: self.lease,
             clock: self.clock,
         });
         drop(runtime.spawn(drive(Arc::downgrade(&inner), wake)));
+        if let Some(used) = self.used {
+            drop(runtime.spawn(watch(Arc::downgrade(&inner), used)));
+        }
         Ok(Scheduler { inner })
     }
 }

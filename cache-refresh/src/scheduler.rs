@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use cache_core::{Clock, Lease, SystemClock, Time};
 use cache_policy::Pacing;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::select;
@@ -27,7 +28,10 @@ use crate::run::{Ran, run};
 use crate::state::{State, Turn, next};
 use crate::status::{Batch, Status};
 
-/// How often the use of the budget is looked at, at least.
+/// What tells which share of the budget is in use.
+pub(crate) type Gauge = dyn Fn() -> BoxFuture<'static, f64> + Send + Sync;
+
+/// How often the use of the budget is looked at.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
 /// What is over a budget that cannot tell when it lets anyone through is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -68,7 +72,7 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Notify>,
     pub(crate) max_running: usize,
     pub(crate) jitter: f64,
-    pub(crate) used: Option<Box<dyn Fn() -> f64 + Send + Sync>>,
+    pub(crate) has_budget: bool,
     pub(crate) lease: Option<Arc<dyn Lease>>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -226,7 +230,7 @@ impl Scheduler {
         let (queued, oldest) = state.queue.backlog(now);
         Status {
             strategy: state.pacer.strategy(),
-            budget_used: inner.used.as_ref().map(|_| state.used),
+            budget_used: inner.has_budget.then_some(state.used),
             is_volatile: state.is_volatile(now),
             is_paused: state.is_paused,
             scheduled: state.jobs.len(),
@@ -253,6 +257,18 @@ pub(crate) async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
             // Time that passes, until the next job is due.
             _ = timeout(pause, std::future::pending::<()>()) => {}
         }
+    }
+}
+
+/// Looks at the budget now and then, until the scheduler is gone.
+pub(crate) async fn watch(scheduler: Weak<Inner>, used: Box<Gauge>) {
+    while scheduler.strong_count() > 0 {
+        let share = used().await;
+        let Some(inner) = scheduler.upgrade() else { return };
+        inner.state.lock().used = share;
+        inner.wake.notify_one();
+        drop(inner);
+        drop(timeout(OBSERVE_EVERY, std::future::pending::<()>()).await);
     }
 }
 
@@ -289,15 +305,13 @@ impl Inner {
         }
         let is_stuck = state.is_paused || state.running >= self.max_running;
         let until = state.queue.next_due().filter(|_| !is_stuck).map(|due| due.since(now));
-        let observe = self.used.as_ref().map(|_| OBSERVE_EVERY);
         let calm = state.volatile_until.map(|until| until.since(now).max(SHORTEST));
-        [until, observe, calm].into_iter().flatten().min().unwrap_or(Duration::MAX)
+        [until, calm].into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
 
     /// Looks at the budget, and moves what is due if the strategy has changed.
     fn observe(&self, state: &mut State) {
         let now = self.clock.now();
-        state.used = self.used.as_ref().map_or(0.0, |used| used());
         let is_volatile = state.is_volatile(now);
         if !is_volatile {
             state.volatile_until = None;

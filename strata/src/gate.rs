@@ -68,6 +68,20 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
     }
 }
 
+#[cfg(feature = "ratelimit")]
+#[async_trait]
+impl Gate for cache_ratelimit::Budget {
+    async fn ask(&self, endpoint: &str) -> Leave {
+        // Who names none asks for one of all.
+        let endpoint = if endpoint.is_empty() { "any" } else { endpoint };
+        match self.take(endpoint).await.answer {
+            cache_ratelimit::Answer::Now => Leave::Now,
+            cache_ratelimit::Answer::Wait(wait) => Leave::Wait(wait),
+            cache_ratelimit::Answer::Never => Leave::Never,
+        }
+    }
+}
+
 /// What becomes of a call whose load its gate does not let through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

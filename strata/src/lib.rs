@@ -97,6 +97,9 @@ pub use cache_macros::cached;
 #[doc = include_str!("invalidates.md")]
 pub use cache_macros::invalidates;
 pub use cache_memory::{Cause, Inserted, Memory, Objective, Policy, Sampled, TopKey};
+#[cfg(feature = "ratelimit")]
+/// Limits for callers, and budgets for calls to others. By the feature `ratelimit`.
+pub use cache_ratelimit as ratelimit;
 #[cfg(feature = "redis")]
 /// What a fleet shares on Redis: a store for [`Builder::tier`], messages for [`Bus::builder`], leases for [`Builder::lease`].
 /// By the feature `redis`.

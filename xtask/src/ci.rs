@@ -132,7 +132,7 @@ fn workspace() -> Result<Metadata, Failure> {
 }
 
 /// Features that CI leaves out, because what they compile would take it more time than it has.
-const APART: [(&str, &str); 1] = [("peers", "cache")];
+const APART: [(&str, &str); 2] = [("peers", "cache"), ("peers", "limit")];
 
 /// Features that are not built alone, because the lints have built them with all others, and users have them as tools only.
 const TOGETHER: [(&str, &str); 1] = [("peers", "redis")];

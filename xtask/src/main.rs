@@ -120,6 +120,7 @@ fn main() -> ExitCode {
         Task::Load(_) | Task::Chaos(_) | Task::Fleet(_) | Task::Bus(_) => forward::to("measure", &[]),
         Task::Bench(arguments) if arguments.begins_with("cache") => forward::to("peers", &["cache"]),
         Task::Bench(arguments) if arguments.begins_with("redis") => forward::to("peers", &["redis"]),
+        Task::Bench(arguments) if arguments.begins_with("limit") => forward::to("peers", &["limit"]),
         Task::Races(_) => forward::to("peers", &["cache"]),
         Task::HitRatio(_) | Task::Bench(_) => forward::to("peers", &[]),
     };

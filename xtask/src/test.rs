@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
 
 /// What only adds.
 const ADDED: &str = "cache-core/frame,cache-invalidation/toml,cache-memory/moka,cache-redis/fred,cache-redis/tls,cache-testkit/redis,peers/redis,strata/disk,strata/json,\
-                     strata/lz4,strata/macros,strata/msgpack,strata/redis,strata/seal,strata/zstd";
+                     strata/lz4,strata/macros,strata/msgpack,strata/ratelimit,strata/redis,strata/seal,strata/zstd";
 
 /// What is built and run together. The other lock of `cache-memory` stands in place of its own, and is tested by itself.
 const SELECTIONS: [&[&str]; 3] = [

@@ -194,7 +194,7 @@ async fn the_more_of_the_budget_is_used_the_less_often_everything_runs() {
     let scheduler = log
         .builder()
         .pacing(pacing)
-        .budget_used(move || *gauge.lock().expect("no panic"))
+        .budget_used(move || std::future::ready(*gauge.lock().expect("no panic")))
         .open()
         .expect("legal");
     scheduler.schedule(log.job("a", Duration::ZERO), secs(60)).expect("legal");
@@ -227,8 +227,11 @@ async fn a_tighter_pace_moves_what_is_already_planned() {
     let log = Log::new();
     let used = Arc::new(Mutex::new(0.0));
     let gauge = Arc::clone(&used);
-    let scheduler =
-        log.builder().budget_used(move || *gauge.lock().expect("no panic")).open().expect("legal");
+    let scheduler = log
+        .builder()
+        .budget_used(move || std::future::ready(*gauge.lock().expect("no panic")))
+        .open()
+        .expect("legal");
     scheduler.schedule(log.job("a", Duration::ZERO), secs(100)).expect("legal");
     passes(secs(10)).await;
     *used.lock().expect("no panic") = 0.99;

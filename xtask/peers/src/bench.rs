@@ -1,8 +1,9 @@
-//! The cost of an operation: instructions per hit of ours, the memory tier and the whole cache beside others, the Redis tier
+//! The cost of an operation: instructions per hit of ours, the memory tier, the whole cache and limits beside others, the Redis tier
 //! beside its bare client.
 
 mod cache;
 mod instructions;
+mod limit;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -31,6 +32,8 @@ enum Part {
     /// Times the Redis tier beside the bare client, on a server of its own
     #[cfg(feature = "redis")]
     Redis(redis::Args),
+    /// Times decisions of limiters beside governor's and beside reads of Redis, and floods them with keys
+    Limit(limit::Args),
 }
 
 /// Runs the part that was asked for; without one, counts the instructions of our hits.
@@ -41,5 +44,6 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
         Some(Part::Cache(args)) => cache::run(args, out),
         #[cfg(feature = "redis")]
         Some(Part::Redis(args)) => redis::run(args, out),
+        Some(Part::Limit(args)) => limit::run(args, out),
     }
 }

@@ -145,3 +145,43 @@ async fn a_refresh_that_fails_leaves_what_is_there_and_says_so() {
     let closed = world.cache.refresh(&1, || async { Ok::<u32, Down>(9) }, Options::new()).await;
     assert!(matches!(closed, Err(LoadError::Aborted)));
 }
+
+#[cfg(feature = "ratelimit")]
+#[tokio::test]
+async fn a_budget_of_calls_is_a_gate_for_all_caches_that_share_it() {
+    use cache_memory::MemoryCounters;
+    use strata::ratelimit::{Budget, Plan};
+
+    let clock = ManualClock::new();
+    let counters = MemoryCounters::new().with_clock(Arc::new(clock.clone()));
+    let budget = Budget::new(Plan::MARKET_DATA, Arc::new(counters))
+        .expect("legal")
+        .with_clock(Arc::new(clock.clone()));
+    let budget = Arc::new(budget);
+    let cache = |name| {
+        let options = Options::new().with_endpoint("ticker");
+        Cache::<u32, u32>::builder(name).options(options).budget(Arc::clone(&budget)).build().expect("legal")
+    };
+    let (first, second) = (cache("first"), cache("second"));
+    for key in 0..5 {
+        for cache in [&first, &second] {
+            for _ in 0..3 {
+                cache
+                    .get_or_load(&key, move || async move { Ok::<_, Down>(key) })
+                    .await
+                    .expect("ten a minute");
+            }
+        }
+    }
+    let load = || async { Ok::<u32, Down>(9) };
+    let refused = first.get_or_load(&9, load).await;
+    assert!(
+        matches!(&refused, Err(LoadError::OverBudget { retry_in: Some(wait) }) if *wait <= secs(61)),
+        "{refused:?}"
+    );
+    let depth = Options::new().with_endpoint("depth");
+    assert_eq!(*second.get_or_load(&9, load).with(depth).await.expect("another endpoint"), 9);
+    clock.advance(secs(61));
+    assert_eq!(*first.get_or_load(&9, load).await.expect("a minute later"), 9);
+    assert_eq!((budget.stats().used, budget.stats().blocked), (12, 1));
+}

@@ -125,3 +125,19 @@ fn a_brief_run_compares_the_redis_tier_with_its_bare_client() {
         assert_eq!((&row(what)["unit"], row(what)["holds"].is_boolean()), (&unit.into(), true));
     }
 }
+
+#[test]
+fn a_brief_run_floods_a_limiter_and_times_its_decisions() {
+    let (code, out, error) = run(&["bench", "limit", "--quick", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let decisions = json["decisions"].as_array().unwrap();
+    assert_eq!(decisions.len(), 12);
+    assert!(decisions.iter().all(|row| row["ns"]["window"].as_f64().unwrap() > 0.0), "{decisions:?}");
+    assert_eq!(
+        (&json["flood"]["held"], &json["flood"]["come"]),
+        (&Value::from(10_000), &Value::from(100_000))
+    );
+    let first = &json["bounds"][0];
+    assert_eq!((&first["bound"], &first["holds"]), (&Value::from("at most 10000 keys"), &Value::from(true)));
+}

@@ -1,0 +1,230 @@
+//! Budgets: how often somebody else's service may be called, by all who share it.
+//!
+//! ```text
+//! take("ticker") ─► told to wait by the other side? ── yes ─► Wait, by Remote
+//!                   pace of this process, which halves with each refusal of theirs and grows with each success
+//!                   counters: global │ endpoint │ burst, all or none
+//! ```
+
+mod plan;
+mod throttle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use cache_core::{Charge, Clock, Counters, Key, KeyError, Namespace};
+use parking_lot::Mutex;
+
+pub use self::plan::Plan;
+use self::throttle::Throttle;
+use crate::decision::{Answer, By, Decision};
+use crate::fallback::Fallback;
+use crate::shared::{Desk, Said};
+
+/// What may be called how often: in all, each endpoint, and in a burst, at once or not at all.
+///
+/// Shared by as many caches as hold it, and by all processes whose counters are the same. What the other side says is
+/// known to the process that was told. While the counters are away nothing passes, unless a [`Fallback`] is set: whoever
+/// calls too often may be banned.
+///
+/// ```
+/// use cache_memory::MemoryCounters;
+/// use cache_ratelimit::{Answer, Budget, Plan};
+/// use std::{sync::Arc, time::Duration};
+/// # pollster::block_on(async {
+/// let counters = Arc::new(MemoryCounters::new()); // or those of Redis
+/// let budget = Budget::new(Plan::MARKET_DATA, counters)?;
+/// for _ in 0..10 {
+///     assert_eq!(budget.can_call("ticker").await, (true, Duration::ZERO));
+///     assert_eq!(budget.take("ticker").await.answer, Answer::Now);
+/// }
+/// let (allowed, wait) = budget.can_call("ticker").await;
+/// assert!(!allowed && wait <= Duration::from_secs(61), "ten a minute for each endpoint");
+/// assert!(budget.can_call("order book").await.0);
+///
+/// budget.refused(Some(Duration::from_secs(30))); // a 429 with Retry-After: 30
+/// assert!(!budget.can_call("order book").await.0);
+/// assert_eq!((budget.stats().used, budget.stats().refused), (10, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Budget {
+    plan: Plan,
+    namespace: Namespace,
+    whole: Key,
+    desk: Desk,
+    throttle: Mutex<Throttle>,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    used: AtomicU64,
+    blocked: AtomicU64,
+    saved: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What has become of a budget so far, in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct BudgetStats {
+    /// Calls that were admitted.
+    pub used: u64,
+    /// Calls that were not.
+    pub blocked: u64,
+    /// Calls that did not have to be made, as somebody has said by [`Budget::saved`].
+    pub saved: u64,
+    /// How often the other side has refused.
+    pub refused: u64,
+    /// The share of the plan that this process goes by at present: 1 unless the other side has refused.
+    pub pace: f64,
+}
+
+impl Budget {
+    /// A budget by this plan, counted here.
+    ///
+    /// # Errors
+    /// The plan's name is no namespace of keys.
+    pub fn new(plan: Plan, counters: Arc<dyn Counters>) -> Result<Self, KeyError> {
+        let namespace = Namespace::new(plan.name)?;
+        let whole = namespace.key().part("all").build()?;
+        let throttle = Mutex::new(Throttle::new(&plan));
+        Ok(Self { plan, namespace, whole, desk: Desk::new(counters), throttle, counts: Counts::default() })
+    }
+
+    /// What is decided while the counters are away. Default: closed.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Fallback) -> Self {
+        self.desk.set_fallback(fallback);
+        self
+    }
+
+    /// Lives by this clock instead of the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.desk.set_clock(clock);
+        self
+    }
+
+    /// Tells whether the endpoint may be called now, and if not, how long to wait. Charges nothing, so somebody else may
+    /// be faster: whoever calls asks by [`take`](Self::take).
+    pub async fn can_call(&self, endpoint: &str) -> (bool, Duration) {
+        let said = self.peek(endpoint).await;
+        match said.answer {
+            Answer::Now => (true, Duration::ZERO),
+            Answer::Wait(wait) => (false, wait),
+            Answer::Never => (false, Duration::MAX),
+        }
+    }
+
+    /// Asks for one call of the endpoint, and charges all limits if all of them have room.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the call may have been charged.
+    pub async fn take(&self, endpoint: &str) -> Decision {
+        let turn = self.throttle.lock().take(self.desk.now());
+        let said = match turn {
+            Err(wait) => Said { answer: Answer::Wait(wait), by: By::Remote, remaining: 0 },
+            Ok(turn) => {
+                let said = self.charge(endpoint, 1).await;
+                if said.answer != Answer::Now {
+                    self.throttle.lock().give_back(turn);
+                }
+                said
+            }
+        };
+        let count = if said.answer == Answer::Now { &self.counts.used } else { &self.counts.blocked };
+        count.fetch_add(1, Relaxed);
+        said.decision(self.plan.name, &self.plan.global, 1)
+    }
+
+    /// The call that was admitted has succeeded: the pace grows by a step, until it is whole again.
+    pub fn succeeded(&self) {
+        self.throttle.lock().succeeded();
+    }
+
+    /// The other side has refused: nothing is called until its `Retry-After` has passed, or a pause that doubles with
+    /// each refusal in a row, and then half as fast as before.
+    pub fn refused(&self, retry_after: Option<Duration>) {
+        self.counts.refused.fetch_add(1, Relaxed);
+        self.throttle.lock().refused(retry_after, self.desk.now());
+    }
+
+    /// A call did not have to be made, such as by a cache that had the answer.
+    pub fn saved(&self) {
+        self.counts.saved.fetch_add(1, Relaxed);
+    }
+
+    /// The share of the global limit that is used at present, by all processes; 1 if that cannot be told.
+    pub async fn used(&self) -> f64 {
+        let charge = Charge { key: self.whole.clone(), quota: self.plan.global, cost: 0 };
+        let said = self.desk.charge(&self.whole, &[charge], self.plan.global.limit()).await;
+        match said.answer {
+            Answer::Now if said.by != By::Open => 1.0 - share(said.remaining, self.plan.global.limit()),
+            _ => 1.0,
+        }
+    }
+
+    /// What has become of it so far, in this process.
+    pub fn stats(&self) -> BudgetStats {
+        let counts = &self.counts;
+        BudgetStats {
+            used: counts.used.load(Relaxed),
+            blocked: counts.blocked.load(Relaxed),
+            saved: counts.saved.load(Relaxed),
+            refused: counts.refused.load(Relaxed),
+            pace: self.throttle.lock().pace(),
+        }
+    }
+
+    /// The plan it goes by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    async fn peek(&self, endpoint: &str) -> Said {
+        if let Err(wait) = self.throttle.lock().peek(self.desk.now()) {
+            return Said { answer: Answer::Wait(wait), by: By::Remote, remaining: 0 };
+        }
+        // Who charges nothing is told what is left, and no wait. So where nothing is, the call is asked for: it is denied
+        // and charges nothing, or somebody has just made room, and it is given back.
+        let asked = self.charge(endpoint, 0).await;
+        if asked.answer != Answer::Now || asked.remaining > 0 {
+            return asked;
+        }
+        let said = self.charge(endpoint, 1).await;
+        if said.answer == Answer::Now
+            && let Ok(charges) = self.charges(endpoint, 1)
+        {
+            self.desk.refund(said.by, &charges).await;
+        }
+        said
+    }
+
+    async fn charge(&self, endpoint: &str, cost: u64) -> Said {
+        match self.charges(endpoint, cost) {
+            Ok(charges) => {
+                self.desk.charge(&charges[0].key.clone(), &charges, self.plan.global.limit()).await
+            }
+            // Such an endpoint cannot be told from others.
+            Err(_) => Said { answer: Answer::Never, by: By::Closed, remaining: 0 },
+        }
+    }
+
+    /// The endpoint first: what it is denied is remembered under its name.
+    fn charges(&self, endpoint: &str, cost: u64) -> Result<Vec<Charge>, KeyError> {
+        let endpoint = self.namespace.key().part("endpoint").part(endpoint).build()?;
+        let charge = |key: &Key, quota| Charge { key: key.clone(), quota, cost };
+        let mut charges = vec![charge(&endpoint, self.plan.endpoint), charge(&self.whole, self.plan.global)];
+        charges.extend(self.plan.burst.map(|burst| charge(&self.whole, burst)));
+        Ok(charges)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share for people and strategies")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,225 @@
+//! Who calls, and how much that is allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{Clock, Counters, Key, KeyError, Namespace, Params, Quota, QuotaError};
+
+use crate::audit::{Audit, Record};
+use crate::decision::Decision;
+use crate::fallback::Fallback;
+use crate::local::LocalLimiter;
+use crate::rule::Rule;
+use crate::shared::SharedLimiter;
+
+/// A class of callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nobody knows who it is.
+    Anonymous,
+    /// Whoever has said who he is.
+    Authenticated,
+    /// Whoever pays.
+    Premium,
+    /// Whoever runs the place. What he does is written down.
+    Admin,
+}
+
+impl Class {
+    /// From the least to the most.
+    pub const ALL: [Self; 4] = [Self::Anonymous, Self::Authenticated, Self::Premium, Self::Admin];
+
+    /// The name in headers, metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Authenticated => "authenticated",
+            Self::Premium => "premium",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// How much each class is allowed, as data.
+///
+/// ```
+/// use cache_ratelimit::{Class, Classes};
+/// let classes = Classes::default();
+/// assert_eq!(Class::ALL.map(|class| classes.limit(class)), [60, 120, 300, 1000]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// The limits, in the order of [`Class::ALL`].
+    pub limits: [u64; 4],
+    /// The length of the window of all of them.
+    pub per: Duration,
+}
+
+impl Classes {
+    /// The limit of a class.
+    pub fn limit(&self, class: Class) -> u64 {
+        self.limits[class as usize]
+    }
+}
+
+impl Default for Classes {
+    /// 60, 120, 300 and 1000 a minute.
+    fn default() -> Self {
+        Self { limits: [60, 120, 300, 1000], per: Duration::from_mins(1) }
+    }
+}
+
+/// A caller: by what it is counted, and what is written of it.
+///
+/// ```
+/// use cache_ratelimit::Subject;
+/// let alice = Subject::named("alice")?;
+/// let token = Subject::secret("sk_live_51H")?;
+/// assert_eq!(alice.shown(), "alice");
+/// assert!(token.shown().starts_with('#') && !format!("{token:?}").contains("sk_live"));
+/// # Ok::<(), cache_core::KeyError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    key: Key,
+    shown: String,
+}
+
+impl Subject {
+    /// A caller with a name that may be read by everybody, such as an account or an address.
+    ///
+    /// # Errors
+    /// None that a name could be to blame for: what is too long is counted by its hash.
+    pub fn named(name: &str) -> Result<Self, KeyError> {
+        let namespace = Namespace::new("limit")?;
+        let plain = namespace.key().part("name").part(name).build();
+        let key = plain.or_else(|_| namespace.key().part("hash").params(&hashed(name)).build())?;
+        Ok(Self { key, shown: name.to_owned() })
+    }
+
+    /// A caller who is known by a secret alone. It is counted and written by its hash, and is nowhere kept.
+    ///
+    /// # Errors
+    /// None that a secret could be to blame for.
+    pub fn secret(secret: &str) -> Result<Self, KeyError> {
+        let key = Namespace::new("limit")?.key().part("secret").params(&hashed(secret)).build()?;
+        let hash = hashed(secret).hash();
+        Ok(Self { key, shown: format!("#{}", hash.get(..12).unwrap_or_default()) })
+    }
+
+    /// What is written of it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// By what it is counted.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+fn hashed(text: &str) -> Params {
+    Params::new().with("subject", text)
+}
+
+/// Limits callers by their class, and writes down what administrators do.
+///
+/// Within a process all classes count in one window, so that who is promoted goes on with what is used. In shared
+/// counters each class has a window of its own.
+///
+/// ```
+/// use cache_ratelimit::{Class, ClassLimiter, Classes, Subject};
+/// # pollster::block_on(async {
+/// let limiter = ClassLimiter::local(Classes::default())?;
+/// let alice = Subject::named("alice")?;
+/// for _ in 0..60 {
+///     assert!(limiter.take(Class::Anonymous, &alice, "/v1/entries").await.is_admitted());
+/// }
+/// assert!(!limiter.take(Class::Anonymous, &alice, "/v1/entries").await.is_admitted());
+/// assert_eq!(limiter.take(Class::Premium, &alice, "/v1/entries").await.remaining, 239);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct ClassLimiter {
+    classes: Classes,
+    place: Place,
+    audit: Option<Audit>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Local(Box<LocalLimiter>),
+    Shared(Box<[SharedLimiter; 4]>),
+}
+
+impl ClassLimiter {
+    /// Counts within this process.
+    ///
+    /// # Errors
+    /// A window of less than 60 ms or more than 366 days.
+    pub fn local(classes: Classes) -> Result<Self, QuotaError> {
+        let most = classes.limits.into_iter().max().unwrap_or(0);
+        let rule = Rule::from(Quota::new(most, classes.per)?);
+        Ok(Self { classes, place: Place::Local(Box::new(LocalLimiter::new(rule))), audit: None })
+    }
+
+    /// Counts in these counters, of all processes that share them, with this instead while they are away.
+    ///
+    /// # Errors
+    /// A window of less than 60 ms or more than 366 days.
+    pub fn shared(
+        classes: Classes,
+        counters: &Arc<dyn Counters>,
+        fallback: &Fallback,
+    ) -> Result<Self, QuotaError> {
+        let quotas = classes.limits.map(|limit| Quota::new(limit, classes.per));
+        let [a, b, c, d] = quotas;
+        let quotas = [a?, b?, c?, d?];
+        let limiter = |class: Class| {
+            SharedLimiter::new(class.name(), quotas[class as usize], Arc::clone(counters))
+                .with_fallback(fallback.clone())
+        };
+        Ok(Self { classes, place: Place::Shared(Box::new(Class::ALL.map(limiter))), audit: None })
+    }
+
+    /// Lives by this clock instead.
+    #[must_use]
+    pub fn with_clock(mut self, clock: &Arc<dyn Clock>) -> Self {
+        self.place = match self.place {
+            Place::Local(limiter) => Place::Local(Box::new(limiter.with_clock(Arc::clone(clock)))),
+            Place::Shared(limiters) => {
+                Place::Shared(Box::new(limiters.map(|limiter| limiter.with_clock(Arc::clone(clock)))))
+            }
+        };
+        self
+    }
+
+    /// Writes each decision about an administrator here.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Asks for one call of this route, and charges it if it is admitted.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the call may have been charged, and nothing is written.
+    pub async fn take(&self, class: Class, subject: &Subject, route: &str) -> Decision {
+        let mut decision = match &self.place {
+            Place::Local(limiter) => limiter.take_within(subject.key(), 1, self.classes.limit(class)),
+            Place::Shared(limiters) => limiters[class as usize].take(subject.key()).await,
+        };
+        decision.policy = class.name();
+        if let Some(audit) = self.audit.as_ref().filter(|_| class == Class::Admin) {
+            audit.record(&Record { who: subject.shown(), what: route, class, decision: &decision });
+        }
+        decision
+    }
+
+    /// Where administrators' calls are written, if anywhere.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
+    }
+}

@@ -1,0 +1,71 @@
+//! What a limiter does while the counters that all processes share are away.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{Counters, Quota};
+
+/// What is decided without the shared counters.
+///
+/// For calls that come in, a share is a good choice: they stay limited, and none is lost for nothing. For calls that go
+/// out to somebody who bans whoever calls too often, closed is.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// Everything passes.
+    Open,
+    /// Nothing passes.
+    Closed,
+    /// Counted in these counters, of this process, by this process's part of each limit: at least 1.
+    Share {
+        /// Where this process counts meanwhile.
+        counters: Arc<dyn Counters>,
+        /// Among how many processes a limit is divided.
+        processes: NonZeroU32,
+    },
+}
+
+impl Fallback {
+    /// A part of each limit, counted in these counters.
+    pub fn share(counters: Arc<dyn Counters>, processes: NonZeroU32) -> Self {
+        Self::Share { counters, processes }
+    }
+}
+
+impl fmt::Debug for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("Open"),
+            Self::Closed => f.write_str("Closed"),
+            Self::Share { processes, .. } => write!(f, "Share(1 of {processes})"),
+        }
+    }
+}
+
+/// The part of one process. A limit of zero stays zero; any other is at least one, so that no process stands still.
+pub(crate) fn part(quota: Quota, processes: NonZeroU32) -> Option<Quota> {
+    let limit = quota.limit() / u64::from(processes.get());
+    Quota::with_buckets(limit.max(quota.limit().min(1)), quota.per(), quota.buckets()).ok()
+}
+
+/// How long nobody asks counters that were away a moment ago.
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_at_least_one_unless_the_whole_is_nothing() -> Result<(), cache_core::QuotaError> {
+        let of = |limit, processes| {
+            let quota = Quota::new(limit, Duration::from_mins(1))?;
+            Ok(part(quota, NonZeroU32::new(processes).unwrap_or(NonZeroU32::MIN)).map(|part| part.limit()))
+        };
+        for (limit, processes, expected) in [(100, 4, 25), (100, 3, 33), (2, 4, 1), (0, 4, 0), (7, 1, 7)] {
+            assert_eq!(of(limit, processes)?, Some(expected), "{limit} among {processes}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,302 @@
+//! The limiter of all processes that share counters: one step there per decision, and none for who is denied anyway.
+//!
+//! ```text
+//! key ─► denied until later? ── yes ─► Wait, by Remembered
+//!         │ no
+//!        away a moment ago? ── yes ─► fallback: open │ closed │ this process's share
+//!         │ no                           ▲
+//!        counters: charge all or none ── fails
+//!         └─► Now │ Wait, remembered │ Never
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use cache_core::{Charge, Clock, Counters, Key, Quota, SystemClock, Time, Verdict};
+use cache_policy::{Breaker, Trip};
+use parking_lot::Mutex;
+
+use crate::decision::{Answer, By, Decision};
+use crate::denials::Denials;
+use crate::fallback::{Fallback, PAUSE, part};
+
+const MAX_DENIALS: usize = 10_000;
+
+/// Limits the calls of each key, within all processes that share the counters.
+///
+/// A decision is one call of the counters, which have a deadline of their own. One that got no answer may have been
+/// charged; it is not repeated. After a failure the counters are left alone for half a second, in which the
+/// [`Fallback`] decides without waiting.
+///
+/// ```
+/// use cache_core::{Key, Quota};
+/// use cache_memory::MemoryCounters;
+/// use cache_ratelimit::{Answer, By, SharedLimiter};
+/// use std::{sync::Arc, time::Duration};
+/// # pollster::block_on(async {
+/// let counters = Arc::new(MemoryCounters::new()); // or those of Redis
+/// let limiter = SharedLimiter::new("default", Quota::new(1, Duration::from_secs(60))?, counters);
+/// let key = Key::new("client:7")?;
+/// assert_eq!(limiter.take(&key).await.answer, Answer::Now);
+/// assert_eq!(limiter.take(&key).await.by, By::Shared);
+/// assert_eq!(limiter.take(&key).await.by, By::Remembered);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct SharedLimiter {
+    name: &'static str,
+    quota: Quota,
+    desk: Desk,
+}
+
+/// Where limiters and budgets ask: the counters, what stands in for them, and what they have said before.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    counters: Arc<dyn Counters>,
+    fallback: Fallback,
+    clock: Arc<dyn Clock>,
+    breaker: Mutex<Breaker>,
+    denials: Denials,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    admitted: AtomicU64,
+    denied: AtomicU64,
+    remembered: AtomicU64,
+    away: AtomicU64,
+}
+
+/// What a shared limiter has done so far, in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedStats {
+    /// Calls that were admitted, by whomever.
+    pub admitted: u64,
+    /// Calls that were not.
+    pub denied: u64,
+    /// Of those, the ones that the counters were not asked about.
+    pub remembered: u64,
+    /// Calls that the fallback has decided.
+    pub away: u64,
+    /// Keys that are remembered as denied.
+    pub denials: usize,
+}
+
+impl SharedLimiter {
+    /// A limiter over these counters, under a name for headers and statistics. While they are away nothing passes.
+    pub fn new(name: &'static str, quota: Quota, counters: Arc<dyn Counters>) -> Self {
+        Self { name, quota, desk: Desk::new(counters) }
+    }
+
+    /// What is decided while the counters are away. Default: closed.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Fallback) -> Self {
+        self.desk.fallback = fallback;
+        self
+    }
+
+    /// Lives by this clock instead of the system's. It says for how long a denial is remembered, and never what counts.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.desk.clock = clock;
+        self
+    }
+
+    /// Asks for one call, and charges it if it is admitted.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the call may have been charged.
+    pub async fn take(&self, key: &Key) -> Decision {
+        self.take_cost(key, 1).await
+    }
+
+    /// Asks for something that costs more or less than one call. All of it is charged, or nothing; zero only asks.
+    ///
+    /// A denial is remembered for as long as it lasts, at most 10,000 of them: such a key is answered without the
+    /// counters, also if somebody else makes room for it meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the call may have been charged.
+    pub async fn take_cost(&self, key: &Key, cost: u64) -> Decision {
+        let charge = Charge { key: key.clone(), quota: self.quota, cost };
+        let said = self.desk.charge(key, std::slice::from_ref(&charge), self.quota.limit()).await;
+        said.decision(self.name, &self.quota, cost)
+    }
+
+    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it may have been given back.
+    pub async fn give_back(&self, key: &Key, decision: Decision) {
+        let by = decision.by;
+        if let Some((cost, _)) = decision.into_charge() {
+            self.desk.refund(by, &[Charge { key: key.clone(), quota: self.quota, cost }]).await;
+            self.desk.denials.remove(key);
+        }
+    }
+
+    /// Forgets everything charged to a key, under whatever quota.
+    ///
+    /// # Errors
+    /// The counters are away.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it may have happened.
+    pub async fn reset(&self, key: &Key) -> cache_core::Result<()> {
+        self.desk.denials.remove(key);
+        self.desk.counters.reset(key).await
+    }
+
+    /// What it has done so far, in this process.
+    pub fn stats(&self) -> SharedStats {
+        self.desk.stats()
+    }
+}
+
+/// What was said, by whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) answer: Answer,
+    pub(crate) by: By,
+    pub(crate) remaining: u64,
+}
+
+impl Said {
+    pub(crate) fn decision(self, policy: &'static str, quota: &Quota, cost: u64) -> Decision {
+        let Self { answer, by, remaining } = self;
+        let reset = match answer {
+            Answer::Wait(wait) => wait,
+            // Whatever is charged now leaves within this.
+            Answer::Now | Answer::Never => quota.per() + quota.bucket(),
+        };
+        let (limit, window) = (quota.limit(), quota.per());
+        Decision { answer, by, policy, limit, window, remaining, reset, cost, mark: 0 }
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(counters: Arc<dyn Counters>) -> Self {
+        Self {
+            counters,
+            fallback: Fallback::Closed,
+            clock: Arc::new(SystemClock::new()),
+            breaker: Mutex::new(Breaker::new(Trip::new(1, PAUSE))),
+            denials: Denials::new(MAX_DENIALS),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn set_fallback(&mut self, fallback: Fallback) {
+        self.fallback = fallback;
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        self.clock = clock;
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Charges all or none. Denials are remembered under this name, for as much as all of it costs.
+    pub(crate) async fn charge(&self, name: &Key, charges: &[Charge], limit: u64) -> Said {
+        let cost = charges.iter().map(|charge| charge.cost).max().unwrap_or(0);
+        let now = self.now();
+        let said = match self.denials.until(name, cost, now).filter(|_| cost > 0 && cost <= limit) {
+            Some(until) => {
+                self.counts.remembered.fetch_add(1, Relaxed);
+                Said { answer: Answer::Wait(until.since(now)), by: By::Remembered, remaining: 0 }
+            }
+            None => self.ask(name, charges, cost).await,
+        };
+        let count = if said.answer == Answer::Now { &self.counts.admitted } else { &self.counts.denied };
+        count.fetch_add(1, Relaxed);
+        said
+    }
+
+    async fn ask(&self, name: &Key, charges: &[Charge], cost: u64) -> Said {
+        let admitted = self.breaker.lock().admit(since_origin(self.now()));
+        let Some(pass) = admitted else { return self.without(charges).await };
+        let asked = self.counters.charge(charges).await;
+        let now = self.now();
+        let Ok(verdict) = asked else {
+            self.breaker.lock().failed(pass, since_origin(now));
+            return self.without(charges).await;
+        };
+        self.breaker.lock().succeeded(pass);
+        if let Verdict::Denied { wait } = verdict {
+            self.denials.insert(name, cost, now.after(wait), now);
+        }
+        said(verdict, By::Shared)
+    }
+
+    /// Decides while the counters are away.
+    async fn without(&self, charges: &[Charge]) -> Said {
+        self.counts.away.fetch_add(1, Relaxed);
+        if charges.iter().any(|charge| charge.cost > charge.quota.limit()) {
+            return Said { answer: Answer::Never, by: By::Closed, remaining: 0 };
+        }
+        let closed = Said { answer: Answer::Wait(PAUSE), by: By::Closed, remaining: 0 };
+        match &self.fallback {
+            Fallback::Open => {
+                let remaining = charges.iter().map(|charge| charge.quota.limit() - charge.cost).min();
+                Said { answer: Answer::Now, by: By::Open, remaining: remaining.unwrap_or(u64::MAX) }
+            }
+            Fallback::Closed => closed,
+            Fallback::Share { counters, processes } => {
+                let parts: Option<Vec<Charge>> = charges.iter().map(|it| in_part(it, *processes)).collect();
+                match counters.charge(&parts.unwrap_or_default()).await {
+                    // Within the whole limit, but above this process's part: that may fit when the counters are back.
+                    Ok(Verdict::Never) => Said { by: By::Share, ..closed },
+                    Ok(verdict) => said(verdict, By::Share),
+                    Err(_) => closed,
+                }
+            }
+        }
+    }
+
+    /// Gives back where it was charged. What cannot be reached keeps it, and lets it leave in time.
+    pub(crate) async fn refund(&self, by: By, charges: &[Charge]) {
+        let refunded = match (&self.fallback, by) {
+            (_, By::Shared) => self.counters.refund(charges).await,
+            (Fallback::Share { counters, processes }, By::Share) => {
+                let parts: Vec<Charge> = charges.iter().filter_map(|it| in_part(it, *processes)).collect();
+                counters.refund(&parts).await
+            }
+            _ => Ok(()),
+        };
+        drop(refunded);
+    }
+
+    pub(crate) fn stats(&self) -> SharedStats {
+        let counts = &self.counts;
+        SharedStats {
+            admitted: counts.admitted.load(Relaxed),
+            denied: counts.denied.load(Relaxed),
+            remembered: counts.remembered.load(Relaxed),
+            away: counts.away.load(Relaxed),
+            denials: self.denials.len(),
+        }
+    }
+}
+
+fn said(verdict: Verdict, by: By) -> Said {
+    let (answer, remaining) = match verdict {
+        Verdict::Admitted { remaining } => (Answer::Now, remaining),
+        Verdict::Denied { wait } => (Answer::Wait(wait.max(Duration::from_nanos(1))), 0),
+        Verdict::Never => (Answer::Never, 0),
+    };
+    Said { answer, by, remaining }
+}
+
+fn in_part(charge: &Charge, processes: std::num::NonZeroU32) -> Option<Charge> {
+    Some(Charge { quota: part(charge.quota, processes)?, ..charge.clone() })
+}
+
+fn since_origin(now: Time) -> Duration {
+    now.since(Time::ZERO)
+}

@@ -1,0 +1,115 @@
+//! All keys of a limiter: shards, each behind its lock, and the room that they share.
+//!
+//! A decision takes one lock. Only a new key for which neither the shared room nor its own shard has a place looks into
+//! the other shards, one at a time and with no lock held; if it finds nothing but keys that are at their limit, nobody
+//! looks again for a while.
+
+use super::meter::{Ask, Meter, Reply};
+use super::room::Room;
+use super::shard::{Counts, Shard, Source};
+use super::slots::Fingerprint;
+use super::sync::{AtomicU64, Mutex, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Table {
+    meter: Meter,
+    shards: Box<[Padded]>,
+    room: Room,
+    /// Until then there is no room for another key, and no use in looking for some.
+    crowded_until: AtomicU64,
+}
+
+/// Two shards never share a cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Padded(Mutex<Shard>);
+
+impl Table {
+    /// A table of at most so many keys, in shards whose number is a power of two.
+    pub(crate) fn new(meter: Meter, max_keys: usize, shards: usize) -> Self {
+        // Keys are spread at random, so some shards have a few more than their part.
+        let part = max_keys / shards.max(1);
+        let expected = part + part / 8 + 8;
+        let shard = |_| Padded(Mutex::new(Shard::new(&meter, expected.min(max_keys))));
+        let shards = (0..shards.max(1)).map(shard).collect();
+        Self { meter, shards, room: Room::new(max_keys), crowded_until: AtomicU64::new(0) }
+    }
+
+    #[inline]
+    pub(crate) fn decide(&self, who: Fingerprint, ask: Ask) -> Reply {
+        let mut shard = self.shard(who).lock();
+        if let Some(slot) = shard.find(who) {
+            return shard.decide(&self.meter, slot, ask);
+        }
+        drop(shard);
+        self.begin(who, ask)
+    }
+
+    /// Decides for a key that was not there a moment ago.
+    #[cold]
+    #[inline(never)]
+    fn begin(&self, who: Fingerprint, ask: Ask) -> Reply {
+        if let Some(reply) = self.try_begin(who, ask, Source::Shared(&self.room)) {
+            return reply;
+        }
+        // With the room of a key of another shard.
+        let nobody_looked = self.crowded_until.load(Ordering::Relaxed) <= ask.now;
+        let mut others = self.shards.iter().filter(|_| nobody_looked);
+        if others.any(|shard| shard.0.lock().give_up_one(&self.meter, ask))
+            && let Some(reply) = self.try_begin(who, ask, Source::Taken(&self.room))
+        {
+            return reply;
+        }
+        if nobody_looked {
+            let until = ask.now.saturating_add(self.meter.grain().min(LONGEST_BLINDNESS));
+            self.crowded_until.store(until, Ordering::Relaxed);
+        }
+        self.shard(who).lock().counts.crowded += 1;
+        Reply::crowded(self.meter.grain())
+    }
+
+    fn try_begin(&self, who: Fingerprint, ask: Ask, source: Source<'_>) -> Option<Reply> {
+        let mut shard = self.shard(who).lock();
+        let Some(slot) = shard.find(who) else { return shard.begin(&self.meter, who, ask, source) };
+        if let Source::Taken(room) = source {
+            room.give_back(1);
+        }
+        Some(shard.decide(&self.meter, slot, ask))
+    }
+
+    pub(crate) fn give_back(&self, who: Fingerprint, cost: u64, mark: u64) {
+        self.shard(who).lock().give_back(&self.meter, who, cost, mark);
+    }
+
+    pub(crate) fn reset(&self, who: Fingerprint) {
+        if self.shard(who).lock().reset(who) {
+            self.room.give_back(1);
+        }
+    }
+
+    /// How many keys have a slot, which is never more than the bound.
+    pub(crate) fn keys(&self) -> usize {
+        self.room.taken()
+    }
+
+    /// The sums over all shards.
+    pub(crate) fn counts(&self) -> Counts {
+        self.shards.iter().fold(Counts::default(), |sum, shard| {
+            let counts = shard.0.lock().counts;
+            Counts {
+                admitted: sum.admitted + counts.admitted,
+                denied: sum.denied + counts.denied,
+                given_up: sum.given_up + counts.given_up,
+                crowded: sum.crowded + counts.crowded,
+            }
+        })
+    }
+
+    #[inline]
+    fn shard(&self, who: Fingerprint) -> &Mutex<Shard> {
+        &self.shards[who.shard(self.shards.len())].0
+    }
+}
+
+/// So long nobody looks for room again after there was none.
+const LONGEST_BLINDNESS: u64 = 10_000_000;

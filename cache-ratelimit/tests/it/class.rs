@@ -1,0 +1,117 @@
+//! Classes of callers, and what is written of administrators.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use cache_core::{Clock, Counters};
+use cache_memory::MemoryCounters;
+use cache_ratelimit::{Answer, Audit, By, Class, ClassLimiter, Classes, Fallback, Subject};
+use cache_testkit::clock::ManualClock;
+
+fn limiters() -> [ClassLimiter; 2] {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+    let counters: Arc<dyn Counters> = Arc::new(MemoryCounters::new().with_clock(Arc::clone(&clock)));
+    let local = ClassLimiter::local(Classes::default()).expect("legal");
+    let shared = ClassLimiter::shared(Classes::default(), &counters, &Fallback::Closed).expect("legal");
+    [local, shared].map(|limiter| limiter.with_clock(&clock))
+}
+
+fn named(name: &str) -> Subject {
+    Subject::named(name).expect("a name")
+}
+
+async fn admitted(limiter: &ClassLimiter, class: Class, subject: &Subject, times: usize) -> usize {
+    let mut admitted = 0;
+    for _ in 0..times {
+        let decision = limiter.take(class, subject, "/v1").await;
+        assert_eq!((decision.policy, decision.limit), (class.name(), Classes::default().limit(class)));
+        admitted += usize::from(decision.is_admitted());
+    }
+    admitted
+}
+
+#[pollster::test]
+async fn each_class_has_exactly_its_limit() {
+    for limiter in limiters() {
+        for (class, limit) in Class::ALL.into_iter().zip([60, 120, 300, 1000]) {
+            assert_eq!(admitted(&limiter, class, &named(class.name()), 1100).await, limit, "{class:?}");
+        }
+    }
+}
+
+#[pollster::test]
+async fn who_is_promoted_goes_on_with_what_is_used_and_who_is_degraded_waits() {
+    let [limiter, _] = limiters();
+    let bob = named("bob");
+    assert_eq!(admitted(&limiter, Class::Anonymous, &bob, 100).await, 60);
+    assert_eq!(admitted(&limiter, Class::Premium, &bob, 500).await, 240);
+    let degraded = limiter.take(Class::Authenticated, &bob, "/v1").await;
+    assert!(matches!(degraded.answer, Answer::Wait(wait) if wait <= Duration::from_secs(61)), "{degraded:?}");
+    assert_eq!(admitted(&limiter, Class::Admin, &bob, 2000).await, 700);
+}
+
+#[test]
+fn subjects_of_whatever_names_stay_apart() {
+    let long = "x".repeat(10_000);
+    let names = ["", "a", "a:b", "{a}b", "a{b}", "a\nb", "#", &long, &long[1..]];
+    let subjects = names.iter().flat_map(|name| [Subject::named(name), Subject::secret(name)]);
+    let keys: BTreeSet<String> =
+        subjects.map(|it| it.expect("no name is too odd").key().to_string()).collect();
+    assert_eq!(keys.len(), 2 * names.len());
+    assert!(keys.iter().all(|key| !key.contains(['\n'])), "{keys:?}");
+}
+
+#[pollster::test]
+async fn each_call_of_an_administrator_is_written_and_no_other_and_no_secret() {
+    let (sender, lines) = channel();
+    let audit =
+        Audit::to(move |line| sender.send(line.to_owned()).map_err(std::io::Error::other)).expect("a thread");
+    let [limiter, _] = limiters();
+    let limiter = limiter.with_audit(audit.clone());
+    let (root, token) = (named("root"), Subject::secret("sk_live_1234").expect("a secret"));
+    for class in [Class::Anonymous, Class::Authenticated, Class::Premium] {
+        let _ = limiter.take(class, &root, "/v1").await;
+    }
+    for call in 0..1000 {
+        let _ = limiter.take(Class::Admin, &root, &format!("DELETE /v1/{call}?key=sk_live_1234")).await;
+    }
+    let _ = limiter.take(Class::Admin, &token, "GET /v1").await;
+    audit.close();
+    let lines: Vec<String> = lines.iter().collect();
+    assert_eq!((lines.len(), audit.stats().written), (1001, 1001));
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((count(r#""decision":"now""#), count(r#""decision":"wait""#)), (998, 3));
+    assert_eq!((count(r#""who":"root""#), count(r##""who":"#"##), count("sk_live")), (1000, 1, 0));
+    audit.close();
+    let _ = limiter.take(Class::Admin, &root, "/v1").await;
+    assert_eq!(audit.stats().dropped, 1, "a closed log says so");
+}
+
+#[pollster::test]
+async fn a_log_that_hangs_or_fails_keeps_nobody_waiting_and_counts_what_it_drops() {
+    let (release, gate) = channel::<()>();
+    let mut lines = 0;
+    let hanging = Audit::to(move |_| {
+        lines += 1;
+        // Until the test lets go.
+        let _ = gate.recv();
+        if lines % 2 == 0 { Err(std::io::Error::other("disk full")) } else { Ok(()) }
+    })
+    .expect("a thread");
+    let [limiter, _] = limiters();
+    let limiter = limiter.with_audit(hanging.clone());
+    let root = named("root");
+    for _ in 0..6000 {
+        assert_eq!(limiter.take(Class::Admin, &root, "/v1").await.by, By::Local);
+    }
+    let dropped = hanging.stats().dropped;
+    // The queue holds 4,096, and the writer one more if it has begun.
+    assert!((6000 - 4097..=6000 - 4096).contains(&dropped), "{dropped}");
+    drop(release);
+    hanging.close();
+    let stats = hanging.stats();
+    assert_eq!(stats.written + stats.failed + stats.dropped, 6000);
+    assert!(stats.failed >= 2048, "{stats:?}");
+}

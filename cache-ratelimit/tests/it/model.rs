@@ -1,0 +1,137 @@
+//! The table in every schedule of two threads: its own source, over the model's locks and atomics in place of the real
+//! ones.
+
+mod sync {
+    use loom::sync::MutexGuard;
+    pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+    #[derive(Debug)]
+    pub(super) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(super) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("no panic in the model")
+        }
+    }
+}
+
+#[path = "../../src/gcra.rs"]
+mod gcra;
+#[path = "../../src/index.rs"]
+mod index;
+#[path = "../../src/log.rs"]
+mod log;
+#[path = "../../src/meter.rs"]
+mod meter;
+#[path = "../../src/room.rs"]
+mod room;
+#[path = "../../src/shard.rs"]
+mod shard;
+#[path = "../../src/slots.rs"]
+mod slots;
+#[path = "../../src/table.rs"]
+mod table;
+#[path = "../../src/window.rs"]
+mod window;
+
+use gcra::Gcra;
+use log::Log;
+use loom::sync::Arc;
+use loom::thread;
+use meter::{Ask, Kind, Meter};
+use slots::Fingerprint;
+use table::Table;
+use window::Window;
+
+const LIMIT: u64 = 2;
+const NOW: u64 = 5_000_000;
+
+fn table(max_keys: usize, shards: usize) -> Arc<Table> {
+    Arc::new(Table::new(meters()[0].clone(), max_keys, shards))
+}
+
+fn meters() -> [Meter; 3] {
+    let (window, log) = (Window::new(3_000_000, 3, LIMIT), Log::new(3_000_000, 2));
+    [Meter::Window(window), Meter::Log(log), Meter::Smooth(Gcra::new(3_000_000, LIMIT))]
+}
+
+/// The key with this number, in the shard with this number.
+fn key(number: u64, shard: u64) -> Fingerprint {
+    Fingerprint(shard << 48 | number)
+}
+
+fn takes(table: &Table, who: Fingerprint, times: u64) -> u64 {
+    let ask = Ask { cost: 1, limit: LIMIT, now: NOW, charges: true };
+    (0..times).map(|_| u64::from(table.decide(who, ask).kind == Kind::Room)).sum()
+}
+
+#[test]
+fn two_threads_get_exactly_the_limit_of_a_key_that_neither_has_seen() {
+    for meter in meters() {
+        loom::model(move || {
+            let table = Arc::new(Table::new(meter.clone(), 4, 1));
+            let other = Arc::clone(&table);
+            let thread = thread::spawn(move || takes(&other, key(1, 0), 2));
+            let admitted = takes(&table, key(1, 0), 2);
+            assert_eq!(admitted + thread.join().expect("no panic"), LIMIT);
+            assert_eq!(table.keys(), 1);
+        });
+    }
+}
+
+#[test]
+fn two_newcomers_for_the_last_place_take_it_in_turn_and_never_one_too_many() {
+    loom::model(|| {
+        let table = table(1, 2);
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || {
+            let admitted = takes(&other, key(1, 0), 1);
+            assert!(other.keys() <= 1);
+            admitted
+        });
+        let admitted = takes(&table, key(2, 1), 1);
+        assert!(table.keys() <= 1);
+        // Each finds room, or that of the other, unless that one is just about to take it.
+        assert!(admitted + thread.join().expect("no panic") >= 1);
+        assert_eq!(table.keys(), 1);
+        table.reset(key(1, 0));
+        table.reset(key(2, 1));
+        assert_eq!(table.keys(), 0, "no room is lost");
+    });
+}
+
+#[test]
+fn a_newcomer_beside_a_reset_gets_room_and_none_is_lost() {
+    loom::model(|| {
+        let table = table(1, 2);
+        assert_eq!(takes(&table, key(1, 0), 3), 2, "which keeps it from being given up");
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || other.reset(key(1, 0)));
+        let admitted = takes(&table, key(2, 1), 1);
+        thread.join().expect("no panic");
+        assert_eq!(usize::try_from(admitted).expect("small"), table.keys());
+        table.reset(key(2, 1));
+        assert_eq!(table.keys(), 0);
+    });
+}
+
+#[test]
+fn what_is_given_back_beside_another_call_is_room_for_one_more() {
+    loom::model(|| {
+        let table = table(4, 1);
+        let ask = Ask { cost: 1, limit: LIMIT, now: NOW, charges: true };
+        let mark = table.decide(key(1, 0), ask).mark;
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || other.give_back(key(1, 0), 1, mark));
+        let admitted = takes(&table, key(1, 0), 2);
+        thread.join().expect("no panic");
+        assert!(admitted >= 1);
+        assert_eq!(admitted + takes(&table, key(1, 0), 2), 2, "of two units one was given back");
+        let counts = table.counts();
+        assert_eq!((counts.admitted, counts.admitted + counts.denied), (3, 5));
+    });
+}
