@@ -41,7 +41,7 @@ async fn until(limiter: &SharedLimiter, by: By) {
 }
 
 #[tokio::test]
-async fn limiters_of_several_processes_admit_exactly_the_limit_together() {
+async fn limiters_over_several_connections_admit_exactly_the_limit_together() {
     let server = Server::start();
     let limiters: Vec<_> = (0..4).map(|_| Arc::new(limiter(&server, 777, HOUR))).collect();
     for limiter in &limiters {
