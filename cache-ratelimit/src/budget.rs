@@ -110,7 +110,11 @@ impl Budget {
     }
 
     /// Tells whether the endpoint may be called now, and if not, how long to wait. Charges nothing, so somebody else may
-    /// be faster: whoever calls asks by [`take`](Self::take).
+    /// be faster: whoever calls asks by [`take`](Self::take). Where nothing is left, it takes a call and gives it back at once to
+    /// learn for how long.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, that call may have been charged.
     pub async fn can_call(&self, endpoint: &str) -> (bool, Duration) {
         let said = self.peek(endpoint).await;
         match said.answer {
@@ -163,7 +167,7 @@ impl Budget {
         let charge = Charge { key: self.whole.clone(), quota: self.plan.global, cost: 0 };
         let said = self.desk.charge(&self.whole, &[charge], self.plan.global.limit()).await;
         match said.answer {
-            Answer::Now if said.by != By::Open => 1.0 - share(said.remaining, self.plan.global.limit()),
+            Answer::Now if said.by == By::Shared => 1.0 - share(said.remaining, self.plan.global.limit()),
             _ => 1.0,
         }
     }

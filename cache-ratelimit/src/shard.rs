@@ -22,6 +22,8 @@ pub(crate) struct Shard {
     slots: Slots,
     /// The state of a key that has no slot yet.
     scratch: Box<[u64]>,
+    /// The least that was charged to a key when it was denied, at least 1: keys may be denied for different limits and costs.
+    least_denied: u64,
     pub(crate) counts: Counts,
 }
 
@@ -56,6 +58,7 @@ impl Shard {
             index: Index::new(),
             slots: Slots::new(meter.words(), expected),
             scratch: vec![0; meter.words()].into(),
+            least_denied: u64::MAX,
             counts: Counts::default(),
         }
     }
@@ -71,6 +74,8 @@ impl Shard {
             // It stays apart when it is admitted again, until somebody needs its place: one that is denied every other
             // time would move as often.
             if denied && !was_apart {
+                let charged = self.charged(meter, slot, ask.now);
+                self.least_denied = self.least_denied.min(charged.max(1));
                 self.slots.put(slot, true);
             }
         }
@@ -126,7 +131,7 @@ impl Shard {
         }
     }
 
-    /// Frees the slot of a key for another one. Those that were denied stay, unless they have room again.
+    /// Frees the slot of a key for another one. Those that were denied stay, unless they have more room again than any had that was.
     pub(crate) fn give_up_one(&mut self, meter: &Meter, ask: Ask) -> bool {
         let mut least: Option<(u64, u32)> = None;
         for apart in [false, true] {
@@ -135,7 +140,7 @@ impl Shard {
                 // Whoever was looked at goes behind the others, so that in time all are.
                 self.slots.put(slot, apart);
                 let charged = self.charged(meter, slot, ask.now);
-                let may_go = !apart || charged < ask.limit;
+                let may_go = !apart || charged < self.least_denied;
                 if may_go && least.is_none_or(|(fewest, _)| charged < fewest) {
                     least = Some((charged, slot));
                 }

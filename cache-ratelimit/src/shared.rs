@@ -147,8 +147,10 @@ impl SharedLimiter {
     /// # Cancel safety
     /// Dropped before it is ready, it may have happened.
     pub async fn reset(&self, key: &Key) -> cache_core::Result<()> {
+        let outcome = self.desk.counters.reset(key).await;
+        // What was denied meanwhile was denied by what is forgotten now.
         self.desk.denials.remove(key);
-        self.desk.counters.reset(key).await
+        outcome
     }
 
     /// What it has done so far, in this process.

@@ -11,33 +11,51 @@ use tokio::time::timeout;
 use crate::job::{Job, Outcome};
 use crate::status::Counts;
 
+/// How long an answer about a lease may take at most.
+const LONGEST_ANSWER: Duration = Duration::from_secs(1);
+
 /// What became of a run.
 pub(crate) enum Ran {
     /// Another process has done it in this interval.
     Elsewhere,
-    Here(Outcome),
+    /// With the lease of this turn, which is kept until it ends, so that nobody else has the same turn.
+    Here(Outcome, Option<Grant>),
+}
+
+/// The turn of a job among the processes of a fleet.
+pub(crate) struct FleetTurn {
+    pub(crate) lease: Arc<dyn Lease>,
+    pub(crate) hold: Duration,
+    /// The lease of the turn before, which may still be held where this turn comes earlier than that one let expect.
+    pub(crate) before: Option<Grant>,
 }
 
 /// Runs a job, if no other process has its turn. Whatever it does, it has an outcome.
-pub(crate) async fn run(job: &Job, turn: Option<(Arc<dyn Lease>, Duration)>) -> Ran {
+pub(crate) async fn run(job: &Job, turn: Option<FleetTurn>) -> Ran {
+    let ran = AssertUnwindSafe(run_in_turn(job, turn)).catch_unwind().await;
+    ran.unwrap_or_else(|_| Ran::Here(Outcome::Failed("it panicked".to_owned()), None))
+}
+
+async fn run_in_turn(job: &Job, turn: Option<FleetTurn>) -> Ran {
     let mut held = None;
-    if let Some((lease, hold)) = turn {
-        match claim(&*lease, &job.name, hold).await {
+    if let Some(turn) = turn {
+        match claim(&turn.lease, &job.name, (turn.hold, turn.before)).await {
             Claim::Theirs => return Ran::Elsewhere,
-            Claim::Mine(grant) => held = Some((lease, grant)),
+            Claim::Mine(grant) => held = Some((turn.lease, grant)),
             Claim::Unknown => {}
         }
     }
-    // It may panic while it is made, too.
     let ran = AssertUnwindSafe(async { (job.run)().await }).catch_unwind().await;
     let outcome = ran.unwrap_or_else(|_| Outcome::Failed("it panicked".to_owned()));
-    if let (Some((lease, grant)), false) = (held, outcome == Outcome::Done) {
-        // Another process may have more luck. If it cannot be given back, it ends by itself.
-        if let Err(error) = lease.release(grant).await {
-            tracing::debug!(%error, job = &*job.name, "the lease of a job could not be given back");
+    match held {
+        Some((_, grant)) if outcome == Outcome::Done => Ran::Here(outcome, Some(grant)),
+        Some((lease, grant)) => {
+            // Another process may have more luck.
+            release(&lease, grant).await;
+            Ran::Here(outcome, None)
         }
+        None => Ran::Here(outcome, None),
     }
-    Ran::Here(outcome)
 }
 
 enum Claim {
@@ -46,13 +64,23 @@ enum Claim {
     Unknown,
 }
 
-async fn claim(lease: &dyn Lease, name: &str, hold: Duration) -> Claim {
+async fn claim(lease: &Arc<dyn Lease>, name: &str, (hold, before): (Duration, Option<Grant>)) -> Claim {
+    if let Some(grant) = before {
+        release(lease, grant).await;
+    }
     // A name that is no key has no lease.
     let Ok(key) = Key::new(format!("refresh:{name}")) else { return Claim::Unknown };
-    match timeout(hold, lease.acquire(&key, hold)).await {
+    match timeout(hold.min(LONGEST_ANSWER), lease.acquire(&key, hold)).await {
         Ok(Ok(Some(grant))) => Claim::Mine(grant),
         Ok(Ok(None)) => Claim::Theirs,
         Ok(Err(_)) | Err(_) => Claim::Unknown,
+    }
+}
+
+/// Gives a lease back. If that cannot be, it ends by itself.
+async fn release(lease: &Arc<dyn Lease>, grant: Grant) {
+    if !matches!(timeout(LONGEST_ANSWER, lease.release(grant)).await, Ok(Ok(_))) {
+        tracing::debug!("the lease of a job could not be given back");
     }
 }
 
@@ -65,9 +93,9 @@ impl Counts {
     pub(crate) fn ended(&mut self, ran: &Ran) {
         let count = match ran {
             Ran::Elsewhere => &mut self.elsewhere,
-            Ran::Here(Outcome::Done) => &mut self.done,
-            Ran::Here(Outcome::OverBudget { .. }) => &mut self.over_budget,
-            Ran::Here(Outcome::Failed(_)) => &mut self.failed,
+            Ran::Here(Outcome::Done, _) => &mut self.done,
+            Ran::Here(Outcome::OverBudget { .. }, _) => &mut self.over_budget,
+            Ran::Here(Outcome::Failed(_), _) => &mut self.failed,
         };
         *count += 1;
     }

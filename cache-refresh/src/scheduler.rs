@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cache_core::{Clock, Lease, SystemClock, Time};
+use cache_core::{Clock, Lease, Priority, SystemClock, Time};
 use cache_policy::Pacing;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use crate::builder::{ScheduleError, SchedulerBuilder};
 use crate::job::{Job, Outcome};
-use crate::run::{Ran, run};
+use crate::run::{FleetTurn, Ran, run};
 use crate::state::{State, Turn, next};
 use crate::status::{Batch, Status};
 
@@ -35,6 +35,18 @@ pub(crate) type Gauge = dyn Fn() -> BoxFuture<'static, f64> + Send + Sync;
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
 /// What is over a budget that cannot tell when it lets anyone through is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// How far what is over the budget steps back at first, beyond what the budget says, and how far at most.
+const STEP_BACK: Duration = Duration::from_millis(100);
+
+fn longest_step_back(priority: Priority) -> Duration {
+    Duration::from_secs(match priority {
+        Priority::Critical => 1,
+        Priority::High => 5,
+        Priority::Normal => 20,
+        Priority::Low => 60,
+    })
+}
+
 /// The shortest interval of a job.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// An interval that is longer is cut to this: a hundred years.
@@ -91,6 +103,8 @@ struct Ended {
     name: Arc<str>,
     number: u64,
     owed_since: Time,
+    /// Whether that was asked for.
+    by_hand: bool,
     ran: Ran,
 }
 
@@ -146,15 +160,15 @@ impl Scheduler {
         true
     }
 
-    /// Makes a scheduled job due now, whatever its interval, and says whether there is one of this name.
+    /// Makes a scheduled job due now, whatever its interval and whoever else of a fleet has its turn, and says whether there is one of
+    /// this name.
     pub fn trigger(&self, name: &str) -> bool {
         let mut state = self.inner.state.lock();
         let now = self.inner.clock.now();
         let State { queue, jobs, .. } = &mut *state;
         let Some(entry) = jobs.get_mut(name) else { return false };
-        if entry.is_running {
-            entry.is_wanted = true;
-        } else {
+        entry.is_wanted = true;
+        if !entry.is_running {
             queue.put(Arc::clone(&entry.job.name), entry.job.priority, now, None);
         }
         drop(state);
@@ -251,8 +265,10 @@ pub(crate) async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
         select! {
             () = wake.notified() => {}
             ended = running.join_next(), if !running.is_empty() => {
-                let (Some(inner), Some(Ok(ended))) = (scheduler.upgrade(), ended) else { return };
-                inner.ended(ended);
+                // A run has an outcome even if it panics.
+                if let (Some(inner), Some(Ok(ended))) = (scheduler.upgrade(), ended) {
+                    inner.ended(ended);
+                }
             }
             // Time that passes, until the next job is due.
             _ = timeout(pause, std::future::pending::<()>()) => {}
@@ -286,21 +302,23 @@ impl Inner {
             entry.is_running = true;
             *count += 1;
             counts.began(now.since(taken.owed_since));
-            let mut hold = None;
+            let by_hand = std::mem::take(&mut entry.is_wanted);
+            let mut turn = None;
             if let Turn::Every { interval, began } = &mut entry.turn {
                 let spread = 1.0 + self.jitter * (share - 0.5);
                 *began = Some((now, spread));
-                // It ends before the next turn of whoever has it.
-                hold = Some(
-                    pacer.pacing().interval(*interval, pacer.strategy()).mul_f64(1.0 - self.jitter / 2.0) * 9
-                        / 10,
-                );
+                let paced = pacer.pacing().interval(*interval, pacer.strategy()).min(LONGEST);
+                turn = self.lease.clone().filter(|_| !by_hand).map(|lease| FleetTurn {
+                    lease,
+                    // It ends before the next turn of whoever has it.
+                    hold: paced.mul_f64((1.0 - self.jitter / 2.0) * 0.9),
+                    before: entry.held.take(),
+                });
             }
             let (job, number) = (entry.job.clone(), entry.number);
-            let turn = self.lease.clone().zip(hold);
             running.spawn(async move {
                 let ran = run(&job, turn).await;
-                Ended { name, number, owed_since: taken.owed_since, ran }
+                Ended { name, number, owed_since: taken.owed_since, by_hand, ran }
             });
         }
         let is_stuck = state.is_paused || state.running >= self.max_running;
@@ -326,29 +344,43 @@ impl Inner {
     }
 
     /// Takes in what has ended, and puts the job back.
-    fn ended(&self, Ended { name, number, owed_since, ran }: Ended) {
+    fn ended(&self, Ended { name, number, owed_since, by_hand, ran }: Ended) {
         let mut state = self.state.lock();
         state.running -= 1;
         state.counts.ended(&ran);
         let now = self.clock.now();
-        let State { queue, jobs, pacer, .. } = &mut *state;
+        let State { queue, jobs, pacer, random, .. } = &mut *state;
+        let share = random.random::<f64>();
         // A job that was taken off meanwhile, or replaced, has no further turn.
         let Some(entry) = jobs.get_mut(&name).filter(|entry| entry.number == number) else { return };
         entry.is_running = false;
-        let is_wanted = std::mem::take(&mut entry.is_wanted);
         let priority = entry.job.priority;
-        if let Ran::Here(Outcome::OverBudget { retry_in }) = ran {
-            let due = now.after(retry_in.unwrap_or(RETRY).max(SHORTEST));
-            return queue.put(name, priority, due, Some(owed_since));
+        let outcome = match ran {
+            Ran::Elsewhere => None,
+            Ran::Here(outcome, held) => {
+                entry.held = held.or(entry.held.take());
+                Some(outcome)
+            }
+        };
+        if let Some(Outcome::OverBudget { retry_in }) = outcome {
+            entry.is_wanted |= by_hand;
+            entry.refusals = entry.refusals.saturating_add(1);
+            // If all came back at the same moment, most would be refused again: what is less urgent steps further back.
+            let spread = STEP_BACK
+                .saturating_mul(2_u32.saturating_pow(entry.refusals))
+                .min(longest_step_back(priority));
+            let wait = retry_in.unwrap_or(RETRY).max(SHORTEST).saturating_add(spread.mul_f64(share));
+            return queue.put(name, priority, now.after(wait), Some(owed_since));
         }
+        entry.refusals = 0;
         match &mut entry.turn {
-            Turn::Every { .. } if is_wanted => queue.put(name, priority, now, None),
+            Turn::Every { .. } if entry.is_wanted => queue.put(name, priority, now, None),
             Turn::Every { interval, began } => {
                 let due = next(*interval, *began, pacer, now);
                 queue.put(name, priority, due, None);
             }
             Turn::Once(waiting) => {
-                if let (Some(waiting), Ran::Here(outcome)) = (waiting.take(), ran) {
+                if let (Some(waiting), Some(outcome)) = (waiting.take(), outcome) {
                     drop(waiting.send(outcome));
                 }
                 jobs.remove(&name);

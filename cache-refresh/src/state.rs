@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::Time;
+use cache_core::{Grant, Time};
 use cache_policy::Pacer;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
@@ -32,8 +32,12 @@ pub(crate) struct Entry {
     pub(crate) number: u64,
     pub(crate) turn: Turn,
     pub(crate) is_running: bool,
-    /// A run is wanted as soon as the one that goes on has ended.
+    /// A run by hand is wanted: now, or as soon as the one that goes on has ended.
     pub(crate) is_wanted: bool,
+    /// How often it was over the budget since it was done last.
+    pub(crate) refusals: u32,
+    /// The lease of its last turn, among the processes of a fleet.
+    pub(crate) held: Option<Grant>,
 }
 
 pub(crate) enum Turn {
@@ -63,7 +67,15 @@ impl State {
     pub(crate) fn insert(&mut self, job: Job, turn: Turn, due: Time) {
         let (name, priority) = (Arc::clone(&job.name), job.priority);
         self.number += 1;
-        let entry = Entry { job, number: self.number, turn, is_running: false, is_wanted: false };
+        let entry = Entry {
+            job,
+            number: self.number,
+            turn,
+            is_running: false,
+            is_wanted: false,
+            refusals: 0,
+            held: None,
+        };
         self.jobs.insert(Arc::clone(&name), entry);
         self.queue.put(name, priority, due, None);
     }
@@ -72,10 +84,10 @@ impl State {
         self.volatile_until.is_some_and(|until| until > now)
     }
 
-    /// Gives each job that waits for its turn the one that it has by the strategy of now.
+    /// Gives each job that waits for its turn the one that it has by the strategy of now. What is wanted by hand has no other.
     pub(crate) fn replan(&mut self, now: Time) {
-        for (name, entry) in &self.jobs {
-            if let (false, Turn::Every { interval, began: Some(began) }) = (entry.is_running, &entry.turn) {
+        for (name, entry) in self.jobs.iter().filter(|(_, entry)| !entry.is_running && !entry.is_wanted) {
+            if let Turn::Every { interval, began: Some(began) } = &entry.turn {
                 let due = next(*interval, Some(*began), &self.pacer, now);
                 self.queue.replan(name, due);
             }

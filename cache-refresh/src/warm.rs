@@ -272,7 +272,9 @@ impl Warming {
             let wanted = known.record.runs.lock().begun + 1;
             // Checked when it was set up.
             let every = interval.unwrap_or(Duration::MAX);
-            if self.scheduler.schedule_after(self.job(known), first, every).is_ok() && at_start {
+            let is_known = at_start && self.scheduler.trigger(&known.warmer.name);
+            if (is_known || self.scheduler.schedule_after(self.job(known), first, every).is_ok()) && at_start
+            {
                 begun.push(known.record.until(wanted));
             }
         }

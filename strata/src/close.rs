@@ -24,6 +24,7 @@ use crate::kept::Last;
 use crate::loaded::Loaded;
 use crate::options::Options;
 use crate::sync::{Handle, Instant, timeout, watch};
+use crate::task::within;
 use crate::tiers::Notes;
 use crate::wait::Wait;
 
@@ -179,14 +180,12 @@ where
     where
         E: std::fmt::Display + Send + Sync + 'static,
     {
-        let run = self.admit(options).await.map_err(Landing::OverBudget)?;
+        let hard = options.hard_timeout();
+        let admitted = within(hard, self.admit(options)).await.ok_or(Landing::TimedOut)?;
+        let run = admitted.map_err(Landing::OverBudget)?;
         let began = self.memory.clock().now();
-        let load = caught_in(load);
-        let outcome = match options.hard_timeout() {
-            Some(hard) => timeout(hard, load).await.map_err(|_| Landing::TimedOut)?,
-            None => load.await,
-        };
-        let outcome = outcome.ok_or(Landing::Panicked)?;
+        let outcome =
+            within(hard, caught_in(load)).await.ok_or(Landing::TimedOut)?.ok_or(Landing::Panicked)?;
         run.end(outcome.is_ok(), self.memory.clock().now().since(began));
         outcome.map_err(|error| Landing::Failed(Arc::new(Failure::new(error))))
     }

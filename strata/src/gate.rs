@@ -50,7 +50,9 @@ pub enum Leave {
 /// ```
 #[async_trait]
 pub trait Gate: Send + Sync + 'static {
-    /// Asks for leave to make one call of an endpoint; of none in particular, if that is empty. Whoever is told [`Leave::Now`] makes it.
+    /// Asks for leave to make one call of an endpoint; of none in particular, if that is empty. Whoever is told [`Leave::Now`] makes it,
+    /// unless the cache is closed, or has as many loads running as it may, at just that moment. What takes longer than the hard
+    /// timeout of a load ends it.
     async fn ask(&self, endpoint: &str) -> Leave;
 }
 

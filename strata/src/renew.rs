@@ -84,27 +84,30 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let since = options.hard_timeout().map(|_| Instant::now());
-        let begin = |abandoned| self.begin(&key, abandoned);
-        let (follower, last, source) =
+        let leader = loop {
+            let begin = |abandoned| self.begin(&key, abandoned);
             match self.flights.board(&key, |begun| self.may_join(begun, &key, &options), begin) {
+                Seat::Lead(leader) => break leader,
                 Seat::Follow(follower) => {
                     LoadCounts::count(&self.loads.coalesced);
                     let last = self.last(&key, follower.ticket());
-                    (follower, last, Source::Joined)
+                    let source = Source::Joined;
+                    let wait = Wait { key: &key, options: &options, last: last.as_ref(), source, since };
+                    if let Some(answer) = self.joined(follower, &wait).await {
+                        return answer;
+                    }
                 }
-                Seat::Lead(leader) => {
-                    let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
-                    let Some(place) = self.enter(runtime) else {
-                        leader.land(Landing::Closed);
-                        return Err(LoadError::Aborted);
-                    };
-                    LoadCounts::count(&self.loads.refreshes);
-                    let (own, last) = (leader.follow(), self.last(&key, leader.ticket()));
-                    self.load(place, leader, (options.clone(), last.clone()), load);
-                    (own, last, Source::Loader)
-                }
-            };
-        let wait = Wait { key: &key, options: &options, last: last.as_ref(), source, since };
-        self.landed(follower, &wait).await.unwrap_or(Err(LoadError::Aborted))
+            }
+        };
+        let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
+        let Some(place) = self.enter(runtime) else {
+            leader.land(Landing::Closed);
+            return Err(LoadError::Aborted);
+        };
+        LoadCounts::count(&self.loads.refreshes);
+        let (own, last) = (leader.follow(), self.last(&key, leader.ticket()));
+        let wait = Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Loader, since };
+        self.load(place, leader, (options.clone(), last.clone()), load);
+        self.landed(own, &wait).await.unwrap_or(Err(LoadError::Aborted))
     }
 }

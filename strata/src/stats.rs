@@ -110,6 +110,11 @@ impl LoadCounts {
         Self::count(&self.stale[why as usize]);
     }
 
+    /// Whether so many loaders are running.
+    pub(crate) fn is_full(&self, most: u64) -> bool {
+        self.running.load(Relaxed) >= most
+    }
+
     /// Begins to watch a run of a loader, which counts as lost unless it ends. `None` if so many are running already.
     pub(crate) fn begin(counts: &Arc<Self>, most: u64) -> Option<Run> {
         let more = |running: u64| (running < most).then_some(running + 1);

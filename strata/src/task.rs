@@ -108,25 +108,20 @@ where
         let clock = Arc::clone(self.memory.clock());
         place.runtime.clone().spawn(async move {
             let admitted = select! {
-                run = admission => run,
+                run = within(hard, admission) => run,
                 () = place.ended() => return,
             };
-            let run = match admitted {
+            let run = match admitted.ok_or(Landing::TimedOut).and_then(|run| run.map_err(Landing::OverBudget))
+            {
                 Ok(run) => run,
-                Err(retry_in) => {
-                    return leaders.into_iter().for_each(|leader| leader.land(Landing::OverBudget(retry_in)));
+                Err(landing) => {
+                    return leaders.into_iter().for_each(|leader| leader.land(landing.clone()));
                 }
             };
             let began = clock.now();
             let mut load = pin!(load);
-            let in_time = async {
-                match hard {
-                    Some(hard) => timeout(hard, &mut load).await.ok(),
-                    None => Some((&mut load).await),
-                }
-            };
             let in_time = select! {
-                outcome = in_time => outcome,
+                outcome = within(hard, &mut load) => outcome,
                 () = place.ended() => return,
             };
             let (outcome, abandoned) = if let Some(outcome) = in_time {
@@ -170,6 +165,8 @@ where
         async move {
             let run = match gate {
                 None => begun.ok_or(None),
+                // What could not run in the end is not charged.
+                Some(_) if counts.is_full(most) => Err(None),
                 Some((gate, options)) => match pass(&*gate, &options).await {
                     Ok(()) => LoadCounts::begin(&counts, most).ok_or(None),
                     Err(retry_in) => Err(retry_in),
@@ -196,6 +193,14 @@ where
             self.failures.remember(key, (failure, tags), window, permit);
         }
         Landing::Failed(Arc::clone(failure))
+    }
+}
+
+/// What comes of something within its time, if it has one.
+pub(crate) async fn within<F: Future>(time: Option<Duration>, future: F) -> Option<F::Output> {
+    match time {
+        Some(time) => timeout(time, future).await.ok(),
+        None => Some(future.await),
     }
 }
 

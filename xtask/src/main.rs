@@ -78,6 +78,9 @@ enum Task {
     /// Publishes events over one Redis to several buses (see `cargo xtask bus --help`).
     #[command(disable_help_flag = true)]
     Bus(Forwarded),
+    /// Simulates a day of a metered source, for three ways to keep its data fresh (see `cargo xtask budget --help`).
+    #[command(disable_help_flag = true)]
+    Budget(Forwarded),
     /// Replays traces against eviction policies (see `cargo xtask hit-ratio --help`).
     #[command(disable_help_flag = true)]
     HitRatio(Forwarded),
@@ -117,7 +120,9 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
-        Task::Load(_) | Task::Chaos(_) | Task::Fleet(_) | Task::Bus(_) => forward::to("measure", &[]),
+        Task::Load(_) | Task::Chaos(_) | Task::Fleet(_) | Task::Bus(_) | Task::Budget(_) => {
+            forward::to("measure", &[])
+        }
         Task::Bench(arguments) if arguments.begins_with("cache") => forward::to("peers", &["cache"]),
         Task::Bench(arguments) if arguments.begins_with("redis") => forward::to("peers", &["redis"]),
         Task::Bench(arguments) if arguments.begins_with("limit") => forward::to("peers", &["limit"]),

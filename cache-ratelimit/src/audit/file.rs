@@ -10,13 +10,15 @@ pub(super) struct Rotated {
     kept: u32,
     file: File,
     bytes: u64,
+    /// Whether the last line could not be written whole.
+    is_torn: bool,
 }
 
 impl Rotated {
     pub(super) fn open(path: &Path, max_bytes: u64, kept: u32) -> io::Result<Self> {
         let file = appended(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), max_bytes, kept, file, bytes })
+        Ok(Self { path: path.to_owned(), max_bytes, kept, file, bytes, is_torn: false })
     }
 
     pub(super) fn append(&mut self, line: &str) -> io::Result<()> {
@@ -24,7 +26,9 @@ impl Rotated {
         if self.bytes > 0 && self.bytes + more > self.max_bytes {
             self.rotate()?;
         }
-        self.file.write_all(line.as_bytes())?;
+        // A line that could not be written whole is not glued to the next one.
+        let line = if std::mem::take(&mut self.is_torn) { format!("\n{line}") } else { line.to_owned() };
+        self.file.write_all(line.as_bytes()).inspect_err(|_| self.is_torn = true)?;
         self.bytes += more;
         Ok(())
     }
@@ -39,8 +43,9 @@ impl Rotated {
         if self.kept == 0 {
             fs::remove_file(&self.path)?;
         }
-        self.file = appended(&self.path)?;
+        // Whatever comes of the new file, this one has made way: it is not moved again.
         self.bytes = 0;
+        self.file = appended(&self.path)?;
         Ok(())
     }
 

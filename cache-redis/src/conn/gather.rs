@@ -104,7 +104,7 @@ impl Connection {
         let (is_first, told) = gathering.join(ask);
         let mut caller = Caller { told, gate: &gathering.gate, is_told: false };
         if is_first {
-            tokio::spawn(self.clone().send_gathered());
+            tokio::spawn(Errand { connection: self.clone(), has_taken: false }.run());
         }
         let answer = (&mut caller.told).await;
         caller.is_told = true;
@@ -112,12 +112,9 @@ impl Connection {
         answer.map_err(|fault| self.failed(operation, fault))
     }
 
-    async fn send_gathered(self) {
-        // Everybody who is about to ask does so first; then, if there was more to do than that, what has come in is looked at.
-        yield_now().await;
+    async fn send_gathered(&self, mut waiting: Vec<Waiting>) {
         let Route::One(node) = &self.inner.route else { return };
-        let gathering = &self.inner.gathering;
-        let (mut waiting, piece) = (gathering.take(), gathering.piece());
+        let piece = self.inner.gathering.piece();
         let mut pieces = Vec::with_capacity(waiting.len().div_ceil(piece));
         while waiting.len() > piece {
             pieces.push(waiting.split_off(waiting.len() - piece));
@@ -158,6 +155,31 @@ impl Connection {
             }
         }
         Ok(answers)
+    }
+}
+
+/// Whoever sends what has been gathered. If he goes before he has taken it, as with his runtime, those who wait are told so, and the
+/// next one who asks finds nobody waiting and begins anew.
+struct Errand {
+    connection: Connection,
+    has_taken: bool,
+}
+
+impl Errand {
+    async fn run(mut self) {
+        // Everybody who is about to ask does so first; then, if there was more to do than that, what has come in is looked at.
+        yield_now().await;
+        let waiting = self.connection.inner.gathering.take();
+        self.has_taken = true;
+        self.connection.send_gathered(waiting).await;
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if !self.has_taken {
+            drop(self.connection.inner.gathering.take());
+        }
     }
 }
 

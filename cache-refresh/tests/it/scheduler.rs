@@ -1,58 +1,13 @@
 //! The scheduler on a paused clock.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
 
 use cache_core::Priority;
-use cache_memory::MemoryLease;
-use cache_refresh::{Job, Outcome, Pacing, ScheduleError, Scheduler, SchedulerBuilder, Strategy};
+use cache_refresh::{Pacing, ScheduleError, Strategy};
 use strata::{Cache, Memory, Options};
 
 use super::*;
-
-/// Jobs that note when they ran.
-#[derive(Clone)]
-struct Log {
-    clock: Arc<Paused>,
-    runs: Arc<Mutex<Vec<(String, u64)>>>,
-}
-
-impl Log {
-    fn new() -> Self {
-        Self { clock: Paused::new(), runs: Arc::default() }
-    }
-
-    fn builder(&self) -> SchedulerBuilder {
-        Scheduler::builder().clock(Arc::<Paused>::clone(&self.clock)).jitter(0.0).seed(7)
-    }
-
-    /// A job that takes so long.
-    fn job(&self, name: &str, takes: Duration) -> Job {
-        let (log, name) = (self.clone(), name.to_owned());
-        Job::new(name.clone(), move || {
-            let (log, name) = (log.clone(), name.clone());
-            async move {
-                log.runs.lock().unwrap_or_else(PoisonError::into_inner).push((name, log.now()));
-                if !takes.is_zero() {
-                    passes(takes).await;
-                }
-                Outcome::Done
-            }
-        })
-    }
-
-    fn now(&self) -> u64 {
-        self.clock.0.elapsed().as_secs()
-    }
-
-    fn took(&self) -> Vec<(String, u64)> {
-        std::mem::take(&mut *self.runs.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn times(&self, name: &str) -> Vec<u64> {
-        self.took().into_iter().filter(|(other, _)| other == name).map(|(_, at)| at).collect()
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_job_runs_at_once_and_then_at_its_interval() {
@@ -282,31 +237,6 @@ async fn a_job_that_was_taken_off_or_replaced_has_no_further_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_process_of_a_fleet_does_each_job_and_another_one_when_it_is_gone() {
-    let log = Log::new();
-    let lease = Arc::new(MemoryLease::new().with_clock(Arc::<Paused>::clone(&log.clock)));
-    let node = |seed| {
-        let scheduler = log.builder().jitter(0.1).seed(seed).lease(Arc::<MemoryLease>::clone(&lease)).open();
-        let scheduler = scheduler.expect("legal");
-        for name in ["a", "b", "c"] {
-            scheduler.schedule(log.job(name, secs(1)), secs(100)).expect("legal");
-        }
-        scheduler
-    };
-    let mut nodes = vec![node(1), node(2), node(3)];
-    passes(secs(10_000)).await;
-    let times = log.times("a");
-    assert!((95..=118).contains(&times.len()), "about once in an interval, not three times: {}", times.len());
-    let gaps = |times: &[u64]| times.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
-    assert!(gaps(&times).iter().all(|gap| (80..=200).contains(gap)), "{:?}", gaps(&times));
-    assert!(nodes[0].status().counts.elsewhere > 0);
-    nodes.truncate(1);
-    passes(secs(10_000)).await;
-    let times = log.times("a");
-    assert!((90..=105).contains(&times.len()) && gaps(&times).iter().all(|gap| *gap <= 210), "{times:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn many_are_run_once_with_so_many_at_a_time_and_until_a_deadline() {
     let log = Log::new();
     let scheduler = log.builder().max_running(4).open().expect("legal");
@@ -376,9 +306,9 @@ async fn what_is_scheduled_goes_through_the_budget_of_its_cache() {
     passes(secs(10)).await;
     let counts = scheduler.status().counts;
     assert_eq!((counts.done, prices.stats().loads_ok), (3, 3));
-    assert!(counts.over_budget >= 18, "two keys, tried again each second: {}", counts.over_budget);
+    assert!((4..=20).contains(&counts.over_budget), "two keys, again and again: {}", counts.over_budget);
     permits.store(9, SeqCst);
-    passes(secs(2)).await;
+    passes(secs(25)).await;
     assert_eq!((scheduler.status().counts.done, permits.load(SeqCst)), (5, 7));
 }
 

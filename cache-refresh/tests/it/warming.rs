@@ -116,6 +116,27 @@ async fn by_hand_a_warmer_runs_once_more_and_whoever_asks_waits_for_that_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_start_doubles_no_run() {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        Warmer::new("a", move |_| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+                passes(secs(10)).await;
+                running.fetch_sub(1, SeqCst);
+                Ok::<_, String>(())
+            }
+        })
+    };
+    let warming = warming().warmer(counted).open().expect("legal");
+    assert!(warming.start(secs(3)).await[0].is_running);
+    let report = warming.start(secs(60)).await;
+    assert_eq!((most.load(SeqCst), report[0].success, report[0].runs), (1, true, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn values_are_stored_and_counted() {
     let cache: Cache<u64, String> = Cache::builder("users").build().expect("legal");
     let values = || (0..100).map(|id| (id, format!("user {id}")));

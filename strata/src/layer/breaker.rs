@@ -19,12 +19,14 @@ pub struct CircuitBreaker {
     clock: Arc<dyn Clock>,
     /// How many see to its probes.
     watches: AtomicUsize,
+    /// When one of them has looked last, in nanoseconds of its clock.
+    looked: AtomicU64,
     /// Since when it has not been closed, by its clock.
     away_since: Mutex<Option<Duration>>,
     counts: Counts,
 }
 
-/// Somebody sees to the probes of a breaker. While there is one, it admits nobody else until it is closed.
+/// Somebody sees to the probes of a breaker. While there is one, who looks at least every 30 s, it admits nobody else until it is closed.
 #[derive(Debug)]
 #[must_use = "a watch ends when it is dropped"]
 pub struct Watch(Arc<CircuitBreaker>);
@@ -34,6 +36,9 @@ impl Drop for Watch {
         self.0.watches.fetch_sub(1, Relaxed);
     }
 }
+
+/// After which a watch that has not looked counts as none.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
 /// Who wants to ask.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,7 @@ impl CircuitBreaker {
             breaker: Mutex::new(Breaker::new(trip)),
             clock,
             watches: AtomicUsize::new(0),
+            looked: AtomicU64::new(0),
             away_since: Mutex::new(None),
             counts: Counts::default(),
         }
@@ -85,11 +91,23 @@ impl CircuitBreaker {
     /// Sees to its probes from now on: nobody else is admitted while it is not closed.
     pub fn watch(self: &Arc<Self>) -> Watch {
         self.watches.fetch_add(1, Relaxed);
+        self.look();
         Watch(Arc::clone(self))
+    }
+
+    fn look(&self) {
+        self.looked.store(self.clock.now().as_nanos(), Relaxed);
+    }
+
+    /// Whether somebody sees to its probes who has looked lately: one whose runtime is not driven any more does not.
+    fn is_watched(&self) -> bool {
+        let looked = || self.clock.now().since(Time::from_nanos(self.looked.load(Relaxed)));
+        self.watches.load(Relaxed) > 0 && looked() < LONGEST_LOOK
     }
 
     /// Makes an attempt as its probe, if it admits one.
     pub(super) async fn probe<T>(&self, operation: Operation, attempt: impl AsyncFnOnce() -> Result<T>) {
+        self.look();
         if let Some(leave) = self.admit(operation, Asker::Probe) {
             let outcome = attempt().await;
             leave.ended(outcome.is_err_and(|error| error.is_retryable()));
@@ -110,7 +128,7 @@ impl CircuitBreaker {
     }
 
     fn admit(&self, operation: Operation, asker: Asker) -> Option<Leave<'_>> {
-        let is_watched = asker == Asker::User && self.watches.load(Relaxed) > 0;
+        let is_watched = asker == Asker::User && self.is_watched();
         let pass = self.change(operation, |breaker, now| {
             let is_admitted = !is_watched || breaker.passage() == Passage::Closed;
             is_admitted.then(|| breaker.admit(now)).flatten()

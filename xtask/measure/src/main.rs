@@ -1,10 +1,11 @@
-//! The measuring tools that push the library or a server: `load`, `chaos`, `fleet`, `bus`.
+//! The measuring tools that push the library or a server: `load`, `chaos`, `fleet`, `bus`, `budget`.
 //!
 //! ```text
 //! source (trace or workload) ──► load    many threads or connections, time and memory
 //! faults of real servers ──────► chaos   a fleet, and what its callers notice
 //! processes on a real server ► fleet   a million writes, and what each process answers
 //! events over a real server ───► bus     how many arrive
+//! a simulated day of requests ─► budget  calls of a metered source, and how old what is read is
 //! ```
 //!
 //! What is compared with others, hit ratios and the time of an operation, is in the package `peers`.
@@ -12,6 +13,7 @@
 //! Users reach them as `cargo xtask load` and so on. Results go to standard output and can be piped; everything else goes to
 //! standard error.
 
+mod budget;
 mod bus;
 mod capacity;
 mod chaos;
@@ -49,6 +51,8 @@ enum Tool {
     FleetNode(fleet::NodeArgs),
     /// Publishes events over one Redis to several buses; tells how many arrive in a second.
     Bus(bus::Args),
+    /// Simulates a day of requests for the data of a metered source; tells calls, refusals and how old answers are, for three ways.
+    Budget(budget::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         // Its lines come from many threads, so none of them keeps the output.
         Tool::FleetNode(args) => fleet::run_node(args),
         Tool::Bus(args) => bus::run(&args, &mut out()),
+        Tool::Budget(args) => budget::run(&args, &mut out()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,9 @@
 //! The tool as a user runs it: a process, its output and its exit code. And fleets, simulated and over a real Redis.
 
 #[cfg(test)]
+#[path = "it/budget.rs"]
+mod budget;
+#[cfg(test)]
 #[path = "it/chaos.rs"]
 mod chaos;
 #[cfg(test)]

@@ -54,8 +54,9 @@ impl Report {
     }
 
     pub(super) fn measured(&mut self, what: String, found: f64, unit: &'static str, asked: Option<Asked>) {
-        let found = (found * 1e3).round() / 1e3;
+        // What is nearly reached is not.
         let holds = asked.map(|asked| asked.holds(found));
+        let found = (found * 1e3).round() / 1e3;
         self.0.push(Row { what, found, unit, asked, holds });
     }
 
