@@ -85,7 +85,7 @@ pub struct Record<'a> {
 }
 
 impl Audit {
-    /// A log in this file, which only its owner may read. One that would exceed `max_bytes` is renamed to `.1` first, and
+    /// A log in this file, which only its owner may read if it is new. One that would exceed `max_bytes` is renamed to `.1` first, and
     /// what was `.1` to `.2`, up to `kept` of them; the oldest is removed.
     ///
     /// # Errors

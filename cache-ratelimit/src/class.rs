@@ -125,7 +125,7 @@ fn hashed(text: &str) -> Params {
 /// Limits callers by their class, and writes down what administrators do.
 ///
 /// Within a process all classes count in one window, so that who is promoted goes on with what is used. In shared
-/// counters each class has a window of its own.
+/// counters each class has a window of its own, unless two have the same limit.
 ///
 /// ```
 /// use cache_ratelimit::{Class, ClassLimiter, Classes, Subject};

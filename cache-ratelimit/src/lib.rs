@@ -12,7 +12,7 @@
 //! Every answer is a [`Decision`]: now, or wait so long, or never; who has decided; and what the headers say.
 //!
 //! The default is a window that slides in buckets and counts conservatively: no interval as long as the window ever
-//! holds more than the limit, whatever calls and clocks do. An exact log and a steady rate are there for who wants them.
+//! holds more than the limit, whatever calls and clocks do, but for a key that was given up at the bound of keys. An exact log and a steady rate are there for who wants them.
 
 mod audit;
 mod budget;

@@ -93,8 +93,9 @@ impl LocalLimiter {
     /// a limit of up to 255 per window. Address space is set aside at once, memory used as keys come.
     ///
     /// At the bound a new key takes the place of one to which nothing is charged any more, else of one with few charges
-    /// that was not denied: that one may get up to its limit again. Keys that were denied are never given up; if there
-    /// are only those, new keys are told to wait, by [`By::Crowded`].
+    /// that was not denied: that one may get up to its limit again. Keys that were denied are not given up before
+    /// they have more room again than any had that was denied; if there are only those, new keys are told to wait, by
+    /// [`By::Crowded`].
     #[must_use]
     pub fn with_max_keys(mut self, max_keys: NonZeroUsize) -> Self {
         self.table = table(&self.rule, max_keys);

@@ -7,7 +7,7 @@
 //! Slots up to two cache lines long begin with one, so that what every decision needs is in one.
 //!
 //! A slot stands in one of two queues, or among those that are free. Keys that were denied are kept apart, so that
-//! whoever looks for a key to give up never has to look at them.
+//! whoever looks for a key to give up looks at them last.
 
 /// What a key is known by: 64 bits of its hash, seeded in each limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
