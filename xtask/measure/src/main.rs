@@ -91,6 +91,6 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["load", "chaos", "fleet", "fleet-node", "bus"]);
+        assert_eq!(tools, ["load", "chaos", "fleet", "fleet-node", "bus", "budget"]);
     }
 }

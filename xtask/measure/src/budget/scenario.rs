@@ -178,7 +178,7 @@ mod tests {
     fn a_scenario_that_cannot_be_names_the_field_and_what_would_be_right() {
         for (was, is, told) in [
             ("hours = 24.0", "hours = 0.0", "hours is 0; it has to be 0.1 to 1000"),
-            ("skew = 0.9", "skew = nan", "skew is NaN"),
+            ("skew = 1.0", "skew = nan", "skew is NaN"),
             ("[class.low]", "[class.least]", "class.low is missing"),
             ("[20, 60]", "[60, 20]", "source.milliseconds"),
             ("symbols = 50", "symbol = 50", "unknown field `symbol`"),
