@@ -216,7 +216,7 @@ impl Options {
     ///
     /// let fetch = || async { Ok::<_, std::io::Error>(102.0) };
     /// let price = prices.get_or_load("BTC", fetch).await?;
-    /// assert_eq!((*price.value(), price.stale()), (101.5, Some(Stale::OverBudget)));
+    /// assert_eq!((*price, price.stale()), (101.5, Some(Stale::OverBudget)));
     /// let strict = Options::new().with_over_budget(OverBudget::Fail);
     /// assert!(matches!(prices.get_or_load("BTC", fetch).with(strict).await, Err(LoadError::OverBudget { .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -29,6 +29,7 @@ fn a_process_that_hears_nothing_is_found_out_by_the_judge_and_by_its_monitor() {
     assert_eq!(code, Some(1), "{out}");
     assert!(error.contains("answers are wrong") && error.contains("memory and tier disagree"), "{error}");
     let report: Value = serde_json::from_str(&out).unwrap();
-    assert!(report["writes"]["beyond_bound"].as_u64().unwrap() > 0, "{out}");
+    // Whether answers were beyond the bound while it ran depends on how fast it was; that processes differ in the end does not.
+    assert!(report["writes"]["wrong"].as_u64().unwrap() > 0, "{out}");
     assert!(report["writes"]["open"].as_u64().unwrap() > 0, "{out}");
 }
