@@ -22,7 +22,7 @@ use cache_core::CacheKey;
 
 use crate::cache::{Cache, Shared};
 use crate::fence::Ticket;
-use crate::flight::{Landing, Seat};
+use crate::flight::{Landing, Leader, Seat};
 use crate::fresh::Verdict;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
@@ -286,26 +286,10 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let since = options.hard_timeout().map(|_| Instant::now());
-        let leader = loop {
-            if let Some(answer) = self.remembered(&key, &options) {
-                return answer;
-            }
-            match self.board(&key, &options, |begun| self.may_join(begun, &key, &options)) {
-                Seat::Lead(leader) => break leader,
-                Seat::Follow(follower) => {
-                    let last = self.last(&key, follower.ticket());
-                    let wait = Wait {
-                        key: &key,
-                        options: &options,
-                        last: last.as_ref(),
-                        source: Source::Joined,
-                        since,
-                    };
-                    if let Some(answer) = self.joined(follower, &wait).await {
-                        return answer;
-                    }
-                }
-            }
+        let board = || self.board(&key, &options, |begun| self.may_join(begun, &key, &options));
+        let leader = match self.lead_or_join((&key, &options), since, board).await {
+            Ok(leader) => leader,
+            Err(answer) => return answer,
         };
         let last = self.last(&key, leader.ticket());
         if let Some(last) = last.as_ref().filter(|last| self.is_served(last, &options)) {
@@ -329,6 +313,30 @@ where
         let own = leader.follow();
         self.load(place, leader, (options.clone(), last.clone()), load);
         self.landed(own, &wait).await.unwrap_or(Err(LoadError::Aborted))
+    }
+
+    /// Boards until this caller leads a load, or has the answer of one that he could join.
+    pub(crate) async fn lead_or_join<E: Send + Sync + 'static>(
+        &self,
+        (key, options): (&K, &Options),
+        since: Option<Instant>,
+        board: impl Fn() -> Seat<K, V>,
+    ) -> Result<Leader<K, V>, Result<Hit<V>, LoadError<E>>> {
+        loop {
+            if let Some(answer) = self.remembered(key, options) {
+                return Err(answer);
+            }
+            match board() {
+                Seat::Lead(leader) => return Ok(leader),
+                Seat::Follow(follower) => {
+                    let last = self.last(key, follower.ticket());
+                    let wait = Wait { key, options, last: last.as_ref(), source: Source::Joined, since };
+                    if let Some(answer) = self.joined(follower, &wait).await {
+                        return Err(answer);
+                    }
+                }
+            }
+        }
     }
 
     /// Begins a load that nobody waits for, if none of the key is running.

@@ -84,20 +84,17 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let since = options.hard_timeout().map(|_| Instant::now());
-        let leader = loop {
+        let board = || {
             let begin = |abandoned| self.begin(&key, abandoned);
-            match self.flights.board(&key, |begun| self.may_join(begun, &key, &options), begin) {
-                Seat::Lead(leader) => break leader,
-                Seat::Follow(follower) => {
-                    LoadCounts::count(&self.loads.coalesced);
-                    let last = self.last(&key, follower.ticket());
-                    let source = Source::Joined;
-                    let wait = Wait { key: &key, options: &options, last: last.as_ref(), source, since };
-                    if let Some(answer) = self.joined(follower, &wait).await {
-                        return answer;
-                    }
-                }
+            let seat = self.flights.board(&key, |begun| self.may_join(begun, &key, &options), begin);
+            if let Seat::Follow(_) = seat {
+                LoadCounts::count(&self.loads.coalesced);
             }
+            seat
+        };
+        let leader = match self.lead_or_join((&key, &options), since, board).await {
+            Ok(leader) => leader,
+            Err(answer) => return answer,
         };
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
         let Some(place) = self.enter(runtime) else {
