@@ -192,6 +192,13 @@ where
     }
 }
 
+/// How many processors there are. Asked once: the answer comes from files of the system, which takes longer than making all of a small
+/// cache.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 impl<K, V> Setup<K, V> {
     pub(crate) fn weigh(&self, key: &K, value: &V) -> u64 {
         match &self.weigher {
@@ -202,8 +209,7 @@ impl<K, V> Setup<K, V> {
 
     fn shard_count(&self) -> usize {
         self.shards.unwrap_or_else(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let per_core = cores * SHARDS_PER_CORE;
+            let per_core = cores() * SHARDS_PER_CORE;
             let Some(max) = self.max_entries else { return per_core.next_power_of_two() };
             let max = usize::try_from(max).unwrap_or(usize::MAX);
             let shards = per_core.max(max / MOST_PER_SHARD).min((max / FEWEST_PER_SHARD).max(1));

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::call::CallKey;
 use crate::fresh::{Seen, Verdict};
 use crate::hit::Hit;
+use crate::load::boxed;
 use crate::loaded::{About, LoadError, Loaded};
 use crate::options::Options;
 
@@ -63,19 +64,19 @@ where
     {
         let shared = &self.cache.shared;
         let options = shared.defaults.under(options);
-        let load = |_| async move { loader().await.map(Into::into) };
+        let loader = boxed(|_| loader());
         if self.aged {
             match shared.judge(key, options.throttle()) {
                 Verdict::Answer(hit) => return Ok(hit),
                 Verdict::AnswerAndRefresh(hit) => {
-                    shared.refresh_behind(key, options, load);
+                    shared.refresh_behind(key, options, loader);
                     return Ok(hit);
                 }
                 Verdict::Load => {}
             }
         }
         // Boxed, so that the caller's future is not as large as a load where it finds its answer.
-        Box::pin(Arc::clone(shared).fly(key.clone(), options, load)).await
+        Box::pin(Arc::clone(shared).fly(key.clone(), options, loader)).await.map_err(LoadError::known)
     }
 
     /// Goes on as [`Cache::get_or_compute`] does.

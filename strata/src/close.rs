@@ -157,14 +157,11 @@ where
     }
 
     /// Loads one key within its caller's own future.
-    pub(crate) async fn load_alone<E>(
+    pub(crate) async fn load_alone(
         &self,
-        load: impl Future<Output = Result<Loaded<V>, E>>,
+        load: impl Future<Output = Result<Loaded<V>, Failure>>,
         wait: &Wait<'_, K, V>,
-    ) -> Landing<V>
-    where
-        E: std::fmt::Display + Send + Sync + 'static,
-    {
+    ) -> Landing<V> {
         match self.alone(load, wait.options).await {
             Ok(loaded) => self.not_kept(loaded, wait.last, wait.options),
             Err(landing) => landing,
@@ -172,14 +169,11 @@ where
     }
 
     /// Runs a load here and now, counted and with its deadline like any other.
-    pub(crate) async fn alone<T, E>(
+    pub(crate) async fn alone<T>(
         &self,
-        load: impl Future<Output = Result<T, E>>,
+        load: impl Future<Output = Result<T, Failure>>,
         options: &Options,
-    ) -> Result<T, Landing<V>>
-    where
-        E: std::fmt::Display + Send + Sync + 'static,
-    {
+    ) -> Result<T, Landing<V>> {
         let hard = options.hard_timeout();
         let admitted = within(hard, self.admit(options)).await.ok_or(Landing::TimedOut)?;
         let run = admitted.map_err(Landing::OverBudget)?;
@@ -187,7 +181,7 @@ where
         let outcome =
             within(hard, caught_in(load)).await.ok_or(Landing::TimedOut)?.ok_or(Landing::Panicked)?;
         run.end(outcome.is_ok(), self.memory.clock().now().since(began));
-        outcome.map_err(|error| Landing::Failed(Arc::new(Failure::new(error))))
+        outcome.map_err(|failure| Landing::Failed(Arc::new(failure)))
     }
 
     /// A loaded value as an answer, with the life that it would have had, and nothing stored.

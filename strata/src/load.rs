@@ -22,7 +22,7 @@ use cache_core::CacheKey;
 
 use crate::cache::{Cache, Shared};
 use crate::fence::Ticket;
-use crate::flight::{Landing, Leader, Seat};
+use crate::flight::{Failure, Landing, Leader, Seat};
 use crate::fresh::Verdict;
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
@@ -68,7 +68,7 @@ where
         &'a self,
         key: &'a Q,
         loader: F,
-    ) -> GetOrLoad<'a, K, V, Q, impl FnOnce(Option<Last<V>>) -> Fut + Send + use<Q, F, Fut, L, E, K, V>, E>
+    ) -> GetOrLoad<'a, K, V, Q, impl FnOnce(Option<Last<V>>) -> Fut + Send + use<Q, F, Fut, L, E, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
@@ -111,11 +111,7 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get_or_refresh<'a, Q, F, Fut, L, E>(
-        &'a self,
-        key: &'a Q,
-        loader: F,
-    ) -> GetOrLoad<'a, K, V, Q, F, E>
+    pub fn get_or_refresh<'a, Q, F, Fut, L, E>(&'a self, key: &'a Q, loader: F) -> GetOrLoad<'a, K, V, Q, F>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
@@ -131,16 +127,37 @@ where
 /// The future of [`Cache::get_or_load`] and [`Cache::get_or_refresh`]. A call without options of its own is five words, so that
 /// it costs little to hand on.
 #[must_use = "a future does nothing until it is awaited"]
-pub struct GetOrLoad<'a, K, V, Q: ?Sized, F, E, O = ()> {
+pub struct GetOrLoad<'a, K, V, Q: ?Sized, F, O = ()> {
     cache: &'a Cache<K, V>,
     key: &'a Q,
     loader: Option<F>,
     options: O,
     /// A miss, on its way.
-    flying: Rare<Flying<'a, V, E>>,
+    flying: Rare<Flying<'a, V>>,
 }
 
-type Flying<'a, V, E> = Pin<Box<dyn Future<Output = Result<Hit<V>, LoadError<E>>> + Send + 'a>>;
+/// A loader, its type forgotten: what is done around a load is compiled once for a kind of value, and not for every loader.
+pub(crate) type Loader<V> = Box<dyn FnOnce(Option<Last<V>>) -> Loading<V> + Send>;
+
+/// A load, which ends with a value or with an error of any type.
+type Loading<V> = Pin<Box<dyn Future<Output = Result<Loaded<V>, Failure>> + Send>>;
+
+/// What comes of a load for one who asked.
+pub(crate) type Outcome<V> = Result<Hit<V>, LoadError<Failure>>;
+
+pub(crate) fn boxed<V, F, Fut, L, E>(loader: F) -> Loader<V>
+where
+    V: Send + Sync + 'static,
+    F: FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<L, E>> + Send + 'static,
+    L: Into<Loaded<V>>,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    // Called by the task that loads, as what is boxed is called and not run before.
+    Box::new(|last| Box::pin(async { loader(last).await.map(Into::into).map_err(Failure::new) }))
+}
+
+type Flying<'a, V> = Pin<Box<dyn Future<Output = Outcome<V>> + Send + 'a>>;
 
 /// The options of one call: none, or some.
 pub trait Asked: sealed::Sealed {
@@ -168,9 +185,9 @@ mod sealed {
     impl Sealed for crate::Options {}
 }
 
-impl<'a, K, V, Q: ?Sized, F, E, O: Asked> GetOrLoad<'a, K, V, Q, F, E, O> {
+impl<'a, K, V, Q: ?Sized, F, O: Asked> GetOrLoad<'a, K, V, Q, F, O> {
     /// Sets options for this call, over those set before and those of the cache. To be called before the first poll.
-    pub fn with(self, options: Options) -> GetOrLoad<'a, K, V, Q, F, E, Options> {
+    pub fn with(self, options: Options) -> GetOrLoad<'a, K, V, Q, F, Options> {
         let options = match self.options.options() {
             Some(before) => options.over(before),
             None => options,
@@ -181,9 +198,9 @@ impl<'a, K, V, Q: ?Sized, F, E, O: Asked> GetOrLoad<'a, K, V, Q, F, E, O> {
 }
 
 // Nothing is pinned structurally: the one future inside is boxed.
-impl<K, V, Q: ?Sized, F, E, O> Unpin for GetOrLoad<'_, K, V, Q, F, E, O> {}
+impl<K, V, Q: ?Sized, F, O> Unpin for GetOrLoad<'_, K, V, Q, F, O> {}
 
-impl<K, V, Q, F, Fut, L, E, O> Future for GetOrLoad<'_, K, V, Q, F, E, O>
+impl<K, V, Q, F, Fut, L, E, O> Future for GetOrLoad<'_, K, V, Q, F, O>
 where
     K: CacheKey + Clone + Borrow<Q>,
     V: Send + Sync + 'static,
@@ -200,7 +217,7 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(flying) = this.flying.as_mut() {
-            return flying.as_mut().poll(context);
+            return flying.as_mut().poll(context).map_err(LoadError::known);
         }
         let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
         if !forced && let Some(seen) = this.cache.shared.find(this.key) {
@@ -216,7 +233,7 @@ where
     }
 }
 
-impl<K, V, Q, F, Fut, L, E, O> GetOrLoad<'_, K, V, Q, F, E, O>
+impl<K, V, Q, F, Fut, L, E, O> GetOrLoad<'_, K, V, Q, F, O>
 where
     K: CacheKey + Clone + Borrow<Q>,
     V: Send + Sync + 'static,
@@ -232,12 +249,11 @@ where
         let Some(loader) = self.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
         let shared = &self.cache.shared;
         let options = self.under_defaults();
-        let load = |last| async move { loader(last).await.map(Into::into) };
-        let flying = Arc::clone(shared).fly(self.key.to_owned(), options, load);
-        let mut flying: Flying<'_, V, E> = Box::pin(flying);
+        let flying = Arc::clone(shared).fly(self.key.to_owned(), options, boxed(loader));
+        let mut flying: Flying<'_, V> = Box::pin(flying);
         let landed = flying.as_mut().poll(context);
         self.flying = Rare::some(flying);
-        landed
+        landed.map_err(LoadError::known)
     }
 
     /// The answer from an aged value, if it may be one.
@@ -265,8 +281,7 @@ where
         let Some(loader) = self.loader.take() else { return };
         let shared = &self.cache.shared;
         let options = self.under_defaults();
-        let load = |last| async move { loader(last).await.map(Into::into) };
-        shared.refresh_behind(&self.key.to_owned(), options, load);
+        shared.refresh_behind(&self.key.to_owned(), options, boxed(loader));
     }
 }
 
@@ -275,16 +290,7 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    pub(crate) async fn fly<E, Fut>(
-        self: Arc<Self>,
-        key: K,
-        options: Options,
-        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
-    ) -> Result<Hit<V>, LoadError<E>>
-    where
-        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+    pub(crate) async fn fly(self: Arc<Self>, key: K, options: Options, load: Loader<V>) -> Outcome<V> {
         let since = options.hard_timeout().map(|_| Instant::now());
         let board = || self.board(&key, &options, |begun| self.may_join(begun, &key, &options));
         let leader = match self.lead_or_join((&key, &options), since, board).await {
@@ -316,12 +322,12 @@ where
     }
 
     /// Boards until this caller leads a load, or has the answer of one that he could join.
-    pub(crate) async fn lead_or_join<E: Send + Sync + 'static>(
+    pub(crate) async fn lead_or_join(
         &self,
         (key, options): (&K, &Options),
         since: Option<Instant>,
         board: impl Fn() -> Seat<K, V>,
-    ) -> Result<Leader<K, V>, Result<Hit<V>, LoadError<E>>> {
+    ) -> Result<Leader<K, V>, Outcome<V>> {
         loop {
             if let Some(answer) = self.remembered(key, options) {
                 return Err(answer);
@@ -340,15 +346,7 @@ where
     }
 
     /// Begins a load that nobody waits for, if none of the key is running.
-    pub(crate) fn refresh_behind<E, Fut>(
-        self: &Arc<Self>,
-        key: &K,
-        options: Options,
-        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
-    ) where
-        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+    pub(crate) fn refresh_behind(self: &Arc<Self>, key: &K, options: Options, load: Loader<V>) {
         let Some(place) = Handle::try_current().ok().and_then(|runtime| self.enter(runtime)) else { return };
         let begin = |abandoned| self.begin(key, abandoned);
         let Seat::Lead(leader) = self.flights.board(key, |begun| self.may_join(begun, key, &options), begin)
@@ -366,11 +364,7 @@ where
     }
 
     /// The answer to a call for a key whose last error is remembered.
-    fn remembered<E: Send + Sync + 'static>(
-        &self,
-        key: &K,
-        options: &Options,
-    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+    fn remembered(&self, key: &K, options: &Options) -> Option<Outcome<V>> {
         if options.force_refresh() == Some(true) {
             return None;
         }
@@ -380,7 +374,7 @@ where
             return Some(Ok(hit));
         }
         LoadCounts::count(&self.loads.error_hits);
-        Some(Err(failure.as_load_error()))
+        Some(Err(LoadError::Failed(failure)))
     }
 }
 
@@ -420,7 +414,7 @@ where
     }
 }
 
-impl<K, V, Q: ?Sized, F, E, O: Asked> fmt::Debug for GetOrLoad<'_, K, V, Q, F, E, O> {
+impl<K, V, Q: ?Sized, F, O: Asked> fmt::Debug for GetOrLoad<'_, K, V, Q, F, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GetOrLoad")
             .field("cache", self.cache)
@@ -438,7 +432,7 @@ mod tests {
         let cache: Cache<u8, u8> = Cache::builder("late").build().expect("legal");
         // As after a flight that landed between this call's look at memory and its boarding.
         cache.insert(1, 7).await.expect("memory");
-        let load = |_| async { Err::<Loaded<u8>, _>("must not run") };
+        let load = boxed(|_| async { Err::<Loaded<u8>, _>("must not run") });
         let hit = Arc::clone(&cache.shared).fly(1, Options::new(), load).await.expect("there");
         assert_eq!((*hit, cache.stats().loads_failed, cache.stats().in_flight), (7, 0, 0));
     }

@@ -113,6 +113,7 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let Self { cache, keys, loader, options } = self;
+        let loader = boxed(loader);
         let shared = &cache.shared;
         let options = shared.defaults.under(options);
         let since = options.hard_timeout().map(|_| Instant::now());
@@ -135,7 +136,7 @@ where
                 Some(landing) => shared.answer(landing, &wait),
                 None => shared.landed(follower, &wait).await,
             };
-            let answer = answer.transpose()?;
+            let answer = answer.transpose().map_err(LoadError::known)?;
             for position in positions {
                 answers[position].clone_from(&answer);
             }
@@ -151,6 +152,28 @@ impl<K, V, F> fmt::Debug for GetOrLoadMany<'_, K, V, F> {
             .field("keys", &self.keys.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A loader of many keys, [its type forgotten](crate::load::Loader).
+type LoaderOfMany<K, V> = Box<dyn FnOnce(Vec<K>) -> LoadingOfMany<K, V> + Send>;
+
+type LoadingOfMany<K, V> = Pin<Box<dyn Future<Output = Result<HashMap<K, Loaded<V>>, Failure>> + Send>>;
+
+fn boxed<K, V, F, Fut, I, L, E>(loader: F) -> LoaderOfMany<K, V>
+where
+    K: CacheKey,
+    F: FnOnce(Vec<K>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<I, E>> + Send + 'static,
+    I: IntoIterator<Item = (K, L)> + Send + 'static,
+    L: Into<Loaded<V>>,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    Box::new(|keys| {
+        Box::pin(async {
+            let brought = loader(keys).await.map_err(Failure::new)?;
+            Ok(brought.into_iter().map(|(key, loaded)| (key, loaded.into())).collect())
+        })
+    })
 }
 
 /// What asking for many keys has come to, before anything is loaded.
@@ -261,19 +284,13 @@ where
         None
     }
 
-    fn load_many<F, Fut, I, L, E>(
+    fn load_many(
         self: &Arc<Self>,
         place: Place,
         leading: Vec<Leading<K, V>>,
         options: &Options,
-        loader: F,
-    ) where
-        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<I, E>> + Send + 'static,
-        I: IntoIterator<Item = (K, L)> + Send + 'static,
-        L: Into<Loaded<V>>,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+        loader: LoaderOfMany<K, V>,
+    ) {
         let sought = leading.into_iter().map(|Leading { leader, last }| Sought::new(leader, last)).collect();
         self.look_below(place, sought, options.clone(), |shared, place, sought, options| {
             shared.load_many_from_source(place, sought, options, loader);
@@ -281,19 +298,13 @@ where
     }
 
     /// As [`load_many`](Self::load_many), of what is not found below memory.
-    fn load_many_from_source<F, Fut, I, L, E>(
+    fn load_many_from_source(
         self: &Arc<Self>,
         place: Place,
         sought: Vec<Sought<K, V>>,
         options: &Options,
-        loader: F,
-    ) where
-        F: FnOnce(Vec<K>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<I, E>> + Send + 'static,
-        I: IntoIterator<Item = (K, L)> + Send + 'static,
-        L: Into<Loaded<V>>,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+        loader: LoaderOfMany<K, V>,
+    ) {
         let began = self.memory.clock().now();
         let (leaders, lasts): (Vec<_>, Lasts<V>) =
             sought.into_iter().map(|sought| (sought.leader, sought.last)).unzip();
@@ -307,20 +318,13 @@ where
 
     /// As [`load_many`](Self::load_many) once the cache is closed: within the call, and nothing is stored. How each key
     /// ended that somebody waits for.
-    async fn load_many_alone<F, Fut, I, L, E>(
+    async fn load_many_alone(
         &self,
         leading: Vec<Leading<K, V>>,
         waiting: &HashMap<K, Waiting<V>>,
         options: &Options,
-        loader: F,
-    ) -> HashMap<K, Landing<V>>
-    where
-        F: FnOnce(Vec<K>) -> Fut,
-        Fut: Future<Output = Result<I, E>>,
-        I: IntoIterator<Item = (K, L)>,
-        L: Into<Loaded<V>>,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+        loader: LoaderOfMany<K, V>,
+    ) -> HashMap<K, Landing<V>> {
         let mut wanted = HashMap::new();
         for Leading { leader, last } in leading {
             if waiting.contains_key(leader.key()) {
@@ -332,12 +336,11 @@ where
             return HashMap::new();
         }
         let keys = wanted.keys().cloned().collect();
-        match self.alone(async { loader(keys).await }, options).await {
-            Ok(brought) => {
-                let mut brought: HashMap<K, L> = brought.into_iter().collect();
+        match self.alone(loader(keys), options).await {
+            Ok(mut brought) => {
                 let land = |(key, last): (K, Option<Last<V>>)| {
                     let landing = match brought.remove(&key) {
-                        Some(value) => self.not_kept(value.into(), last.as_ref(), options),
+                        Some(value) => self.not_kept(value, last.as_ref(), options),
                         None => Landing::Absent,
                     };
                     (key, landing)
@@ -348,28 +351,21 @@ where
         }
     }
 
-    fn land_all<I, L, E>(
+    fn land_all(
         &self,
         (leaders, lasts): (Vec<Leader<K, V>>, Lasts<V>),
-        brought: Result<I, E>,
+        brought: Result<HashMap<K, Loaded<V>>, Failure>,
         options: &Options,
         began: Time,
-    ) -> Vec<Stored<K, V>>
-    where
-        I: IntoIterator<Item = (K, L)>,
-        L: Into<Loaded<V>>,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+    ) -> Vec<Stored<K, V>> {
         let mut stored = Vec::new();
         match brought {
-            Ok(entries) => {
-                let mut brought: HashMap<K, L> = entries.into_iter().collect();
+            Ok(mut brought) => {
                 for (leader, last) in leaders.into_iter().zip(lasts) {
                     let landing = match brought.remove(leader.key()) {
                         Some(loaded) => {
                             let origin = Origin { last: last.as_ref(), began };
-                            let (landing, record) =
-                                self.store_loaded(&leader, loaded.into(), options, &origin);
+                            let (landing, record) = self.store_loaded(&leader, loaded, options, &origin);
                             stored.extend(record.map(|record| Stored::new(&leader, record, options)));
                             landing
                         }
@@ -378,8 +374,8 @@ where
                     leader.land(landing);
                 }
             }
-            Err(error) => {
-                let failure = Arc::new(Failure::new(error));
+            Err(failure) => {
+                let failure = Arc::new(failure);
                 for leader in leaders {
                     let landing = self.fail(&leader, &failure, options);
                     leader.land(landing);

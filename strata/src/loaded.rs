@@ -1,6 +1,5 @@
 //! What a loader may answer, and how a load can fail.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,11 +173,23 @@ impl Failure {
     pub(crate) fn new<E: fmt::Display + Send + Sync + 'static>(error: E) -> Self {
         Self { message: Arc::new(error.to_string()), error: Arc::new(error) }
     }
+}
 
+impl LoadError<Failure> {
     /// The error as this caller knows it.
-    pub(crate) fn as_load_error<E: Send + Sync + 'static>(&self) -> LoadError<E> {
-        let error: Arc<dyn Any + Send + Sync> = Arc::clone(&self.error);
-        let elsewhere = |_| LoadError::FailedElsewhere(Arc::clone(&self.message));
-        error.downcast().map_or_else(elsewhere, LoadError::Failed)
+    pub(crate) fn known<E: Send + Sync + 'static>(self) -> LoadError<E> {
+        match self {
+            Self::Failed(failure) => {
+                let elsewhere = |_| LoadError::FailedElsewhere(Arc::clone(&failure.message));
+                Arc::clone(&failure.error).downcast().map_or_else(elsewhere, LoadError::Failed)
+            }
+            Self::FailedElsewhere(message) => LoadError::FailedElsewhere(message),
+            Self::TimedOut => LoadError::TimedOut,
+            Self::OverBudget { retry_in } => LoadError::OverBudget { retry_in },
+            Self::NothingToKeep => LoadError::NothingToKeep,
+            Self::Panicked => LoadError::Panicked,
+            Self::Aborted => LoadError::Aborted,
+            Self::NoRuntime => LoadError::NoRuntime,
+        }
     }
 }

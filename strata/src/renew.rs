@@ -10,7 +10,7 @@ use cache_core::CacheKey;
 use crate::cache::{Cache, Shared};
 use crate::flight::{Landing, Seat};
 use crate::hit::{Hit, Source};
-use crate::kept::Last;
+use crate::load::{Loader, Outcome, boxed};
 use crate::loaded::{LoadError, Loaded};
 use crate::options::Options;
 use crate::stats::LoadCounts;
@@ -63,8 +63,8 @@ where
         E: fmt::Display + Send + Sync + 'static,
     {
         let options = options.over(&self.shared.defaults.get()).with_force_refresh(true);
-        let load = |_| async move { loader().await.map(Into::into) };
-        Arc::clone(&self.shared).renew(key.to_owned(), options, load).await
+        let loader = boxed(|_| loader());
+        Arc::clone(&self.shared).renew(key.to_owned(), options, loader).await.map_err(LoadError::known)
     }
 }
 
@@ -73,16 +73,7 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    async fn renew<E, Fut>(
-        self: Arc<Self>,
-        key: K,
-        options: Options,
-        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
-    ) -> Result<Hit<V>, LoadError<E>>
-    where
-        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
-    {
+    async fn renew(self: Arc<Self>, key: K, options: Options, load: Loader<V>) -> Outcome<V> {
         let since = options.hard_timeout().map(|_| Instant::now());
         let board = || {
             let begin = |abandoned| self.begin(&key, abandoned);

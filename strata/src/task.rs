@@ -25,7 +25,7 @@ use crate::fence::Ticket;
 use crate::flight::{Failure, Landing, Leader};
 use crate::gate::pass;
 use crate::kept::Last;
-use crate::loaded::Loaded;
+use crate::load::Loader;
 use crate::options::Options;
 use crate::stats::{LoadCounts, Run};
 use crate::sync::{select, timeout};
@@ -37,16 +37,13 @@ where
     V: Send + Sync + 'static,
 {
     /// Runs the load of one key, which stores and lands by itself.
-    pub(crate) fn load<E, Fut>(
+    pub(crate) fn load(
         self: &Arc<Self>,
         place: Place,
         leader: Leader<K, V>,
         (options, last): (Options, Option<Last<V>>),
-        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
-    ) where
-        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
-        E: std::fmt::Display + Send + Sync + 'static,
-    {
+        load: Loader<V>,
+    ) {
         let sought = vec![Sought::new(leader, last)];
         self.look_below(place, sought, options, move |shared, place, mut sought, options| {
             let Some(sought) = sought.pop() else { return };
@@ -62,27 +59,24 @@ where
     }
 
     /// As [`load`](Self::load), of what is not found below memory.
-    fn load_from_source<E, Fut>(
+    fn load_from_source(
         self: &Arc<Self>,
         place: Place,
         Sought { leader, last, .. }: Sought<K, V>,
         options: &Options,
-        load: impl FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
-    ) where
-        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
-        E: std::fmt::Display + Send + Sync + 'static,
-    {
+        load: Loader<V>,
+    ) {
         let began = self.memory.clock().now();
         let (terms, shown) = (options.clone(), last.clone());
-        let load = async move { load(shown).await };
-        self.spawn_load(place, (vec![leader], options), load, move |shared, mut leaders, loaded| {
+        let load = load(shown);
+        self.spawn_load(place, (vec![leader], options), load, move |shared, mut leaders, brought| {
             let Some(leader) = leaders.pop() else { return Vec::new() };
-            let (landing, stored) = match loaded {
-                Ok(loaded) => {
+            let (landing, stored) = match brought {
+                Ok(brought) => {
                     let origin = Origin { last: last.as_ref(), began };
-                    shared.store_loaded(&leader, loaded, &terms, &origin)
+                    shared.store_loaded(&leader, brought, &terms, &origin)
                 }
-                Err(error) => (shared.fail(&leader, &Arc::new(Failure::new(error)), &terms), None),
+                Err(failure) => (shared.fail(&leader, &Arc::new(failure), &terms), None),
             };
             let stored = stored.map(|record| Stored::new(&leader, record, &terms));
             leader.land(landing);
@@ -92,16 +86,13 @@ where
 
     /// Runs a load as a task of its own, which ends with the cache, and hands what it brings to `land`. What that has stored goes to
     /// the tiers below memory, behind the answers.
-    pub(crate) fn spawn_load<T, E>(
+    pub(crate) fn spawn_load<T: Send + 'static>(
         self: &Arc<Self>,
         mut place: Place,
         (leaders, options): (Vec<Leader<K, V>>, &Options),
-        load: impl Future<Output = Result<T, E>> + Send + 'static,
-        land: impl FnOnce(&Self, Vec<Leader<K, V>>, Result<T, E>) -> Vec<Stored<K, V>> + Send + 'static,
-    ) where
-        T: Send + 'static,
-        E: Send + 'static,
-    {
+        load: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        land: impl FnOnce(&Self, Vec<Leader<K, V>>, Result<T, Failure>) -> Vec<Stored<K, V>> + Send + 'static,
+    ) {
         let admission = self.admit(options);
         let (cache, counts) = (Arc::downgrade(self), Arc::clone(&self.loads));
         let (hard, most_abandoned) = (options.hard_timeout(), self.limits.abandoned);

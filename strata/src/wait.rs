@@ -8,8 +8,9 @@ use cache_core::CacheKey;
 use crate::cache::Shared;
 use crate::flight::{Follower, Landing};
 use crate::gate::OverBudget;
-use crate::hit::{Hit, Source, Stale};
+use crate::hit::{Source, Stale};
 use crate::kept::Last;
+use crate::load::Outcome;
 use crate::loaded::LoadError;
 use crate::options::Options;
 use crate::stats::LoadCounts;
@@ -41,11 +42,7 @@ where
     /// Waits for another call's load; `None` if it has no answer for this one: a load of many keys did not bring this
     /// one, a tag of what it brought was removed since it began, it was given up before this call's time is over, or the
     /// cache was closed before it began.
-    pub(crate) async fn joined<E: Send + Sync + 'static>(
-        &self,
-        follower: Follower<V>,
-        wait: &Wait<'_, K, V>,
-    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+    pub(crate) async fn joined(&self, follower: Follower<V>, wait: &Wait<'_, K, V>) -> Option<Outcome<V>> {
         let begun = follower.ticket();
         let landing = match self.in_time(follower, wait).await {
             Ok(landing) => landing,
@@ -67,11 +64,7 @@ where
     }
 
     /// Waits for a landing, and says what it is to this caller; `None` if the load did not bring its key.
-    pub(crate) async fn landed<E: Send + Sync + 'static>(
-        &self,
-        follower: Follower<V>,
-        wait: &Wait<'_, K, V>,
-    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+    pub(crate) async fn landed(&self, follower: Follower<V>, wait: &Wait<'_, K, V>) -> Option<Outcome<V>> {
         match self.in_time(follower, wait).await {
             Ok(landing) => self.answer(landing, wait),
             Err(answer) => Some(answer),
@@ -79,11 +72,7 @@ where
     }
 
     /// The landing or, if it does not come in time, the answer without it.
-    async fn in_time<E>(
-        &self,
-        follower: Follower<V>,
-        wait: &Wait<'_, K, V>,
-    ) -> Result<Landing<V>, Result<Hit<V>, LoadError<E>>> {
+    async fn in_time(&self, follower: Follower<V>, wait: &Wait<'_, K, V>) -> Result<Landing<V>, Outcome<V>> {
         let landing = follower.landing();
         let (soft, hard) = (wait.options.soft_timeout(), wait.left());
         let may_answer = |last: &&Last<V>| last.stands_in(self.memory.clock().now());
@@ -109,11 +98,7 @@ where
     }
 
     /// What a landing is to a caller who waited; `None` if the load did not bring its key.
-    pub(crate) fn answer<E: Send + Sync + 'static>(
-        &self,
-        landing: Landing<V>,
-        wait: &Wait<'_, K, V>,
-    ) -> Option<Result<Hit<V>, LoadError<E>>> {
+    pub(crate) fn answer(&self, landing: Landing<V>, wait: &Wait<'_, K, V>) -> Option<Outcome<V>> {
         let (why, error) = match landing {
             // Whoever led knows best where it came from.
             Landing::Value(hit, _) if wait.source == Source::Loader => return Some(Ok(hit)),
@@ -128,7 +113,7 @@ where
                 LoadCounts::count(&self.loads.hard_timeouts);
                 (Stale::TimedOut, LoadError::TimedOut)
             }
-            Landing::Failed(failure) => (Stale::Failed, failure.as_load_error()),
+            Landing::Failed(failure) => (Stale::Failed, LoadError::Failed(failure)),
             Landing::NothingToKeep => (Stale::Failed, LoadError::NothingToKeep),
             Landing::Panicked => (Stale::Failed, LoadError::Panicked),
             Landing::Aborted | Landing::Closed => (Stale::Failed, LoadError::Aborted),

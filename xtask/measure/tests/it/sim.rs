@@ -60,7 +60,8 @@ impl std::fmt::Display for Down {
     }
 }
 
-/// The seeds of one run of the tests; `STRATA_SIM_SEEDS` says how many otherwise, `STRATA_SIM_SEED` replays one.
+/// The seeds of one run of the tests; `STRATA_SIM_SEEDS` says how many otherwise, `STRATA_SIM_FROM` from where on, and `STRATA_SIM_SEED`
+/// replays one.
 const SEEDS: u64 = 3_000;
 const NODES: usize = 3;
 const KEYS: usize = 4;
@@ -415,10 +416,11 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn a_fleet_keeps_its_promises_whatever_happens_to_it() {
-    let seeds = match number("STRATA_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("STRATA_SIM_SEEDS").unwrap_or(SEEDS),
-    };
+    let (from, seeds) = number("STRATA_SIM_SEED").map_or_else(
+        || (number("STRATA_SIM_FROM").unwrap_or(0), number("STRATA_SIM_SEEDS").unwrap_or(SEEDS)),
+        |only| (only, 1),
+    );
+    let seeds = from..from + seeds;
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get() as u64);
     let (first, step) = (seeds.start, threads);
     let is_over = AtomicBool::new(false);
