@@ -1,4 +1,4 @@
-//! The tool as a user runs it: a process, its output and its exit code. And fleets, simulated and over a real Redis.
+//! The tool as a user runs it: a process, its output and its exit code. And fleets over a real Redis.
 
 #[cfg(test)]
 #[path = "it/budget.rs"]
@@ -15,10 +15,6 @@ mod load;
 #[cfg(test)]
 #[path = "it/server.rs"]
 mod server;
-
-#[cfg(test)]
-#[path = "it/sim.rs"]
-mod sim;
 
 #[cfg(test)]
 mod tool {

@@ -24,7 +24,7 @@ const RANKS: [(&str, u8); 13] = [
     ("cache-server", 4),
 ];
 
-const OUTSIDE: [&str; 3] = ["xtask", "measure", "peers"];
+const OUTSIDE: [&str; 4] = ["xtask", "measure", "peers", "sim"];
 const TESTKIT: &str = "cache-testkit";
 
 /// Whether this package is a tool of the repository rather than a crate of the product.
