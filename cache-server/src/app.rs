@@ -14,8 +14,12 @@ use tokio::net::TcpListener;
 use crate::auth::{self, Guard};
 use crate::config::Settings;
 use crate::figures::Figures;
+use crate::places::Places;
 use crate::regions::{CreateError, Regions};
 use crate::{api, edge, origin, serve};
+
+/// How long a region that stops waits for a tier that is away.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A server with its regions, ready to listen.
 #[derive(Debug)]
@@ -29,6 +33,12 @@ pub struct Server {
 #[error("{message}")]
 pub struct StartError {
     message: String,
+}
+
+impl StartError {
+    pub(crate) fn new(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string() }
+    }
 }
 
 impl Server {
@@ -63,8 +73,9 @@ impl Server {
     /// # Cancel safety
     /// Dropping it ends the server and its connections at once.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let router = self.router();
+        let (router, app) = (self.router(), Arc::clone(&self.app));
         serve::serve(listener, self.app, router, (self.limits, shutdown)).await;
+        app.close().await;
     }
 }
 
@@ -87,7 +98,8 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let regions = Regions::new(Arc::clone(&clock));
+        let places = Places::open(&settings.places, settings.body_limit_bytes)?;
+        let regions = Regions::new(places, Arc::clone(&clock));
         for (name, region) in &settings.regions {
             regions.create(name, region)?;
         }
@@ -109,6 +121,21 @@ impl App {
 
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.now().since(self.started)
+    }
+
+    /// Tells the tiers what they could not be told yet, for a moment at most, and ends their use.
+    async fn close(&self) {
+        for cache in self.regions.all() {
+            let untold = cache.close(LAST_WORDS).await.untold;
+            if untold > 0 {
+                tracing::warn!(
+                    region = cache.name(),
+                    untold,
+                    "a tier is away and was not told of all changes"
+                );
+            }
+        }
+        self.regions.places().close().await;
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -10,6 +10,8 @@
 //! api      what is asked: keys, bodies, lifetimes, all checked before anything is changed
 //!   │
 //! regions  named caches of blobs
+//!   │
+//! places   the tiers below memory that they share: Redis, a folder
 //! ```
 //!
 //! ```no_run
@@ -25,6 +27,7 @@
 mod api;
 mod app;
 mod auth;
+mod blob;
 pub mod config;
 mod edge;
 mod figures;
@@ -32,6 +35,7 @@ mod linger;
 pub mod log;
 mod metrics;
 mod origin;
+mod places;
 mod problem;
 mod regions;
 mod serve;

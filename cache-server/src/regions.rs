@@ -1,17 +1,20 @@
-//! The regions of this server: named caches of blobs, each with its own limits, lifetime and policy.
+//! The regions of this server: named caches of blobs, each with its own limits, lifetime and policy, over the same places.
 //!
 //! A key is the text that came in over the network, as it is. A blob is bytes and what they are.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::http::HeaderValue;
-use bytes::Bytes;
 use cache_core::{Clock, Key, Tags};
-use strata::{BuildError, Cache, Memory, NameTaken, Registry};
+use strata::{BuildError, Cache, Inserted, Memory, NameTaken, Options, Registry};
 use thiserror::Error;
+use tokio::sync::{Mutex as Turn, MutexGuard};
 
+use crate::blob::Blob;
 use crate::config::RegionSettings;
+use crate::places::Places;
 
 /// The most regions of a server. Each costs memory even when it is empty, and labels in every scrape.
 pub(crate) const MAX_REGIONS: usize = 256;
@@ -23,18 +26,11 @@ const ENTRY_OVERHEAD_BYTES: u64 = 288;
 /// What a tag that nothing else carries costs besides its text: its place in the tag index and a set of its own.
 const TAG_OVERHEAD_BYTES: u64 = 200;
 
+/// How many entries can be changed at the same time, but for collisions.
+const TURNS: u64 = 256;
+
 /// A cache of blobs.
 pub(crate) type BlobCache = Cache<Key, Blob>;
-
-/// What is stored under a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blob {
-    /// As they came in. They own their allocation: a slice of a read buffer would keep all of it alive.
-    pub(crate) bytes: Bytes,
-    pub(crate) content_type: HeaderValue,
-    /// What its tags take, so that they count against the limit as well.
-    pub(crate) tag_bytes: u64,
-}
 
 /// What these tags take at most, if no other entry carries them.
 pub(crate) fn tag_bytes(tags: Option<&Tags>) -> u64 {
@@ -51,9 +47,13 @@ pub(crate) fn weight(key: &Key, blob: &Blob) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Regions {
     registry: Registry,
+    places: Places,
     clock: Arc<dyn Clock>,
     /// Held while a region is added, so that two requests cannot both take the last place.
     adding: Mutex<()>,
+    /// Held while an entry is looked at and changed as one step.
+    turns: Vec<Turn<()>>,
+    hasher: RandomState,
     /// How many values were too large, by region: they are refused before their region's own count sees them.
     too_large: Mutex<BTreeMap<String, u64>>,
 }
@@ -70,8 +70,21 @@ pub(crate) enum CreateError {
 }
 
 impl Regions {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { registry: Registry::new(), clock, adding: Mutex::new(()), too_large: Mutex::default() }
+    pub(crate) fn new(places: Places, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            registry: Registry::new(),
+            places,
+            clock,
+            adding: Mutex::new(()),
+            turns: (0..TURNS).map(|_| Turn::default()).collect(),
+            hasher: RandomState::new(),
+            too_large: Mutex::default(),
+        }
+    }
+
+    /// The tiers that all regions share.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     pub(crate) fn create(&self, name: &str, settings: &RegionSettings) -> Result<BlobCache, CreateError> {
@@ -82,7 +95,7 @@ impl Regions {
             .with_ttl(settings.ttl)
             .with_policy(settings.policy)
             .with_clock(Arc::clone(&self.clock));
-        let cache = Cache::builder(name).memory(memory).build()?;
+        let cache = self.places.below(Cache::builder(name).memory(memory)).build()?;
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         if self.registry.all().len() >= MAX_REGIONS && self.find(name).is_none() {
             return Err(CreateError::Full);
@@ -95,6 +108,30 @@ impl Regions {
         self.registry.cache(name)
     }
 
+    /// What is wrong below memory, each trouble once: regions share their tiers.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let mut tiers: BTreeMap<&str, (Option<Duration>, u64)> = BTreeMap::new();
+        let mut is_bus_whole = true;
+        for health in self.all().into_iter().map(|cache| cache.health()) {
+            is_bus_whole &= health.is_bus_whole != Some(false);
+            for tier in health.tiers {
+                let (away_for, owed) = tiers.entry(tier.name).or_default();
+                *away_for = tier.away_for.max(*away_for);
+                *owed += tier.backlog;
+            }
+        }
+        let mut troubles = Vec::new();
+        for (name, (away_for, owed)) in tiers {
+            let away = away_for.map(|time| format!("the tier {name} has been away for {} s", time.as_secs()));
+            let owed = (owed > 0).then(|| format!("the tier {name} has not been told of {owed} changes yet"));
+            troubles.extend(away.into_iter().chain(owed));
+        }
+        if !is_bus_whole {
+            troubles.push("news of other servers may be missing".to_owned());
+        }
+        troubles
+    }
+
     /// Takes a region off the list. Requests that already found it finish with it.
     pub(crate) fn remove(&self, name: &str) -> Option<BlobCache> {
         let cache = self.find(name)?;
@@ -105,6 +142,25 @@ impl Regions {
     /// All regions, by name.
     pub(crate) fn all(&self) -> Vec<BlobCache> {
         self.registry.all().iter().filter_map(|region| self.find(region.name())).collect()
+    }
+
+    /// Stores a blob with these options over those of its region.
+    pub(crate) async fn insert(
+        &self,
+        cache: &BlobCache,
+        key: Key,
+        blob: Blob,
+        options: Options,
+    ) -> cache_core::Result<Inserted> {
+        let ttl = options.ttl().unwrap_or_else(|| cache.memory().default_ttl());
+        let options = options.with_fail_safe_for(self.places.window(ttl));
+        cache.insert_with(key, blob, options).await
+    }
+
+    /// Waits until nobody else on this server changes the entry as one step with a look at it.
+    pub(crate) async fn turn(&self, cache: &BlobCache, key: &Key) -> MutexGuard<'_, ()> {
+        let at = usize::try_from(self.hasher.hash_one((cache.name(), key)) % TURNS).unwrap_or_default();
+        self.turns[at].lock().await
     }
 
     /// Tells whether a region can hold this value at all, and counts it if not.

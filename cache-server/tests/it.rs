@@ -6,6 +6,8 @@
 mod auth;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/conditions.rs"]
+mod conditions;
 #[path = "it/connections.rs"]
 mod connections;
 #[path = "it/documentation.rs"]
@@ -34,5 +36,7 @@ mod server;
 mod settings;
 #[path = "it/stopping.rs"]
 mod stopping;
+#[path = "it/tiers.rs"]
+mod tiers;
 #[path = "it/wire.rs"]
 mod wire;

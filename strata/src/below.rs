@@ -202,14 +202,30 @@ where
         Some((below, self.namespace.render(key).ok()?))
     }
 
-    /// Reads what memory does not have from the tiers below, into memory.
+    /// Reads what memory does not have from the tiers below, into memory. Where they do not answer, a copy in memory does, if one may
+    /// stand in.
     pub(crate) async fn get_below(self: &Arc<Self>, key: K) -> Option<Hit<V>> {
         let (below, rendered) = self.below_key(&key)?;
         let ticket = self.fence.ticket(&key);
         let options = self.defaults.get();
         let asked = std::slice::from_ref(&rendered);
-        let found = below.fetch(asked, &options, || self.memory.clock().now()).await.0.pop()??;
-        self.take_found((key, rendered), found, ticket)
+        let (mut found, silent) = below.fetch(asked, &options, || self.memory.clock().now()).await;
+        let found = found.pop().flatten();
+        let answer = found.and_then(|found| self.take_found((key.clone(), rendered), found, ticket));
+        answer.or_else(|| self.copy(&key, silent))
+    }
+
+    /// What stands in for what these tiers did not say.
+    pub(crate) fn copy(&self, key: &K, silent: Silent) -> Option<Hit<V>> {
+        if silent.is_empty() {
+            return None;
+        }
+        let copy = self.last(key, self.fence.ticket(key))?;
+        if !copy.stands_in(self.memory.clock().now()) {
+            return None;
+        }
+        self.loads.count_stale(Stale::Unreachable);
+        Some(copy.hit().with_stale(Stale::Unreachable))
     }
 
     /// Takes what a read without a loader has found below into memory; the answer, if it is fresh.

@@ -99,8 +99,7 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value. A stale one is none, as
-    /// for every verb without a loader.
+    /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value. A stale one is none.
     pub fn get_local<Q>(&self, key: &Q) -> Option<Hit<V>>
     where
         K: Borrow<Q>,
@@ -118,7 +117,8 @@ where
         self.shared.memory.peek_with(key, |found| self.shared.hit_of(&found))?
     }
 
-    /// Reads a value.
+    /// Reads a value. Where a tier below memory does not answer, a copy in memory does, marked [`Stale::Unreachable`](crate::Stale), if
+    /// [`Options::with_fail_safe_for`] lets it stand in.
     pub async fn get<Q>(&self, key: &Q) -> Result<Option<Hit<V>>>
     where
         K: Borrow<Q>,
@@ -130,7 +130,7 @@ where
         }
     }
 
-    /// Reads many values: one answer per key, in their order.
+    /// Reads many values: one answer per key, in their order, each as [`get`](Self::get) answers.
     pub async fn get_many<Q>(&self, keys: &[Q]) -> Result<Vec<Option<Hit<V>>>>
     where
         K: Borrow<Q>,

@@ -56,12 +56,20 @@ pub enum Stale {
     Throttled,
     /// The source may not be asked now, because the budget is used up.
     OverBudget,
+    /// A tier below memory did not answer a read that has no loader, and memory has a copy.
+    Unreachable,
 }
 
 impl Stale {
     /// All reasons, in their order.
-    pub const ALL: [Self; 5] =
-        [Self::Refreshing, Self::Failed, Self::TimedOut, Self::Throttled, Self::OverBudget];
+    pub const ALL: [Self; 6] = [
+        Self::Refreshing,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Throttled,
+        Self::OverBudget,
+        Self::Unreachable,
+    ];
 
     /// The name in metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -71,6 +79,7 @@ impl Stale {
             Self::TimedOut => "timed_out",
             Self::Throttled => "throttled",
             Self::OverBudget => "over_budget",
+            Self::Unreachable => "unreachable",
         }
     }
 }

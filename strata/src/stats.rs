@@ -50,6 +50,8 @@ pub struct Stats {
     pub stale_throttled: u64,
     /// Stale answers, because the source could not be asked.
     pub stale_over_budget: u64,
+    /// Stale answers to reads without a loader, because a tier below memory did not answer.
+    pub stale_unreachable: u64,
     /// Calls that had waited for as long as they would where something can stand in.
     pub soft_timeouts: u64,
     /// Calls that had waited for as long as they would at most.
@@ -156,6 +158,7 @@ impl LoadCounts {
             stale_timed_out: stale(Stale::TimedOut),
             stale_throttled: stale(Stale::Throttled),
             stale_over_budget: stale(Stale::OverBudget),
+            stale_unreachable: stale(Stale::Unreachable),
             soft_timeouts: of(&self.soft_timeouts),
             hard_timeouts: of(&self.hard_timeouts),
             abandoned: of(&self.abandoned),

@@ -139,10 +139,10 @@ where
         }
         let tickets: Vec<_> = places.iter().map(|at| self.fence.ticket(&keys[*at])).collect();
         let options = self.defaults.get();
-        let (found, _) = below.fetch(&rendered, &options, || self.memory.clock().now()).await;
+        let (found, silent) = below.fetch(&rendered, &options, || self.memory.clock().now()).await;
         for (((at, rendered), ticket), found) in places.into_iter().zip(rendered).zip(tickets).zip(found) {
-            let Some(found) = found else { continue };
-            answers[at] = self.take_found((keys[at].clone(), rendered), found, ticket);
+            let answer = found.and_then(|found| self.take_found((keys[at].clone(), rendered), found, ticket));
+            answers[at] = answer.or_else(|| self.copy(&keys[at], silent));
         }
     }
 }

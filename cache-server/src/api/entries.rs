@@ -4,21 +4,25 @@ use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use cache_core::{Key, Ttl};
+use cache_core::{Key, Time};
 use serde::{Deserialize, Serialize};
-use strata::Inserted;
+use strata::{Hit, Inserted};
 
 use super::body::{self, Json, OCTETS, Upload};
+use super::conditions::Conditions;
 use super::extract::{Bare, EntryKey, InRegion, NoParams, Params};
 use super::json;
 use super::lifetime::{self, Lifetime, PutParams};
 use crate::app::App;
+use crate::blob::Blob;
 use crate::log::Shown;
 use crate::problem::Problem;
-use crate::regions::{self, Blob, BlobCache};
+use crate::regions::{self, BlobCache};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -35,33 +39,54 @@ pub(super) async fn get(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
+    conditions: Conditions,
 ) -> Result<Response, Problem> {
     let found = cache.get(&key).await?;
     let event = if found.is_some() { "Cache HIT" } else { "Cache MISS" };
     tracing::debug!(region = cache.name(), key = %Shown(key.as_str()), "{event}");
     let hit = found.ok_or_else(miss)?;
-    let headers = describe(&hit, hit.remaining(app.clock.now()));
+    let headers = describe(&hit, app.clock.now());
+    if conditions.has(&hit) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
     Ok((headers, hit.bytes.clone()).into_response())
 }
 
-/// As [`get`] without the bytes. Counts neither as a read nor as a use.
-pub(super) async fn head(InRegion(cache): InRegion, EntryKey(key): EntryKey) -> Result<Response, Problem> {
-    let hit = cache.peek(&key).ok_or_else(miss)?;
-    let mut headers = describe(&hit, hit.remaining(cache.memory().clock().now()));
+/// As [`get`] without the bytes. Counts neither as a read nor as a use, if memory has the entry.
+pub(super) async fn head(
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+    EntryKey(key): EntryKey,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let hit = look(&app, &cache, &key).await?.ok_or_else(miss)?;
+    let mut headers = describe(&hit, app.clock.now());
+    if conditions.has(&hit) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(hit.bytes.len()));
     Ok(headers.into_response())
+}
+
+/// What is stored, without using it where memory has it.
+async fn look(app: &App, cache: &BlobCache, key: &Key) -> Result<Option<Hit<Blob>>, Problem> {
+    match cache.peek(key) {
+        None if !app.regions.places().is_memory_alone() => Ok(cache.get(key).await?),
+        found => Ok(found),
+    }
 }
 
 fn miss() -> Problem {
     Problem::not_found("there is no entry of this key").with_header("x-cache", "miss")
 }
 
-fn describe(blob: &Blob, left: Ttl) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(CONTENT_TYPE, blob.content_type.clone());
-    headers.insert(X_CACHE, HeaderValue::from_static("hit"));
+fn describe(hit: &Hit<Blob>, now: Time) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(CONTENT_TYPE, hit.content_type.clone());
+    headers.extend(HeaderValue::try_from(hit.etag()).map(|etag| (ETAG, etag)));
+    headers.insert(X_CACHE, HeaderValue::from_static(if hit.is_stale() { "stale" } else { "hit" }));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(left) = left.finite() {
+    if let Some(left) = hit.remaining(now).finite() {
         let max_age = HeaderValue::try_from(format!("max-age={}", left.as_secs()));
         headers.extend(max_age.map(|max_age| (CACHE_CONTROL, max_age)));
     }
@@ -78,7 +103,7 @@ pub(super) async fn put(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
-    Params(params): Params<PutParams>,
+    (Params(params), conditions): (Params<PutParams>, Conditions),
     upload: Upload,
 ) -> Result<Response, Problem> {
     let options = params.options(&app.presets)?;
@@ -86,12 +111,19 @@ pub(super) async fn put(
     if body::is_json(&content_type) {
         json::check(&upload.bytes)?;
     }
-    let blob = Blob { bytes: upload.bytes, content_type, tag_bytes: regions::tag_bytes(options.tags()) };
+    let blob = Blob::new(upload.bytes, content_type, regions::tag_bytes(options.tags()));
     if !app.regions.has_room(&cache, &key, &blob) {
         return Err(too_large(&cache));
     }
-    let existed = cache.contains(&key).await?;
-    let (status, result) = match cache.insert_with(key, blob, options).await? {
+    let _turn = app.regions.turn(&cache, &key).await;
+    let existed = if conditions.are_none() {
+        cache.contains(&key).await?
+    } else {
+        let stored = look(&app, &cache, &key).await?;
+        conditions.check(stored.as_deref())?;
+        stored.is_some()
+    };
+    let (status, result) = match app.regions.insert(&cache, key, blob, options).await? {
         Inserted::Stored if existed => (StatusCode::NO_CONTENT, "replaced"),
         Inserted::Stored => (StatusCode::CREATED, "stored"),
         // A life of zero is legal, and keeps nothing.
@@ -134,9 +166,15 @@ pub(super) async fn touch(
 
 pub(super) async fn remove(
     _: Bare,
+    State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
+    conditions: Conditions,
 ) -> Result<Answer<RemovedBody>, Problem> {
+    let _turn = app.regions.turn(&cache, &key).await;
+    if !conditions.are_none() {
+        conditions.check(look(&app, &cache, &key).await?.as_deref())?;
+    }
     let removed = u64::from(cache.remove(&key).await?);
     Ok(Answer(RemovedBody { removed }))
 }

@@ -17,11 +17,14 @@ use super::entries;
 use super::extract::{InRegion, NoParams};
 use super::lifetime;
 use crate::app::App;
+use crate::blob::Blob;
 use crate::problem::Problem;
-use crate::regions::Blob;
 
 /// The most bytes of values in one answer, before they are encoded.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// The keys that a tier is asked for at once. An answer that grows too large is found out after so many more values at most.
+const AT_ONCE: usize = 256;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,12 +67,14 @@ pub(super) async fn get_many(
     keys.dedup();
     let mut found: Vec<(Key, Hit<Blob>)> = Vec::new();
     let (mut missing, mut bytes) = (Vec::new(), 0);
-    for key in keys {
-        match cache.get(&key).await? {
-            None => missing.push(key.as_str().to_owned()),
-            Some(hit) => {
-                bytes += hit.bytes.len();
-                found.push((key, hit));
+    for keys in keys.chunks(AT_ONCE) {
+        for (key, hit) in keys.iter().zip(cache.get_many(keys).await?) {
+            match hit {
+                None => missing.push(key.as_str().to_owned()),
+                Some(hit) => {
+                    bytes += hit.bytes.len();
+                    found.push((key.clone(), hit));
+                }
             }
         }
         if bytes > MAX_ANSWER_BYTES {

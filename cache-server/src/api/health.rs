@@ -27,9 +27,9 @@ pub(super) struct HealthBody {
     status: &'static str,
     /// Why the status is not `healthy`.
     reasons: Vec<String>,
-    /// Whether every tier answers. There is memory alone, which always does.
+    /// Whether every tier answers and has been told everything.
     connection_healthy: bool,
-    /// Whether memory stands in for a tier that is away. There is none that could be.
+    /// Whether memory stands in for a tier that is away: if there is one.
     fallback_enabled: bool,
     metrics: HealthMetrics,
 }
@@ -44,18 +44,21 @@ struct HealthMetrics {
 
 pub(super) async fn health(State(app): State<Arc<App>>) -> Answer<HealthBody> {
     let traffic = system_b::traffic(&app);
-    let (status, reasons) = judge(&app, &traffic);
+    let troubles = app.regions.troubles();
+    let connection_healthy = troubles.is_empty();
+    let (status, reasons) = judge(&app, &traffic, troubles);
     let metrics = HealthMetrics {
         hit_rate: traffic.hit_rate,
         error_rate: traffic.error_rate,
         total_operations: traffic.total_operations,
         average_response_time_ms: traffic.average_response_time_ms,
     };
-    Answer(HealthBody { status, reasons, connection_healthy: true, fallback_enabled: false, metrics })
+    let fallback_enabled = !app.regions.places().is_memory_alone();
+    Answer(HealthBody { status, reasons, connection_healthy, fallback_enabled, metrics })
 }
 
-fn judge(app: &App, traffic: &Traffic) -> (&'static str, Vec<String>) {
-    let mut reasons = Vec::new();
+fn judge(app: &App, traffic: &Traffic, troubles: Vec<String>) -> (&'static str, Vec<String>) {
+    let mut reasons = troubles;
     let judged = traffic.total_operations >= MEANINGFUL_ANSWERS;
     if judged && traffic.error_rate >= DEGRADED_ERROR_RATE {
         reasons.push(format!("{:.1} % of the answers are errors of the server", traffic.error_rate * 100.0));

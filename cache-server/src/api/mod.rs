@@ -4,6 +4,7 @@
 //! `/v1/regions/{region}`. Handlers check all of a request before they change anything.
 
 mod body;
+mod conditions;
 mod entries;
 mod extract;
 mod get_many;

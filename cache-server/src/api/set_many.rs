@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -18,8 +19,9 @@ use super::extract::{InRegion, NoParams};
 use super::json::{self, Object};
 use super::lifetime::{self, Lifetime};
 use crate::app::App;
+use crate::blob::Blob;
 use crate::problem::Problem;
-use crate::regions::{self, Blob};
+use crate::regions;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,7 +75,7 @@ pub(super) async fn set_many(
     }
     let mut stored = 0;
     for (key, blob, options) in checked {
-        stored += u64::from(cache.insert_with(key, blob, options).await?.is_stored());
+        stored += u64::from(app.regions.insert(&cache, key, blob, options).await?.is_stored());
     }
     Ok(Answer(SetAnswer { stored }))
 }
@@ -87,7 +89,8 @@ impl SetEntry {
     ) -> Result<(Key, Blob, Options), Problem> {
         let key = Key::new(&self.key).map_err(|error| Problem::field(field("key"), error.to_string()))?;
         let tags = Tags::new(&self.tags).map_err(|error| Problem::field(field("tags"), error.to_string()))?;
-        let blob = Blob { tag_bytes: regions::tag_bytes(Some(&tags)), ..self.blob(field)? };
+        let (bytes, content_type) = self.content(field)?;
+        let blob = Blob::new(bytes, content_type, regions::tag_bytes(Some(&tags)));
         let mut options = Options::new().with_tags(tags);
         if let Some(ttl) = &self.ttl {
             options = options.with_ttl(ttl.resolve(presets, &field("ttl"))?);
@@ -101,7 +104,7 @@ impl SetEntry {
         Ok((key, blob, options))
     }
 
-    fn blob(&self, field: &dyn Fn(&str) -> String) -> Result<Blob, Problem> {
+    fn content(&self, field: &dyn Fn(&str) -> String) -> Result<(Bytes, HeaderValue), Problem> {
         let (bytes, default) = match (&self.value, &self.base64) {
             (Some(json), None) => (Bytes::copy_from_slice(json.get().as_bytes()), JSON),
             (None, Some(text)) => {
@@ -117,6 +120,6 @@ impl SetEntry {
         if self.base64.is_some() && body::is_json(&content_type) {
             json::check(&bytes).map_err(|problem| problem.with_field(field("base64")))?;
         }
-        Ok(Blob { bytes, content_type, tag_bytes: 0 })
+        Ok((bytes, content_type))
     }
 }

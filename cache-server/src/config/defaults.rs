@@ -1,4 +1,4 @@
-//! What holds if nothing is said, and the profiles: sets of figures for the regions `token` and `report`.
+//! What holds if nothing is said, and the profiles: sets of figures, most of them for the regions `token` and `report`.
 
 use super::error::SettingsError;
 use super::layers::{Given, Layers, Source};
@@ -28,7 +28,14 @@ const PROFILES: &[(&str, Figures)] = &[
             ("region.report.ttl", "1800"),
         ],
     ),
-    ("low-memory", &[("region.token.max_entries", "1000"), ("region.report.max_entries", "100")]),
+    (
+        "low-memory",
+        &[
+            ("region.token.max_entries", "1000"),
+            ("region.report.max_entries", "100"),
+            ("enable_compression", "true"),
+        ],
+    ),
     (
         "ultra-fast",
         &[

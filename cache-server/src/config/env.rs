@@ -1,7 +1,8 @@
-//! The environment: variables that begin with the prefix, by four forms.
+//! The environment: variables that begin with the prefix, by four forms, and those of Redis, which have none.
 //!
 //! ```text
 //! CACHE_<SETTING>                            a setting, such as CACHE_LISTEN
+//! REDIS_<SETTING>                            one of Redis, such as REDIS_URL, if CACHE_REDIS_URL is not set
 //! the variables of the standard presets      such as CACHE_TTL_SHORT, CACHE_MARKET_PRICE_TTL
 //! CACHE_<REGION>_SIZE, CACHE_<REGION>_TTL    a region, which is created if need be
 //! anything else                              a warning: other programs may use the prefix too
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use strata::Presets;
 
 use super::layers::{Layers, Source};
-use super::names::{self, IGNORED, PREFIX, REGION_SUFFIXES, SPECS};
+use super::names::{self, IGNORED, PREFIX, REGION_SUFFIXES, SPECS, UNPREFIXED};
 
 /// What the environment says, and what it says in vain.
 pub(super) struct Found {
@@ -25,8 +26,13 @@ pub(super) fn read(variables: &BTreeMap<String, String>, prefix: &str) -> Found 
     let (mut ignored, mut unknown) = (Vec::new(), Vec::new());
     for (variable, text) in variables {
         let Some(rest) = variable.strip_prefix(prefix) else {
-            if variable.starts_with("REDIS_") {
-                ignored.push(variable.as_str());
+            // Only where its own, more particular one is not set.
+            match setting(variable).filter(|name| name.starts_with(UNPREFIXED)) {
+                Some(name) if layers.get(&name).is_none() => {
+                    layers.set(name, text, Source::Variable(variable.clone()));
+                }
+                None if variable.starts_with("REDIS_") => ignored.push(variable.as_str()),
+                Some(_) | None => {}
             }
             continue;
         };
@@ -68,8 +74,8 @@ fn warnings(ignored: &[&str], unknown: &[&str], prefix: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !ignored.is_empty() {
         warnings.push(format!(
-            "no effect: this version has the memory tier alone, without Redis, disk, compression and warming, so \
-             it ignores {}",
+            "no effect: metrics are always on, a timeout is never tried again, and nothing is warmed yet, so this \
+             version ignores {}",
             ignored.iter().map(|variable| variable.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
         ));
     }
@@ -117,17 +123,28 @@ mod tests {
                 ("CACHE_WARMING_INTERVAL", "5"),
                 ("CACHE_LISEN", "x"),
                 ("REDIS_URL", "redis://user:secret@host"),
+                ("REDIS_DB", "3"),
+                ("CACHE_REDIS_DB", "4"),
+                ("REDIS_RETRY_ON_TIMEOUT", "true"),
                 ("PATH", "/bin"),
             ],
             "CACHE_",
         );
-        for (name, text) in
-            [("listen", "[::1]:1"), ("ttl.ohlcv", "9"), ("region.user_profile.max_entries", "7")]
-        {
+        for (name, text) in [
+            ("listen", "[::1]:1"),
+            ("ttl.ohlcv", "9"),
+            ("region.user_profile.max_entries", "7"),
+            ("redis_url", "redis://user:secret@host"),
+            ("redis_db", "4"),
+        ] {
             assert_eq!(found.layers.get(name).map(|given| given.text.as_str()), Some(text), "{name}");
         }
         assert_eq!(found.warnings.len(), 2);
-        assert!(found.warnings[0].ends_with("CACHE_WARMING_INTERVAL, REDIS_URL"), "{}", found.warnings[0]);
+        assert!(
+            found.warnings[0].ends_with("CACHE_WARMING_INTERVAL, REDIS_RETRY_ON_TIMEOUT"),
+            "{}",
+            found.warnings[0]
+        );
         assert!(found.warnings[1].contains("CACHE_LISEN (did you mean CACHE_LISTEN?)"));
         assert!(!found.warnings.concat().contains("secret"));
     }

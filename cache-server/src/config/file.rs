@@ -1,6 +1,6 @@
 //! The configuration file: TOML, every name known, every value with its line.
 //!
-//! Numbers and texts are alike: `ttl = 300` and `ttl = "5m"` are both read by the setting itself.
+//! Numbers, truths and texts are alike: `ttl = 300` and `ttl = "5m"` are both read by the setting itself.
 
 use std::path::Path;
 
@@ -94,7 +94,8 @@ impl File<'_> {
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
-            _ => return Err(self.wrong_type(name, value, "a text or a decimal whole number")),
+            DeValue::Boolean(truth) => truth.to_string(),
+            _ => return Err(self.wrong_type(name, value, "a text, a decimal whole number, true or false")),
         };
         layers.set(name, text, self.place(value.span().start));
         Ok(())

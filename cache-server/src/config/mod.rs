@@ -17,6 +17,7 @@ mod file;
 mod flags;
 mod layers;
 mod names;
+mod places;
 mod resolve;
 mod settings;
 mod text;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 
 pub use error::SettingsError;
 pub use flags::Flags;
-pub use settings::{LogFormat, RegionSettings, Settings, Token};
+pub use settings::{DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token};
 
 pub(crate) use defaults::DEFAULT_REGION;
 use layers::{Layers, Source};

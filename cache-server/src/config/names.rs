@@ -19,14 +19,13 @@ const fn spec(name: &'static str, default: &'static str, help: &'static str) -> 
     Spec { name, default, help, secret: false }
 }
 
+const fn secret(name: &'static str, help: &'static str) -> Spec {
+    Spec { name, default: "", help, secret: true }
+}
+
 pub(super) const SPECS: &[Spec] = &[
     spec("listen", "127.0.0.1:7400", "Address and port; beyond loopback only with a token"),
-    Spec {
-        name: "token",
-        default: "",
-        help: "Bearer token that requests must carry (file and environment only)",
-        secret: true,
-    },
+    secret("token", "Bearer token that requests must carry (file and environment only)"),
     spec("token_file", "", "File that holds the bearer token"),
     spec("profile", "", "Figures for the token and report regions: high-volume, low-memory or ultra-fast"),
     spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
@@ -36,7 +35,28 @@ pub(super) const SPECS: &[Spec] = &[
     spec("header_timeout", "5s", "How long a request's header may take, and how long a connection may idle"),
     spec("body_timeout", "30s", "How long a request's body may take as a whole"),
     spec("drain_timeout", "10s", "How long requests may take to finish once the server is told to stop"),
+    // A URL holds a password more often than not.
+    secret(
+        "redis_url",
+        "Redis as a second tier, shared with other servers: redis:, redis+sentinel: or redis+cluster:",
+    ),
+    secret("redis_password", "Its password, if the URL has none (file and environment only)"),
+    spec("redis_db", "", "The number of its database, if the URL has none"),
+    spec("redis_pool_size", "", "Connections to it [1]"),
+    spec("redis_timeout", "", "How long a call to it may take [100ms]"),
+    spec("redis_pool_timeout", "", "How long a call may wait for its turn on a connection"),
+    spec(
+        "fail_safe_for",
+        "1h",
+        "While Redis is away, a value stands in for as long again as it lived, at most this; 0 for never",
+    ),
+    spec("dir", "", "A folder as the last tier, which survives restarts"),
+    spec("disk_max_bytes", "1073741824", "The most bytes of its files"),
+    spec("enable_compression", "false", "Compress what goes to the tiers below memory: true or false"),
 ];
+
+/// Settings whose variable is their name alone, whatever the prefix: what every program calls its Redis.
+pub(super) const UNPREFIXED: &str = "redis_";
 
 /// What can be said of a region, in the file under `[region.NAME]`.
 pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "policy"];
@@ -47,7 +67,7 @@ pub(super) const REGION_SUFFIXES: &[(&str, &str)] = &[("_SIZE", "max_entries"), 
 /// Variables of related caches (without the prefix) that have no effect in this version: a name that ends in `_`
 /// stands for all that begin so.
 pub(super) const IGNORED: &[&str] =
-    &["DIR", "ENABLED", "ENABLE_COMPRESSION", "ENABLE_METRICS", "MONITORING_ENABLED", "WARMING_"];
+    &["ENABLED", "ENABLE_METRICS", "MONITORING_ENABLED", "REDIS_RETRY_ON_TIMEOUT", "WARMING_"];
 
 /// The names at the top of a configuration file.
 pub(super) fn top_level() -> Vec<&'static str> {

@@ -7,6 +7,7 @@ use strata::Presets;
 
 use super::error::SettingsError;
 use super::layers::{Given, Layers, Source};
+use super::places;
 use super::settings::{RegionSettings, Settings, Token};
 use super::text;
 use super::value::{self, Read};
@@ -30,6 +31,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         header_timeout: required(layers, "header_timeout", value::timeout)?,
         body_timeout: required(layers, "body_timeout", value::timeout)?,
         drain_timeout: required(layers, "drain_timeout", value::timeout)?,
+        places: places::read(layers)?,
         regions: regions(layers, &presets)?,
         presets,
     };
@@ -42,7 +44,7 @@ fn read<T>(name: &str, given: &Given, parse: impl Fn(&str) -> Read<T>) -> Result
     parse(&given.text).map_err(wrong)
 }
 
-fn optional<T>(
+pub(super) fn optional<T>(
     layers: &Layers,
     name: &str,
     parse: impl Fn(&str) -> Read<T>,
@@ -51,7 +53,11 @@ fn optional<T>(
 }
 
 /// A setting that has a default.
-fn required<T>(layers: &Layers, name: &str, parse: impl Fn(&str) -> Read<T>) -> Result<T, SettingsError> {
+pub(super) fn required<T>(
+    layers: &Layers,
+    name: &str,
+    parse: impl Fn(&str) -> Read<T>,
+) -> Result<T, SettingsError> {
     optional(layers, name, parse)?
         .ok_or_else(|| SettingsError::new(&Source::Default, format!("{name} is missing")))
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cache_memory::Policy;
+use strata::redis::Config;
 use strata::{Presets, Ttl};
 
 /// Everything an operator can say, settled.
@@ -31,10 +33,38 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long requests may take to finish once the server is told to stop. Default: 10 s.
     pub drain_timeout: Duration,
+    /// The tiers below memory, which all regions share. Default: none.
+    pub places: PlaceSettings,
     /// The regions that exist from the start, by name. Default: `default`, `token` and `report`.
     pub regions: BTreeMap<String, RegionSettings>,
     /// The time-to-live presets. Default: the standard ones.
     pub presets: Presets,
+}
+
+/// What is said of the tiers below memory.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PlaceSettings {
+    /// What this server shares with others. Default: none.
+    pub redis: Option<Config>,
+    /// How long a call to it may take. Default: 100 ms, and with a second try and a reconnection a second.
+    pub redis_timeout: Option<Duration>,
+    /// How long a value may stand in for what Redis does not say, beyond its life: as long again as it lived, at most this. Default:
+    /// an hour.
+    pub fail_safe_for: Duration,
+    /// What survives a restart of this one. Default: none.
+    pub disk: Option<DiskSettings>,
+    /// Whether values are compressed there. Default: no.
+    pub is_compressed: bool,
+}
+
+/// What is said of the disk tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskSettings {
+    /// The folder of its files, which no other process may use.
+    pub folder: PathBuf,
+    /// The most bytes of its files. Default: 1 GiB.
+    pub max_bytes: NonZeroU64,
 }
 
 /// What is said of a region.

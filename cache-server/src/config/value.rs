@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cache_memory::Policy;
@@ -40,6 +41,15 @@ pub(super) fn timeout(text: &str) -> Read<Duration> {
     ttl.and_then(Ttl::finite).filter(within).ok_or_else(|| expected.to_owned())
 }
 
+/// As [`timeout`], or nothing at all.
+pub(super) fn window(text: &str) -> Read<Duration> {
+    if text == "0" {
+        Ok(Duration::ZERO)
+    } else {
+        timeout(text).map_err(|expected| format!("0, or {expected}"))
+    }
+}
+
 pub(super) fn ttl(text: &str) -> Read<Ttl> {
     let expected = "a time-to-live: seconds (300), units (250ms, 90s, 5m, 1h30m, 2d) or forever";
     text.parse().map_err(|_| expected.to_owned())
@@ -72,6 +82,19 @@ pub(super) fn log(text: &str) -> Read<String> {
     let says_level = |part: &str| part.contains('=') || is_level(part);
     let readable = text.split(',').all(says_level) && EnvFilter::try_new(text).is_ok();
     readable.then(|| text.to_owned()).ok_or_else(|| expected.to_owned())
+}
+
+pub(super) fn truth(text: &str) -> Read<bool> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+pub(super) fn folder(text: &str) -> Read<PathBuf> {
+    let expected = "the path of a folder";
+    if text.is_empty() { Err(expected.to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 pub(super) fn log_format(text: &str) -> Read<LogFormat> {

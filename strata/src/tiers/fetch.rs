@@ -34,6 +34,10 @@ impl Silent {
         self.0 |= 1_u64.checked_shl(u32::try_from(level).unwrap_or(u32::MAX)).unwrap_or(0);
     }
 
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(super) fn contains(self, level: usize) -> bool {
         self.0.checked_shr(u32::try_from(level).unwrap_or(u32::MAX)).unwrap_or(0) & 1 == 1
     }

@@ -303,3 +303,34 @@ fn a_tier_is_told_what_it_is_owed_though_the_runtime_is_gone_that_owed_it() {
     });
     assert_eq!((node.tiers()[0].backlog, node.tiers()[0].repaired), (0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_a_tier_does_not_answer_a_read_without_a_loader_is_answered_by_a_copy_that_may_stand_in() {
+    let world = World::new();
+    let options = |window| ttl(10).with_fail_safe_for(Duration::from_secs(window));
+    let (with, without) = (world.far_node(options(60)), world.far_node(options(0)));
+    for node in [&with, &without] {
+        node.insert(1, "one".to_owned()).await.expect("never fails");
+        node.insert(2, "two".to_owned()).await.expect("never fails");
+    }
+    world.clock.advance(Duration::from_secs(11));
+    assert!(
+        with.get(&1).await.expect("never fails").is_none(),
+        "what has ended is no answer while the tier says so"
+    );
+
+    world.far.set(Some(DOWN));
+    with.remove(&2).await.expect("never fails");
+    let hit = with.get(&1).await.expect("never fails").expect("the copy");
+    assert_eq!((hit.as_str(), hit.stale()), ("one", Some(strata::Stale::Unreachable)));
+    let many = with.get_many(&[1, 2, 3]).await.expect("never fails");
+    assert_eq!(
+        many.iter().map(|hit| hit.as_ref().map(|hit| hit.is_stale())).collect::<Vec<_>>(),
+        [Some(true), None, None]
+    );
+    assert_eq!(with.stats().stale_unreachable, 2);
+    assert!(without.get(&1).await.expect("never fails").is_none());
+
+    world.clock.advance(Duration::from_secs(60));
+    assert!(with.get(&1).await.expect("never fails").is_none(), "its window is over");
+}

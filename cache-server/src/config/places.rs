@@ -1,0 +1,57 @@
+//! The tiers below memory: their settings, put together.
+
+use strata::redis::Config;
+
+use super::error::SettingsError;
+use super::layers::Layers;
+use super::resolve::{optional, required};
+use super::settings::{DiskSettings, PlaceSettings};
+use super::value;
+
+/// No server has more databases.
+const MAX_DATABASE: u64 = 1_000_000;
+const MAX_CONNECTIONS: u64 = 256;
+
+pub(super) fn read(layers: &Layers) -> Result<PlaceSettings, SettingsError> {
+    let max_bytes = required(layers, "disk_max_bytes", value::count("bytes"))?;
+    let folder = optional(layers, "dir", value::folder)?;
+    Ok(PlaceSettings {
+        redis: redis(layers)?,
+        redis_timeout: optional(layers, "redis_timeout", value::timeout)?,
+        fail_safe_for: required(layers, "fail_safe_for", value::window)?,
+        disk: folder.map(|folder| DiskSettings { folder, max_bytes }),
+        is_compressed: required(layers, "enable_compression", value::truth)?,
+    })
+}
+
+/// Redis, if there is a URL. What else is said of it is checked in any case.
+fn redis(layers: &Layers) -> Result<Option<Config>, SettingsError> {
+    let password = layers.get("redis_password").map(|given| given.text.clone());
+    let database = optional(layers, "redis_db", value::whole("database", 0, MAX_DATABASE))?;
+    let connections = optional(layers, "redis_pool_size", value::whole("connections", 1, MAX_CONNECTIONS))?;
+    let timeout = optional(layers, "redis_timeout", value::timeout)?;
+    let pool_timeout = optional(layers, "redis_pool_timeout", value::timeout)?;
+    let Some(url) = layers.get("redis_url") else { return Ok(None) };
+
+    let wrong = |error: strata::redis::ConfigError| {
+        SettingsError::value(&url.source, "redis_url", &url.text, &error.to_string())
+    };
+    let mut config = Config::from_url(&url.text).map_err(wrong)?.with_client_name("strata");
+    if let Some(password) = password {
+        config = config.with_password(password);
+    }
+    if let Some(database) = database {
+        config = config.with_database(u32::try_from(database).unwrap_or(u32::MAX));
+    }
+    if let Some(connections) = connections {
+        config = config.with_pool_size(usize::try_from(connections).unwrap_or(usize::MAX));
+    }
+    if let Some(timeout) = timeout {
+        config = config.with_command_timeout(timeout);
+    }
+    if let Some(timeout) = pool_timeout {
+        config = config.with_pool_timeout(timeout);
+    }
+    config.check().map_err(wrong)?;
+    Ok(Some(config))
+}

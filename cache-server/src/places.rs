@@ -1,0 +1,110 @@
+//! The places below memory, which all regions share: a Redis, the news that go over it, and a folder of this machine.
+//!
+//! A server starts and serves whether or not they can be reached. What a region keeps there begins with its name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::Key;
+use strata::codec::{Compression, Framer};
+use strata::disk::Disk;
+use strata::layer::Guards;
+use strata::redis::{Connection, RedisStore, RedisTransport};
+use strata::{Builder, Bus, Options, Tier, Ttl};
+
+use crate::app::StartError;
+use crate::blob::{Blob, BlobCodec};
+use crate::config::PlaceSettings;
+
+/// What the values are called below. Another name makes all that are there unreadable.
+const TYPE: &str = "blob";
+
+/// How long a try of a call to Redis may take where its own limit is shorter: long enough for a reconnection.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Redis, and what goes over it.
+#[derive(Clone, Debug)]
+struct Shared {
+    store: Arc<RedisStore>,
+    bus: Bus,
+    guards: Guards,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Places {
+    shared: Option<Shared>,
+    disk: Option<Arc<Disk>>,
+    /// How long a value stands in at most where Redis does not answer.
+    fail_safe_for: Duration,
+    compression: Compression,
+    max_value_bytes: u32,
+}
+
+impl Places {
+    /// Opens what the settings name. Blocks while it reads the heads of what lies in the folder.
+    pub(crate) fn open(settings: &PlaceSettings, max_value_bytes: usize) -> Result<Self, StartError> {
+        let shared = settings.redis.as_ref().map(|config| {
+            let connection = Connection::open(config.clone()).map_err(StartError::new)?;
+            let transport = Arc::new(RedisTransport::new(connection.clone()));
+            let bus = Bus::builder(transport).open().map_err(StartError::new)?;
+            let store = Arc::new(RedisStore::new(connection));
+            // A limit below that of the connection would take each of its timeouts for its own.
+            let timeout = settings.redis_timeout.map_or(LEAST_TIMEOUT, |timeout| timeout.max(LEAST_TIMEOUT));
+            let guards = Guards::new().with_timeout(timeout);
+            Ok::<_, StartError>(Shared { store, bus, guards })
+        });
+        let disk = settings.disk.as_ref().map(|disk| {
+            let store = Disk::builder(&disk.folder).with_max_bytes(disk.max_bytes.get()).build();
+            store.map(Arc::new).map_err(StartError::new)
+        });
+        Ok(Self {
+            shared: shared.transpose()?,
+            disk: disk.transpose()?,
+            fail_safe_for: if settings.redis.is_some() { settings.fail_safe_for } else { Duration::ZERO },
+            compression: if settings.is_compressed { Compression::Fast } else { Compression::None },
+            max_value_bytes: u32::try_from(max_value_bytes)
+                .unwrap_or(u32::MAX)
+                .saturating_add(OVERHEAD_BYTES),
+        })
+    }
+
+    /// Puts a region over them.
+    pub(crate) fn below(&self, mut region: Builder<Key, Blob>) -> Builder<Key, Blob> {
+        if let Some(Shared { store, bus, guards, .. }) = &self.shared {
+            let tier = Tier::from(Arc::clone(store)).with_guards(guards.clone());
+            region = region.tier(tier).bus(bus.clone());
+        }
+        if let Some(disk) = &self.disk {
+            region = region.tier(Tier::from(Arc::clone(disk)).local());
+        }
+        if self.is_memory_alone() {
+            return region;
+        }
+        let framer = Framer::new(TYPE, BlobCodec).with_max_bytes(self.max_value_bytes);
+        let options = Options::new().with_fail_safe_for(self.fail_safe_for);
+        region.framer(framer.with_compression(self.compression)).options(options)
+    }
+
+    /// How long a value of this life stands in: no longer than it lived, so that what lives for seconds does not lie about for an hour.
+    pub(crate) fn window(&self, ttl: Ttl) -> Duration {
+        ttl.finite().map_or(self.fail_safe_for, |ttl| ttl.min(self.fail_safe_for))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_memory_alone(&self) -> bool {
+        self.shared.is_none() && self.disk.is_none()
+    }
+
+    /// Ends all use of them: what was acknowledged is on the disk.
+    pub(crate) async fn close(&self) {
+        if let Some(disk) = &self.disk
+            && let Err(error) = disk.close().await
+        {
+            tracing::error!(%error, "what was written last may not survive a power cut");
+        }
+    }
+}
+
+/// What the codec adds to a value: its head, and the longest header that names a type.
+const OVERHEAD_BYTES: u32 = 64 << 10;

@@ -1,0 +1,120 @@
+//! Tiers below memory: servers that share a Redis, and a folder that survives them.
+
+use std::net::SocketAddr;
+
+use cache_testkit::redis::Server as Redis;
+use serde_json::json;
+
+use crate::client::soon;
+use crate::server::Running;
+
+fn over(address: SocketAddr) -> String {
+    format!("redis_url = \"redis://{address}\"")
+}
+
+/// Asks until the answer is what it has to become.
+async fn until(server: &Running, path: &str, is_so: impl Fn(&crate::client::Answer) -> bool) {
+    soon(async {
+        while !is_so(&server.get(path).await) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_over_one_redis_are_one_cache() {
+    let redis = Redis::start();
+    let (one, other) =
+        (Running::start(&over(redis.address())).await, Running::start(&over(redis.address())).await);
+    let body = json!({"name": "Ada"}).to_string();
+    let json = [("content-type", "application/json")];
+    one.send("PUT", "/v1/entries/user:7?tags=team&ttl=1h", &json, body.clone()).await.expect(201);
+    let found = other.get("/v1/entries/user:7").await.expect(200);
+    assert_eq!((found.text(), found.header("content-type")), (body, "application/json"));
+    assert_eq!(found.header("etag"), one.get("/v1/entries/user:7").await.header("etag"));
+
+    // It is in the memory of both now: what one changes, the other hears of.
+    one.put("/v1/entries/user:7?tags=team", "new").await.expect(204);
+    until(&other, "/v1/entries/user:7", |answer| answer.text() == "new").await;
+    other.delete("/v1/tags/team").await.expect(200);
+    until(&one, "/v1/entries/user:7", |answer| answer.status == 404).await;
+
+    one.put("/v1/regions/token/entries/t", "secret").await.expect(201);
+    other.send("HEAD", "/v1/regions/token/entries/t", &[], "").await.expect(200);
+    let many = other.json("POST", "/v1/regions/token/get-many", json!({"keys": ["t", "none"]})).await;
+    assert_eq!(many.json()["missing"], json!(["none"]));
+    other.get("/v1/regions/report/entries/t").await.problem(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_is_no_error_and_is_told_when_it_is_back() {
+    let mut redis = Redis::start();
+    let server = Running::start(&over(redis.address())).await;
+    server.put("/v1/entries/kept", "value").await.expect(201);
+    let health = server.get("/health").await.expect(200).json();
+    assert_eq!(
+        (&health["status"], &health["fallback_enabled"]),
+        (&json!("healthy"), &json!(true)),
+        "{health}"
+    );
+
+    redis.kill();
+    server.put("/v1/entries/written", "meanwhile").await.expect(201);
+    until(&server, "/v1/entries/kept", |answer| answer.header("x-cache") == "stale").await;
+    let kept = server.get("/v1/entries/kept").await.expect(200);
+    assert_eq!((kept.text(), kept.header("cache-control")), ("value".to_owned(), "max-age=0"));
+    server.get("/v1/entries/none").await.problem(404);
+    until(&server, "/health", |answer| {
+        let health = answer.json();
+        let reasons = health["reasons"].to_string();
+        health["status"] == "degraded" && health["connection_healthy"] == false && reasons.contains("redis")
+    })
+    .await;
+    server.get("/readyz").await.expect(200);
+
+    redis.restart();
+    until(&server, "/health", |answer| answer.json()["status"] == "healthy").await;
+    server.put("/v1/entries/after", "back").await.expect(201);
+    let other = Running::start(&over(redis.address())).await;
+    assert_eq!(other.get("/v1/entries/after").await.expect(200).text(), "back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_starts_and_serves_without_its_redis() {
+    let mut redis = Redis::start();
+    let address = redis.address();
+    redis.kill();
+    let server = Running::start(&over(address)).await;
+    server.put("/v1/entries/k", "v").await.expect(201);
+    assert_eq!(server.get("/v1/entries/k").await.expect(200).text(), "v");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_the_folder_survives_the_server() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = format!("dir = {:?}\nenable_compression = true", folder.path().display().to_string());
+    let mut server = Running::start(&settings).await;
+    let text = "again and again ".repeat(1000);
+    server.put("/v1/entries/k?ttl=1h&tags=t", text.clone()).await.expect(201);
+    server.put("/v1/entries/removed", "x").await.expect(201);
+    server.delete("/v1/entries/removed").await.expect(200);
+    server.tell_to_stop();
+    server.stopped().await;
+
+    let server = Running::start(&settings).await;
+    assert_eq!(server.get("/v1/entries/k").await.expect(200).text(), text);
+    server.get("/v1/entries/removed").await.problem(404);
+    assert_eq!(server.delete("/v1/tags/t").await.expect(200).json()["removed"], 1);
+    server.get("/v1/entries/k").await.problem(404);
+}
+
+#[tokio::test]
+async fn a_folder_that_another_server_has_is_refused_with_its_path() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let toml = format!("dir = {:?}", folder.path().display().to_string());
+    let _first = Running::start(&toml).await;
+    let second = cache_server::Server::new(crate::server::settings(&toml));
+    let error = second.expect_err("one folder, one server").to_string();
+    assert!(error.contains(&folder.path().display().to_string()), "{error}");
+}
