@@ -215,19 +215,6 @@ where
         answer.or_else(|| self.copy(&key, silent))
     }
 
-    /// What stands in for what these tiers did not say.
-    pub(crate) fn copy(&self, key: &K, silent: Silent) -> Option<Hit<V>> {
-        if silent.is_empty() {
-            return None;
-        }
-        let copy = self.last(key, self.fence.ticket(key))?;
-        if !copy.stands_in(self.memory.clock().now()) {
-            return None;
-        }
-        self.loads.count_stale(Stale::Unreachable);
-        Some(copy.hit().with_stale(Stale::Unreachable))
-    }
-
     /// Takes what a read without a loader has found below into memory; the answer, if it is fresh.
     pub(crate) fn take_found(
         self: &Arc<Self>,

@@ -205,6 +205,19 @@ where
         Some(self.stale(last.hit(), why))
     }
 
+    /// What stands in for what these tiers did not say.
+    pub(crate) fn copy(&self, key: &K, silent: Silent) -> Option<Hit<V>> {
+        if silent.is_empty() {
+            return None;
+        }
+        let copy = self.last(key, self.fence.ticket(key))?;
+        if !copy.stands_in(self.memory.clock().now()) {
+            return None;
+        }
+        self.loads.count_stale(Stale::Unreachable);
+        Some(copy.hit().with_stale(Stale::Unreachable))
+    }
+
     /// Leaves the source alone for a while, for all who read what is in memory now.
     pub(crate) fn rest(&self, key: &K, options: &Options) {
         let until = self.memory.clock().now().after(options.throttle());
