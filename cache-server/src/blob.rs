@@ -1,17 +1,22 @@
 //! Blobs: what is stored under a key, and how it becomes bytes for the tiers below memory.
 //!
 //! ```text
-//! length of the content type (2) │ bytes of the tags (4) │ content type │ bytes          numbers with the least significant byte first
+//! length of the content type (2) │ bytes of the tags (4) │ length of what was said (4) │ content type │ what was said │ bytes
+//! what was said: priority (1) │ cost in seconds (8, not a number if there is none) │ metadata
 //! ```
+//! Numbers have the least significant byte first.
+
+use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use cache_core::Priority;
 use strata::codec::{Codec, CodecFailure};
 use thiserror::Error;
 use twox_hash::XxHash3_64;
 
 /// Bytes, and what they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Blob {
     /// As they came in. They own their allocation: a slice of a read buffer would keep all of it alive.
     pub(crate) bytes: Bytes,
@@ -19,19 +24,46 @@ pub(crate) struct Blob {
     /// What its tags take, so that they count against the limit as well.
     pub(crate) tag_bytes: u64,
     /// What the bytes and their type hash to, so that a client can say which of them it has.
-    pub(crate) digest: u64,
+    digest: u64,
+    /// Nothing for most entries.
+    said: Option<Arc<Said>>,
+}
+
+/// What a client has said of an entry, to be told again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) priority: Priority,
+    /// In seconds.
+    pub(crate) cost: Option<f64>,
+    /// JSON.
+    pub(crate) metadata: Option<Box<str>>,
 }
 
 impl Blob {
     pub(crate) fn new(bytes: Bytes, content_type: HeaderValue, tag_bytes: u64) -> Self {
-        let digest =
-            XxHash3_64::oneshot(&bytes) ^ XxHash3_64::oneshot(content_type.as_bytes()).rotate_left(1);
-        Self { bytes, content_type, tag_bytes, digest }
+        let of_type = XxHash3_64::oneshot(content_type.as_bytes()).rotate_left(1);
+        let digest = XxHash3_64::oneshot(&bytes) ^ of_type;
+        Self { bytes, content_type, tag_bytes, digest, said: None }
+    }
+
+    pub(crate) fn with_said(mut self, said: Said) -> Self {
+        self.said = (said != Said::default()).then(|| Arc::new(said));
+        self
+    }
+
+    pub(crate) fn said(&self) -> Option<&Said> {
+        self.said.as_deref()
     }
 
     /// The entity tag (RFC 9110, 8.8.3): a strong one, as the bytes are the representation.
     pub(crate) fn etag(&self) -> String {
         format!("\"{:016x}\"", self.digest)
+    }
+
+    /// What it takes besides its place, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let metadata = |said: &Said| size_of::<Said>() + said.metadata.as_ref().map_or(0, |text| text.len());
+        self.bytes.len() + self.content_type.len() + self.said().map_or(0, metadata)
     }
 }
 
@@ -40,9 +72,10 @@ impl Blob {
 pub(crate) struct BlobCodec;
 
 const ID: u8 = 128;
-const HEAD_BYTES: usize = 6;
+const HEAD_BYTES: usize = 10;
+const SAID_HEAD_BYTES: usize = 9;
 
-/// Why bytes from below are no blob.
+/// Why bytes from below are no blob, or a blob cannot be bytes.
 #[derive(Debug, Error)]
 #[error("not a blob: {0}")]
 struct NoBlob(&'static str);
@@ -54,26 +87,50 @@ impl Codec<Blob> for BlobCodec {
 
     fn encode(&self, blob: &Blob) -> Result<Bytes, CodecFailure> {
         let content_type = blob.content_type.as_bytes();
-        let length = u16::try_from(content_type.len()).map_err(|_| NoBlob("a content type of 64 KiB"))?;
-        let mut out = BytesMut::with_capacity(HEAD_BYTES + content_type.len() + blob.bytes.len());
-        out.put_u16_le(length);
+        let metadata = |said: &Said| said.metadata.as_ref().map_or(0, |text| text.len());
+        let said_bytes = blob.said().map_or(0, |said| SAID_HEAD_BYTES + metadata(said));
+        let mut out =
+            BytesMut::with_capacity(HEAD_BYTES + content_type.len() + said_bytes + blob.bytes.len());
+        out.put_u16_le(u16::try_from(content_type.len()).map_err(|_| NoBlob("its content type has 64 KiB"))?);
         out.put_u32_le(u32::try_from(blob.tag_bytes).unwrap_or(u32::MAX));
+        out.put_u32_le(u32::try_from(said_bytes).map_err(|_| NoBlob("its metadata have 4 GiB"))?);
         out.put_slice(content_type);
+        if let Some(Said { priority, cost, metadata }) = blob.said() {
+            out.put_u8(*priority as u8);
+            out.put_f64_le(cost.unwrap_or(f64::NAN));
+            out.put_slice(metadata.as_deref().unwrap_or_default().as_bytes());
+        }
         out.put_slice(&blob.bytes);
         Ok(out.freeze())
     }
 
     fn decode(&self, bytes: &Bytes) -> Result<Blob, CodecFailure> {
         let mut rest = bytes.clone();
-        let length = usize::from(rest.try_get_u16_le()?);
+        let of_type = usize::from(rest.try_get_u16_le()?);
         let tag_bytes = u64::from(rest.try_get_u32_le()?);
-        if rest.len() < length {
-            return Err(NoBlob("it ends within its content type").into());
+        let said_bytes = usize::try_from(rest.try_get_u32_le()?)?;
+        if rest.len().checked_sub(of_type).is_none_or(|rest| rest < said_bytes) {
+            return Err(NoBlob("it ends within its head").into());
         }
-        let content_type = HeaderValue::from_bytes(&rest.split_to(length))?;
-        Ok(Blob::new(Bytes::copy_from_slice(&rest), content_type, tag_bytes))
+        let content_type = HeaderValue::from_bytes(&rest.split_to(of_type))?;
+        let said = decode_said(rest.split_to(said_bytes))?;
+        Ok(Blob::new(Bytes::copy_from_slice(&rest), content_type, tag_bytes).with_said(said))
     }
 }
+
+fn decode_said(mut bytes: Bytes) -> Result<Said, CodecFailure> {
+    if bytes.is_empty() {
+        return Ok(Said::default());
+    }
+    let number = usize::from(bytes.try_get_u8()?);
+    let priority = PRIORITIES.get(number).copied().ok_or(NoBlob("there is no such priority"))?;
+    let cost = Some(bytes.try_get_f64_le()?).filter(|cost| !cost.is_nan());
+    let metadata = if bytes.is_empty() { None } else { Some(std::str::from_utf8(&bytes)?.into()) };
+    Ok(Said { priority, cost, metadata })
+}
+
+/// By their numbers.
+const PRIORITIES: [Priority; 4] = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
 
 #[cfg(test)]
 mod tests {
@@ -83,20 +140,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_blob_comes_back_as_it_went(bytes: Vec<u8>, content_type in "[ -~]{0,40}", tag_bytes: u32) {
+        fn a_blob_comes_back_as_it_went(
+            bytes: Vec<u8>,
+            content_type in "[ -~]{0,40}",
+            tag_bytes: u32,
+            (priority, cost, metadata) in (0..4_usize, any::<Option<u16>>(), any::<Option<String>>()),
+        ) {
             let content_type = HeaderValue::from_str(&content_type).expect("visible");
-            let blob = Blob::new(bytes.into(), content_type, tag_bytes.into());
+            let metadata = metadata.filter(|metadata| !metadata.is_empty()).map(Into::into);
+            let said = Said { priority: PRIORITIES[priority], cost: cost.map(f64::from), metadata };
+            let blob = Blob::new(bytes.into(), content_type, tag_bytes.into()).with_said(said);
             let encoded = BlobCodec.encode(&blob).expect("small");
             prop_assert_eq!(BlobCodec.decode(&encoded).expect("its own"), blob);
         }
 
         #[test]
         fn no_bytes_do_harm(bytes: Vec<u8>) {
-            let bytes = Bytes::from(bytes);
-            if let Ok(blob) = BlobCodec.decode(&bytes) {
-                prop_assert_eq!(BlobCodec.encode(&blob).expect("small"), bytes);
+            if let Ok(blob) = BlobCodec.decode(&bytes.into()) {
+                let again = BlobCodec.encode(&blob).expect("small");
+                prop_assert_eq!(BlobCodec.decode(&again).expect("its own"), blob);
             }
         }
+    }
+
+    #[test]
+    fn priorities_have_the_numbers_of_their_order() {
+        assert!(PRIORITIES.iter().enumerate().all(|(at, priority)| *priority as usize == at));
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl Problem {
         self
     }
 
+    /// Says where it is, in front of what it is.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.detail = format!("{place}{}", self.detail).into();
+        self
+    }
+
     pub(crate) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
         self.header = Some((name, HeaderValue::from_static(value)));
         self
@@ -86,7 +92,7 @@ impl IntoResponse for Problem {
 }
 
 impl From<strata::Error> for Problem {
-    /// No tier below memory exists yet that could fail; whatever comes is not the client's fault.
+    /// No tier fails its caller; whatever comes is not the client's fault.
     fn from(error: strata::Error) -> Self {
         tracing::error!(%error, "the cache failed");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the cache cannot do this now; try again")

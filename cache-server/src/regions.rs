@@ -39,8 +39,7 @@ pub(crate) fn tag_bytes(tags: Option<&Tags>) -> u64 {
 
 /// What an entry weighs against its region's limit in bytes.
 pub(crate) fn weight(key: &Key, blob: &Blob) -> u64 {
-    let lengths = key.as_str().len() + blob.bytes.len() + blob.content_type.len();
-    lengths as u64 + blob.tag_bytes + ENTRY_OVERHEAD_BYTES
+    (key.as_str().len() + blob.weight()) as u64 + blob.tag_bytes + ENTRY_OVERHEAD_BYTES
 }
 
 /// The regions, by name.

@@ -36,7 +36,11 @@ mod server;
 mod settings;
 #[path = "it/stopping.rs"]
 mod stopping;
+#[path = "it/system_c.rs"]
+mod system_c;
 #[path = "it/tiers.rs"]
 mod tiers;
+#[path = "it/transfer.rs"]
+mod transfer;
 #[path = "it/wire.rs"]
 mod wire;

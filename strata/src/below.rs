@@ -207,9 +207,8 @@ where
     pub(crate) async fn get_below(self: &Arc<Self>, key: K) -> Option<Hit<V>> {
         let (below, rendered) = self.below_key(&key)?;
         let ticket = self.fence.ticket(&key);
-        let options = self.defaults.get();
-        let asked = std::slice::from_ref(&rendered);
-        let (mut found, silent) = below.fetch(asked, &options, || self.memory.clock().now()).await;
+        let (asked, now) = (std::slice::from_ref(&rendered), || self.memory.clock().now());
+        let (mut found, silent) = below.fetch(asked, &self.defaults.get(), now).await;
         let found = found.pop().flatten();
         let answer = found.and_then(|found| self.take_found((key.clone(), rendered), found, ticket));
         answer.or_else(|| self.copy(&key, silent))

@@ -23,6 +23,7 @@ use crate::hit::{Hit, Source, Stale};
 use crate::kept::{Ages, Kept, Last};
 use crate::options::Options;
 use crate::stats::LoadCounts;
+use crate::tiers::Silent;
 use crate::wait::Wait;
 
 /// What a look into memory has found. Two words, so that it is handed on in registers.

@@ -328,7 +328,8 @@ impl Options {
         (self.stale_for.unwrap_or_default(), self.fail_safe_for.unwrap_or_default())
     }
 
-    pub(crate) fn priority(&self) -> Option<Priority> {
+    /// How much a value is to be kept, if set.
+    pub fn priority(&self) -> Option<Priority> {
         self.priority
     }
 

@@ -19,7 +19,7 @@ use super::extract::{Bare, EntryKey, InRegion, NoParams, Params};
 use super::json;
 use super::lifetime::{self, Lifetime, PutParams};
 use crate::app::App;
-use crate::blob::Blob;
+use crate::blob::{Blob, Said};
 use crate::log::Shown;
 use crate::problem::Problem;
 use crate::regions::{self, BlobCache};
@@ -69,14 +69,14 @@ pub(super) async fn head(
 }
 
 /// What is stored, without using it where memory has it.
-async fn look(app: &App, cache: &BlobCache, key: &Key) -> Result<Option<Hit<Blob>>, Problem> {
+pub(super) async fn look(app: &App, cache: &BlobCache, key: &Key) -> Result<Option<Hit<Blob>>, Problem> {
     match cache.peek(key) {
         None if !app.regions.places().is_memory_alone() => Ok(cache.get(key).await?),
         found => Ok(found),
     }
 }
 
-fn miss() -> Problem {
+pub(super) fn miss() -> Problem {
     Problem::not_found("there is no entry of this key").with_header("x-cache", "miss")
 }
 
@@ -111,7 +111,8 @@ pub(super) async fn put(
     if body::is_json(&content_type) {
         json::check(&upload.bytes)?;
     }
-    let blob = Blob::new(upload.bytes, content_type, regions::tag_bytes(options.tags()));
+    let said = Said { priority: options.priority().unwrap_or_default(), ..Said::default() };
+    let blob = Blob::new(upload.bytes, content_type, regions::tag_bytes(options.tags())).with_said(said);
     if !app.regions.has_room(&cache, &key, &blob) {
         return Err(too_large(&cache));
     }

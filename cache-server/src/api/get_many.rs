@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::State;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use cache_core::Key;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use strata::Hit;
 
-use super::body::{self, Json};
+use super::body::Json;
 use super::entries;
+use super::entry::EntryOut;
 use super::extract::{InRegion, NoParams};
-use super::lifetime;
 use crate::app::App;
 use crate::blob::Blob;
 use crate::problem::Problem;
@@ -35,25 +32,8 @@ pub(super) struct KeysBody {
 /// Each key once: among the entries or among the missing, both in order.
 #[derive(Debug, Serialize)]
 pub(super) struct FoundBody {
-    entries: BTreeMap<String, EntryBody>,
+    entries: BTreeMap<String, EntryOut>,
     missing: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct EntryBody {
-    #[serde(flatten)]
-    value: ValueBody,
-    content_type: String,
-    /// Nothing if the entry does not end by time.
-    ttl_seconds: Option<f64>,
-}
-
-/// JSON as itself; anything else in base64.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum ValueBody {
-    Value(Box<RawValue>),
-    Base64(String),
 }
 
 pub(super) async fn get_many(
@@ -84,18 +64,7 @@ pub(super) async fn get_many(
         }
     }
     let entry = |(key, hit): (Key, Hit<Blob>)| {
-        let ttl_seconds = lifetime::seconds(hit.remaining(app.clock.now()));
-        (key.as_str().to_owned(), EntryBody { ttl_seconds, ..EntryBody::new(&hit) })
+        (key.as_str().to_owned(), EntryOut::new(&hit, hit.remaining(app.clock.now())))
     };
     Ok(Answer(FoundBody { entries: found.into_iter().map(entry).collect(), missing }))
-}
-
-impl EntryBody {
-    fn new(blob: &Blob) -> Self {
-        let content_type = String::from_utf8_lossy(blob.content_type.as_bytes()).into_owned();
-        let json =
-            body::is_json(&blob.content_type).then(|| serde_json::from_slice(&blob.bytes).ok()).flatten();
-        let value = json.map_or_else(|| ValueBody::Base64(STANDARD.encode(&blob.bytes)), ValueBody::Value);
-        Self { value, content_type, ttl_seconds: None }
-    }
 }

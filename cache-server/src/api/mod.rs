@@ -5,7 +5,9 @@
 
 mod body;
 mod conditions;
+mod describe;
 mod entries;
+mod entry;
 mod extract;
 mod get_many;
 mod groups;
@@ -15,6 +17,8 @@ mod lifetime;
 mod regions;
 mod set_many;
 mod system_b;
+mod system_c;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -40,6 +44,21 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/cache/health", get(health::health))
         .route("/cache/metrics", get(system_b::metrics))
         .route("/cache/invalidate", post(system_b::invalidate))
+        .nest("/api/v1/enhanced-cache", of_system_c())
+}
+
+/// What users of an earlier system write and read with.
+fn of_system_c() -> Router<Arc<App>> {
+    Router::new()
+        .route("/set", post(system_c::set))
+        .route("/get/{key}", get(system_c::get))
+        .route("/delete/{key}", delete(system_c::delete))
+        .route("/delete-by-tags", delete(system_c::delete_by_tags))
+        .route("/clear", post(system_c::clear))
+        .route("/warm-up", post(system_c::warm_up))
+        .route("/configure", post(system_c::configure))
+        .route("/benchmark", post(system_c::benchmark))
+        .route("/export", get(transfer::export))
 }
 
 /// What can be done with one region.
@@ -50,6 +69,7 @@ fn of_region() -> Router<Arc<App>> {
         .route("/entries", delete(groups::remove_prefix))
         .route("/entries/", any(entries::no_key))
         .route("/entries/{key}", entry)
+        .route("/entries/{key}/meta", get(describe::describe))
         .route("/entries/{key}/ttl", get(entries::ttl))
         .route("/entries/{key}/exists", get(entries::exists))
         .route("/get-many", post(get_many::get_many))
@@ -57,4 +77,6 @@ fn of_region() -> Router<Arc<App>> {
         .route("/delete-many", post(groups::delete_many))
         .route("/tags/{tag}", get(groups::keys_with_tag).delete(groups::remove_tag))
         .route("/clear", post(groups::clear))
+        .route("/export", get(transfer::export))
+        .route("/import", post(transfer::import))
 }

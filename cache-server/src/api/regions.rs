@@ -59,7 +59,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, InRegion(cache): InRegion)
     Answer(describe(&app, &cache))
 }
 
-fn describe(app: &App, cache: &BlobCache) -> RegionBody {
+pub(super) fn describe(app: &App, cache: &BlobCache) -> RegionBody {
     let (memory, stats) = (cache.memory(), cache.stats().memory);
     RegionBody {
         name: cache.name().to_owned(),
@@ -116,7 +116,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Answer(describe(&app, &cache))))
 }
 
-fn policy(text: &str) -> Result<Policy, Problem> {
+pub(super) fn policy(text: &str) -> Result<Policy, Problem> {
     let names = Policy::ALL.map(Policy::as_str).join(" or ");
     text.parse().map_err(|_| Problem::field("policy", format!("not a policy; use {names}")))
 }

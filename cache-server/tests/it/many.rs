@@ -21,7 +21,9 @@ async fn what_was_set_together_is_got_together() {
     assert!(got.text().contains(r#""price":1.5"#), "{}", got.text());
     let expected = json!({
         "entries": {
-            "bytes": {"base64": "AP8=", "content_type": "image/png", "ttl_seconds": null},
+            "bytes": {
+                "base64": "AP8=", "content_type": "image/png", "ttl_seconds": null, "priority": "high", "cost": 0.25,
+            },
             "json": {"value": {"price": 1.5, "list": [1, null]}, "content_type": "application/json", "ttl_seconds": 60.0},
             "null": {"value": null, "content_type": "application/json", "ttl_seconds": null},
             "text": {"base64": "cGxhaW4=", "content_type": "text/plain", "ttl_seconds": null},

@@ -1,0 +1,183 @@
+//! An entry in JSON, as it comes in and as it goes out: a value is itself if it is JSON, and base64 if it is anything else.
+
+use axum::http::HeaderValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use cache_core::{Key, Priority, Tags, Ttl};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use strata::{Options, Presets};
+
+use super::body::{self, JSON, OCTETS};
+use super::json;
+use super::lifetime::{self, Lifetime};
+use crate::blob::{Blob, Said};
+use crate::problem::Problem;
+use crate::regions;
+
+/// The most bytes of metadata. They are held in memory with the entry, whatever they are for.
+const MAX_METADATA_BYTES: usize = 16 << 10;
+
+/// What is to be stored, and under which key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "not there, for ever, or so long")]
+pub(super) struct EntryIn {
+    key: String,
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Box<RawValue>>,
+    base64: Option<String>,
+    content_type: Option<String>,
+    ttl: Option<Lifetime>,
+    #[serde(default)]
+    tags: Vec<String>,
+    priority: Option<String>,
+    /// Seconds.
+    cost: Option<f64>,
+    metadata: Option<Box<RawValue>>,
+    /// What was left of its life when it was exported; `null` if it does not end.
+    #[serde(default, deserialize_with = "present_seconds")]
+    ttl_seconds: Option<Option<f64>>,
+}
+
+#[expect(clippy::option_option, reason = "not there, for ever, or so long")]
+fn present_seconds<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Option<f64>>, D::Error> {
+    Option::deserialize(input).map(Some)
+}
+
+/// `null` is a value like any other.
+fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::deserialize(input).map(Some)
+}
+
+impl EntryIn {
+    /// A value of which nothing else is said.
+    pub(super) fn of(key: String, value: Box<RawValue>) -> Self {
+        Self {
+            key,
+            value: Some(value),
+            base64: None,
+            content_type: None,
+            ttl: None,
+            tags: Vec::new(),
+            priority: None,
+            cost: None,
+            metadata: None,
+            ttl_seconds: None,
+        }
+    }
+
+    /// What is to be stored; `field` names a field as the client wrote it.
+    pub(super) fn check(
+        &self,
+        presets: &Presets,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<(Key, Blob, Options), Problem> {
+        let key = Key::new(&self.key).map_err(|error| Problem::field(field("key"), error.to_string()))?;
+        let tags = Tags::new(&self.tags).map_err(|error| Problem::field(field("tags"), error.to_string()))?;
+        let (bytes, content_type) = self.content(field)?;
+        let mut said = Said { cost: self.cost, metadata: self.metadata(field)?, ..Said::default() };
+        let tag_bytes = regions::tag_bytes(Some(&tags));
+        let mut options = Options::new().with_tags(tags);
+        if let Some(ttl) = &self.ttl {
+            options = options.with_ttl(ttl.resolve(presets, &field("ttl"))?);
+        }
+        if let Some(seconds) = self.ttl_seconds {
+            if self.ttl.is_some() {
+                return Err(Problem::field(field("ttl_seconds"), "say either ttl or ttl_seconds"));
+            }
+            let ttl = seconds.map_or(Ok(Ttl::FOREVER), Ttl::try_from_secs_f64);
+            let ttl = ttl.map_err(|error| Problem::field(field("ttl_seconds"), error.to_string()))?;
+            options = options.with_ttl(ttl);
+        }
+        if let Some(text) = &self.priority {
+            said.priority = lifetime::priority(text, &field("priority"))?;
+            options = options.with_priority(said.priority);
+        }
+        if let Some(seconds) = self.cost {
+            options = options.with_cost(lifetime::cost(seconds, &field("cost"))?);
+        }
+        Ok((key, Blob::new(bytes, content_type, tag_bytes).with_said(said), options))
+    }
+
+    fn content(&self, field: &dyn Fn(&str) -> String) -> Result<(Bytes, HeaderValue), Problem> {
+        let (bytes, default) = match (&self.value, &self.base64) {
+            (Some(json), None) => (Bytes::copy_from_slice(json.get().as_bytes()), JSON),
+            (None, Some(text)) => {
+                let detail = "not base64 (the standard alphabet, with padding)";
+                let bytes = STANDARD.decode(text).map_err(|_| Problem::field(field("base64"), detail))?;
+                (Bytes::from(bytes.into_boxed_slice()), OCTETS)
+            }
+            _ => return Err(Problem::field(field("value"), "an entry needs either value or base64")),
+        };
+        let named = self.content_type.as_ref().map(|text| body::own(text.as_bytes())).transpose();
+        let content_type =
+            named.map_err(|problem| problem.with_field(field("content_type")))?.unwrap_or(default);
+        if self.base64.is_some() && body::is_json(&content_type) {
+            json::check(&bytes).map_err(|problem| problem.with_field(field("base64")))?;
+        }
+        Ok((bytes, content_type))
+    }
+
+    fn metadata(&self, field: &dyn Fn(&str) -> String) -> Result<Option<Box<str>>, Problem> {
+        let Some(metadata) = &self.metadata else { return Ok(None) };
+        let text = metadata.get();
+        if text.len() > MAX_METADATA_BYTES {
+            let detail = format!("metadata have at most {MAX_METADATA_BYTES} bytes");
+            return Err(Problem::field(field("metadata"), detail));
+        }
+        // `null` says that there are none.
+        Ok((text != "null").then(|| text.into()))
+    }
+}
+
+/// What is stored.
+#[derive(Debug, Serialize)]
+pub(super) struct EntryOut {
+    #[serde(flatten)]
+    value: ValueOut,
+    content_type: String,
+    /// Nothing if the entry does not end by time.
+    ttl_seconds: Option<f64>,
+    #[serde(flatten)]
+    said: SaidOut,
+}
+
+/// JSON as itself; anything else in base64.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ValueOut {
+    Value(Box<RawValue>),
+    Base64(String),
+}
+
+/// What a client has said of an entry; what he has not is left out.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct SaidOut {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Box<RawValue>>,
+}
+
+impl EntryOut {
+    pub(super) fn new(blob: &Blob, left: Ttl) -> Self {
+        let content_type = String::from_utf8_lossy(blob.content_type.as_bytes()).into_owned();
+        let json =
+            body::is_json(&blob.content_type).then(|| serde_json::from_slice(&blob.bytes).ok()).flatten();
+        let value = json.map_or_else(|| ValueOut::Base64(STANDARD.encode(&blob.bytes)), ValueOut::Value);
+        Self { value, content_type, ttl_seconds: lifetime::seconds(left), said: SaidOut::new(blob) }
+    }
+}
+
+impl SaidOut {
+    pub(super) fn new(blob: &Blob) -> Self {
+        let Some(said) = blob.said() else { return Self::default() };
+        let metadata = said.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok());
+        let priority = (said.priority != Priority::default()).then(|| said.priority.as_str());
+        Self { priority, cost: said.cost, metadata }
+    }
+}

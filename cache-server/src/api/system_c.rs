@@ -1,0 +1,264 @@
+//! The names that users of an earlier system know: how it stores, reads, removes and is changed, over the region `default`.
+//!
+//! Its bodies are those of the project's own routes where they are alike, and say `success` beside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use cache_core::{Key, Tag};
+use cache_memory::Policy;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use strata::Change;
+
+use super::body::Json;
+use super::entries;
+use super::entry::{EntryIn, EntryOut};
+use super::extract::{Bare, EntryKey, NoParams, Params, find_region};
+use super::lifetime::Lifetime;
+use super::regions;
+use crate::app::App;
+use crate::blob::Blob;
+use crate::config::DEFAULT_REGION;
+use crate::problem::Problem;
+use crate::regions::BlobCache;
+
+/// The most rounds of a benchmark: enough to tell, few enough to disturb nobody.
+const MAX_ITERATIONS: u32 = 100_000;
+
+/// What the keys of a benchmark begin with. No client's key holds a control character.
+const BENCHMARK_PREFIX: &str = "\u{1}benchmark:";
+
+#[derive(Debug, Serialize)]
+pub(super) struct DoneBody {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<u64>,
+}
+
+impl DoneBody {
+    fn removed(removed: u64) -> Answer<Self> {
+        Answer(Self { success: true, key: None, removed: Some(removed), stored: None })
+    }
+
+    fn stored(stored: u64) -> Answer<Self> {
+        Answer(Self { success: true, key: None, removed: None, stored: Some(stored) })
+    }
+}
+
+fn default(app: &App) -> Result<BlobCache, Problem> {
+    find_region(app, DEFAULT_REGION)
+}
+
+pub(super) async fn set(
+    State(app): State<Arc<App>>,
+    _: NoParams,
+    Json(entry): Json<EntryIn>,
+) -> Result<Answer<DoneBody>, Problem> {
+    let cache = default(&app)?;
+    let (key, blob, options) = entry.check(&app.presets, &str::to_owned)?;
+    if !app.regions.has_room(&cache, &key, &blob) {
+        return Err(entries::too_large(&cache));
+    }
+    let name = key.as_str().to_owned();
+    let _turn = app.regions.turn(&cache, &key).await;
+    let stored = app.regions.insert(&cache, key, blob, options).await?.is_stored();
+    Ok(Answer(DoneBody { success: true, key: Some(name), removed: None, stored: Some(stored.into()) }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct FoundBody {
+    success: bool,
+    key: String,
+    #[serde(flatten)]
+    entry: EntryOut,
+}
+
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    EntryKey(key): EntryKey,
+    _: NoParams,
+) -> Result<Answer<FoundBody>, Problem> {
+    let hit = default(&app)?.get(&key).await?.ok_or_else(entries::miss)?;
+    let entry = EntryOut::new(&hit, hit.remaining(app.clock.now()));
+    Ok(Answer(FoundBody { success: true, key: key.as_str().to_owned(), entry }))
+}
+
+pub(super) async fn delete(
+    _: Bare,
+    State(app): State<Arc<App>>,
+    EntryKey(key): EntryKey,
+) -> Result<Answer<DoneBody>, Problem> {
+    Ok(DoneBody::removed(default(&app)?.remove(&key).await?.into()))
+}
+
+/// The tags, in the query: `?tags=a,b`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TagsParams {
+    tags: String,
+}
+
+pub(super) async fn delete_by_tags(
+    State(app): State<Arc<App>>,
+    Params(params): Params<TagsParams>,
+) -> Result<Answer<DoneBody>, Problem> {
+    let cache = default(&app)?;
+    let tag = |text| Tag::new(text).map_err(|error| Problem::field("tags", error.to_string()));
+    let tags = params.tags.split(',').map(tag).collect::<Result<Vec<Tag>, _>>()?;
+    let mut removed = 0;
+    for tag in tags {
+        removed += cache.remove_tag(tag.as_str()).await?;
+    }
+    Ok(DoneBody::removed(removed))
+}
+
+pub(super) async fn clear(_: Bare, State(app): State<Arc<App>>) -> Result<Answer<DoneBody>, Problem> {
+    Ok(DoneBody::removed(default(&app)?.clear().await?))
+}
+
+/// Entries to begin with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WarmUpBody {
+    /// By key; each may be any JSON, and lives as long as its region says.
+    data: std::collections::BTreeMap<String, Box<RawValue>>,
+    ttl: Option<Lifetime>,
+}
+
+pub(super) async fn warm_up(
+    State(app): State<Arc<App>>,
+    _: NoParams,
+    Json(body): Json<WarmUpBody>,
+) -> Result<Answer<DoneBody>, Problem> {
+    if body.data.len() > super::MAX_KEYS {
+        return Err(entries::too_many("data", body.data.len()));
+    }
+    let cache = default(&app)?;
+    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets, "ttl")).transpose()?;
+    let mut checked = Vec::with_capacity(body.data.len());
+    for (key, value) in body.data {
+        let field = |_: &str| format!("data.{}", crate::log::Shown(&key));
+        let (key, blob, mut options) = EntryIn::of(key.clone(), value).check(&app.presets, &field)?;
+        if !app.regions.has_room(&cache, &key, &blob) {
+            return Err(entries::too_large(&cache).with_field("data"));
+        }
+        if let Some(ttl) = ttl {
+            options = options.with_ttl(ttl);
+        }
+        checked.push((key, blob, options));
+    }
+    let mut stored = 0;
+    for (key, blob, options) in checked {
+        stored += u64::from(app.regions.insert(&cache, key, blob, options).await?.is_stored());
+    }
+    Ok(DoneBody::stored(stored))
+}
+
+/// What to change of a running region; what is left out stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfigureBody {
+    max_entries: Option<std::num::NonZeroU64>,
+    max_bytes: Option<std::num::NonZeroU64>,
+    policy: Option<String>,
+    ttl: Option<Lifetime>,
+    region: Option<String>,
+}
+
+pub(super) async fn configure(
+    State(app): State<Arc<App>>,
+    _: NoParams,
+    Json(body): Json<ConfigureBody>,
+) -> Result<Answer<regions::RegionBody>, Problem> {
+    let cache = find_region(&app, body.region.as_deref().unwrap_or(DEFAULT_REGION))?;
+    let mut change = Change::new();
+    if let Some(most) = body.max_entries {
+        change = change.with_max_entries(Some(most.get()));
+    }
+    if let Some(most) = body.max_bytes {
+        change = change.with_max_bytes(Some(most.get()));
+    }
+    if let Some(text) = body.policy {
+        change = change.with_policy(regions::policy(&text)?);
+    }
+    if let Some(ttl) = body.ttl {
+        let ttl = ttl.resolve(&app.presets, "ttl")?;
+        change = change.with_options((*cache.options()).clone().with_ttl(ttl));
+    }
+    let refused = |error: strata::BuildError| Problem::bad_request(error.to_string());
+    cache.reconfigure(change).map_err(refused)?;
+    tracing::info!(region = cache.name(), "a region was changed");
+    Ok(Answer(regions::describe(&app, &cache)))
+}
+
+/// How many rounds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BenchmarkBody {
+    iterations: u32,
+}
+
+/// What writing and reading small values in this process has taken, one after the other.
+#[derive(Debug, Serialize)]
+pub(super) struct BenchmarkAnswer {
+    iterations: u32,
+    set_operations: PaceBody,
+    get_operations: PaceBody,
+}
+
+#[derive(Debug, Serialize)]
+struct PaceBody {
+    average_time_ms: f64,
+    operations_per_second: f64,
+}
+
+impl PaceBody {
+    fn new(iterations: u32, took: Duration) -> Self {
+        let each = took.as_secs_f64().max(f64::EPSILON) / f64::from(iterations);
+        Self { average_time_ms: each * 1e3, operations_per_second: each.recip() }
+    }
+}
+
+/// Measures a cache of its own, so that nothing that is stored is touched.
+pub(super) async fn benchmark(
+    State(app): State<Arc<App>>,
+    _: NoParams,
+    Json(body): Json<BenchmarkBody>,
+) -> Result<Answer<BenchmarkAnswer>, Problem> {
+    let iterations = body.iterations;
+    if !(1..=MAX_ITERATIONS).contains(&iterations) {
+        let detail = format!("{iterations} is not a number of rounds; use 1 to {MAX_ITERATIONS}");
+        return Err(Problem::field("iterations", detail));
+    }
+    let measured = tokio::task::spawn_blocking(move || {
+        let cache =
+            strata::Memory::new().with_max_entries(u64::from(iterations)).with_policy(Policy::default());
+        let cache: BlobMemory = cache;
+        let keys: Vec<Key> =
+            (0..iterations).filter_map(|at| Key::new(format!("{BENCHMARK_PREFIX}{at}")).ok()).collect();
+        let blob = Blob::new(bytes::Bytes::from_static(b"{\"benchmark\":true}"), super::body::JSON, 0);
+        let began = app.clock.now();
+        for key in &keys {
+            cache.insert(key.clone(), blob.clone());
+        }
+        let (set, began) = (app.clock.now().since(began), app.clock.now());
+        let found = keys.iter().filter(|key| cache.get(*key).is_some()).count();
+        (set, app.clock.now().since(began), found)
+    });
+    let failed = |_| Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the benchmark broke off");
+    let (set, get, _) = measured.await.map_err(failed)?;
+    Ok(Answer(BenchmarkAnswer {
+        iterations,
+        set_operations: PaceBody::new(iterations, set),
+        get_operations: PaceBody::new(iterations, get),
+    }))
+}
+
+type BlobMemory = strata::Memory<Key, Blob>;

@@ -1,0 +1,154 @@
+//! All entries of a region as lines of JSON, out and in: for copies, moves and warm starts.
+//!
+//! ```text
+//! {"key": "a", "value": [1], "content_type": "application/json", "ttl_seconds": 59.9, "tags": ["t"], "metadata": {"by": "job 7"}}
+//! {"key": "b", "base64": "AP8=", "content_type": "image/png", "ttl_seconds": null, "tags": []}
+//! ```
+//!
+//! Both ways go entry by entry: neither side ever holds more than a few of them, but for the keys that are still to be told.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use cache_core::{Key, Ttl};
+use futures_util::stream;
+use http_body_util::BodyExt;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::entry::{EntryIn, EntryOut};
+use super::extract::{Bare, InRegion, NoParams};
+use super::json::{self, Object};
+use crate::app::App;
+use crate::problem::Problem;
+use crate::regions::BlobCache;
+
+/// Lines of JSON, each an object.
+pub(super) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
+/// The entries that are written at once.
+const AT_ONCE: usize = 128;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    key: &'a str,
+    #[serde(flatten)]
+    entry: EntryOut,
+    tags: Vec<&'a str>,
+}
+
+/// Tells all that memory holds. What is stored, changed or removed meanwhile may be told as it was or as it is, each entry as a whole.
+pub(super) async fn export(_: Bare, InRegion(cache): InRegion) -> Response {
+    let mut keys = Vec::new();
+    cache.memory().for_each(|found| keys.push(found.key().clone()));
+    let lines = stream::unfold((cache, keys), |(cache, mut keys)| async move {
+        let mut lines = Vec::new();
+        while lines.is_empty() {
+            if keys.is_empty() {
+                return None;
+            }
+            for key in keys.split_off(keys.len().saturating_sub(AT_ONCE)) {
+                write(&cache, &key, &mut lines);
+            }
+        }
+        // Others are served meanwhile, however fast the client takes them.
+        tokio::task::yield_now().await;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(lines)), (cache, keys)))
+    });
+    ([(CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response()
+}
+
+/// Writes what is fresh under this key.
+fn write(cache: &BlobCache, key: &Key, lines: &mut Vec<u8>) {
+    let Some(hit) = cache.peek(key) else { return };
+    let tags = cache.memory().peek_with(key, |found| found.tags().clone()).unwrap_or_default();
+    let entry = EntryOut::new(&hit, hit.remaining(cache.memory().clock().now()));
+    let tags = tags.iter().map(cache_core::Tag::as_str).collect();
+    let before = lines.len();
+    if serde_json::to_writer(&mut *lines, &Line { key: key.as_str(), entry, tags }).is_ok() {
+        lines.push(b'\n');
+    } else {
+        lines.truncate(before);
+    }
+}
+
+/// What has become of an import.
+#[derive(Debug, Serialize)]
+pub(super) struct ImportedBody {
+    /// Lines that were read.
+    lines: u64,
+    /// Entries that were stored.
+    stored: u64,
+}
+
+/// Stores line after line, as [`export`] writes them, or as `set-many` takes its entries. The first line that is wrong ends it; what stood
+/// before that is stored.
+pub(super) async fn import(
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+    _: NoParams,
+    request: Request,
+) -> Result<Answer<ImportedBody>, Problem> {
+    let mut body = request.into_body();
+    let mut imported = ImportedBody { lines: 0, stored: 0 };
+    let mut rest = Vec::new();
+    loop {
+        let late = |_| {
+            let detail = format!("nothing has come for {:?}; {imported:?}", app.body_timeout);
+            Problem::new(StatusCode::REQUEST_TIMEOUT, detail).with_header("connection", "close")
+        };
+        let Some(frame) = timeout(app.body_timeout, body.frame()).await.map_err(late)? else { break };
+        let broken = |_| Problem::bad_request("the body broke off, or its transfer encoding is not right");
+        let frame = frame.map_err(broken)?;
+        rest.extend_from_slice(frame.data_ref().map(AsRef::as_ref).unwrap_or_default());
+        let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
+            check_length(&app, &rest, imported.lines + 1)?;
+            continue;
+        };
+        let tail = rest.split_off(end + 1);
+        for line in rest.split(|byte| *byte == b'\n') {
+            store(&app, &cache, line, &mut imported).await?;
+        }
+        rest = tail;
+    }
+    store(&app, &cache, &rest, &mut imported).await?;
+    Ok(Answer(imported))
+}
+
+fn check_length(app: &App, line: &[u8], number: u64) -> Result<(), Problem> {
+    let limit = app.body_limit_bytes;
+    let detail = || format!("line {number} has more than {limit} bytes, the limit (body_limit_bytes)");
+    if line.len() > limit { Err(Problem::too_large(detail())) } else { Ok(()) }
+}
+
+async fn store(
+    app: &App,
+    cache: &BlobCache,
+    line: &[u8],
+    imported: &mut ImportedBody,
+) -> Result<(), Problem> {
+    if line.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    imported.lines += 1;
+    let number = imported.lines;
+    check_length(app, line, number)?;
+    let at = |field: &str| format!("line {number}: {field}");
+    let entry = json::read::<Object<EntryIn>>(line).map_err(|problem| problem.at(&at("")))?;
+    let (key, blob, options) = entry.0.check(&app.presets, &at)?;
+    if !app.regions.has_room(cache, &key, &blob) {
+        return Ok(());
+    }
+    // What has ended since it was written down stays ended.
+    if options.ttl() == Some(Ttl::ZERO) {
+        return Ok(());
+    }
+    imported.stored += u64::from(app.regions.insert(cache, key, blob, options).await?.is_stored());
+    Ok(())
+}
