@@ -325,7 +325,7 @@ async fn while_a_tier_does_not_answer_a_read_without_a_loader_is_answered_by_a_c
     assert_eq!((hit.as_str(), hit.stale()), ("one", Some(strata::Stale::Unreachable)));
     let many = with.get_many(&[1, 2, 3]).await.expect("never fails");
     assert_eq!(
-        many.iter().map(|hit| hit.as_ref().map(|hit| hit.is_stale())).collect::<Vec<_>>(),
+        many.iter().map(|hit| hit.as_ref().map(strata::Hit::is_stale)).collect::<Vec<_>>(),
         [Some(true), None, None]
     );
     assert_eq!(with.stats().stale_unreachable, 2);
