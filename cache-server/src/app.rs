@@ -103,11 +103,12 @@ impl App {
         for (name, region) in &settings.regions {
             regions.create(name, region)?;
         }
+        let guard = Guard::new(&settings);
         let figures = Figures::new().map_err(|error| StartError { message: format!("metrics: {error}") })?;
         Ok(Self {
             regions,
             presets: settings.presets,
-            guard: settings.token.as_ref().map(Guard::new),
+            guard,
             figures,
             body_limit_bytes: settings.body_limit_bytes,
             body_timeout: settings.body_timeout,

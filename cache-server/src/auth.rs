@@ -1,10 +1,11 @@
-//! May you? One bearer token for everything but the probes.
+//! May you? A bearer token for everything but the probes, and what it is good for.
 //!
-//! What is compared is digests, in constant time: how long it takes tells nothing about the token, not even its length.
+//! What is compared is digests, in constant time and with all tokens there are: how long it takes tells nothing about any of them, not even
+//! its length.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
@@ -13,8 +14,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::app::App;
-use crate::config::Token;
+use crate::config::{Access, Settings};
+use crate::log::Shown;
 use crate::problem::Problem;
+use crate::role::Role;
 
 /// What is open to everyone: an orchestrator has no token, and these say nothing about what is stored.
 const OPEN: [&str; 3] = ["/health", "/livez", "/readyz"];
@@ -24,37 +27,67 @@ pub(crate) fn is_open(uri: &Uri) -> bool {
     OPEN.contains(&uri.path())
 }
 
-/// Lets a request pass if no token is needed, or the right one is there.
+/// Lets a request pass if no token is needed, or one that is good for it is there. What an admin does is written down.
 pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let refused = app.guard.as_ref().filter(|_| !is_open(request.uri()));
-    match refused.and_then(|guard| guard.objection(request.headers())) {
-        None => next.run(request).await,
-        Some(detail) => Problem::new(StatusCode::UNAUTHORIZED, detail)
-            .with_header("www-authenticate", "Bearer")
-            .into_response(),
+    let Some(guard) = app.guard.as_ref().filter(|_| !is_open(request.uri())) else {
+        return next.run(request).await;
+    };
+    let known = match guard.find(request.headers()) {
+        Ok(known) => known,
+        Err(detail) => {
+            return Problem::new(StatusCode::UNAUTHORIZED, detail)
+                .with_header("www-authenticate", "Bearer")
+                .into_response();
+        }
+    };
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let needed = Role::needed(request.method(), route);
+    if known.role < needed {
+        let detail =
+            format!("this route is for the role {needed}, and the token {:?} has {}", known.name, known.role);
+        return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     }
+    if needed < Role::Admin {
+        return next.run(request).await;
+    }
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let (who, status) = (known.name.as_str(), response.status().as_u16());
+    tracing::info!(target: "audit", who, %method, path = %Shown(&path), status, "an admin's act");
+    response
 }
 
-/// Knows the token by its digest alone.
+/// Knows the tokens by their digests alone.
 #[derive(Debug)]
-pub(crate) struct Guard([u8; 32]);
+pub(crate) struct Guard(Vec<Access>);
 
 impl Guard {
-    pub(crate) fn new(token: &Token) -> Self {
-        Self(Sha256::digest(token.as_bytes()).into())
+    /// None if no token is needed.
+    pub(crate) fn new(settings: &Settings) -> Option<Self> {
+        let own = settings.token.as_ref().map(|token| Access {
+            name: "token".to_owned(),
+            role: Role::Admin,
+            digest: Sha256::digest(token.as_bytes()).into(),
+        });
+        let all: Vec<Access> = own.into_iter().chain(settings.tokens.iter().cloned()).collect();
+        (!all.is_empty()).then_some(Self(all))
     }
 
-    /// What is wrong with a request's token; nothing, if it is the right one.
-    fn objection(&self, headers: &HeaderMap) -> Option<&'static str> {
-        let Some(given) = headers.get(AUTHORIZATION) else {
-            return Some("a token is needed: send Authorization: Bearer <token>");
-        };
-        let Some(token) = bearer(given.as_bytes()) else {
-            return Some("the Authorization header is not of the form Bearer <token>");
-        };
+    /// Whose token a request carries, or what is wrong with it.
+    fn find(&self, headers: &HeaderMap) -> Result<&Access, &'static str> {
+        let given = headers.get(AUTHORIZATION);
+        let given = given.ok_or("a token is needed: send Authorization: Bearer <token>")?;
+        let token =
+            bearer(given.as_bytes()).ok_or("the Authorization header is not of the form Bearer <token>")?;
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let same = bool::from(digest.ct_eq(&self.0));
-        (!same).then_some("the token is not the right one")
+        let mut found = None;
+        for access in &self.0 {
+            if bool::from(access.digest.ct_eq(&digest)) {
+                found = Some(access);
+            }
+        }
+        found.ok_or("the token is not the right one")
     }
 }
 

@@ -38,11 +38,13 @@ mod origin;
 mod places;
 mod problem;
 mod regions;
+mod role;
 mod serve;
 mod socket;
 
 pub use app::{Server, StartError};
 pub use config::{Flags, Settings, SettingsError};
+pub use role::Role;
 
 use tokio::net::TcpListener;
 

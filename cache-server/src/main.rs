@@ -47,8 +47,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let address = listener.local_addr()?;
-    let authorization =
-        if settings.token.is_some() { "-H \"Authorization: Bearer $CACHE_TOKEN\" " } else { "" };
+    let authorization = if settings.is_guarded() { "-H \"Authorization: Bearer $CACHE_TOKEN\" " } else { "" };
     tracing::info!("listening on http://{address}");
     tracing::info!("try: curl -X PUT {authorization}-d hello 'http://{address}/v1/entries/greeting?ttl=5m'");
     if let Some(warning) = few_handles(settings.max_connections) {

@@ -49,6 +49,7 @@ impl File<'_> {
     fn top_level(&self, layers: &mut Layers, name: &Name, value: &Value) -> Result<(), SettingsError> {
         match name.get_ref().as_ref() {
             "region" => self.regions(layers, value),
+            "tokens" => self.tokens(layers, value),
             "ttl" => self.presets(layers, value),
             known if names::top_level().contains(&known) => self.scalar(layers, known, value),
             unknown => Err(self.unknown(unknown, name, &names::top_level())),
@@ -56,19 +57,33 @@ impl File<'_> {
     }
 
     fn regions(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
-        let expected = "tables such as [region.users]";
-        for (region, fields) in self.table("region", value, expected)? {
-            let group = format!("region.{}", region.get_ref());
-            for (field, value) in
-                self.table(&group, fields, "a table with max_entries, max_bytes, ttl or policy")?
-            {
-                if !names::REGION_FIELDS.contains(&field.get_ref().as_ref()) {
-                    return Err(self.unknown(field.get_ref(), field, names::REGION_FIELDS));
+        let fields = ("max_entries, max_bytes, ttl or policy", names::REGION_FIELDS);
+        self.named(layers, ("region", "tables such as [region.users]"), fields, value)
+    }
+
+    fn tokens(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
+        let fields = ("role and sha256", names::TOKEN_FIELDS);
+        self.named(layers, ("tokens", "tables such as [tokens.ci]"), fields, value)
+    }
+
+    /// Tables with names of the operator's own, each with the same fields.
+    fn named(
+        &self,
+        layers: &mut Layers,
+        (group, expected): (&str, &str),
+        (shown, known): (&str, &[&str]),
+        value: &Value,
+    ) -> Result<(), SettingsError> {
+        for (name, fields) in self.table(group, value, expected)? {
+            let table = format!("{group}.{}", name.get_ref());
+            for (field, value) in self.table(&table, fields, &format!("a table with {shown}"))? {
+                if !known.contains(&field.get_ref().as_ref()) {
+                    return Err(self.unknown(field.get_ref(), field, known));
                 }
-                self.scalar(layers, &format!("{group}.{}", field.get_ref()), value)?;
+                self.scalar(layers, &format!("{table}.{}", field.get_ref()), value)?;
             }
-            // A field without a name makes the region exist, even if its table is empty, and changes nothing of it.
-            layers.set(format!("{group}."), "", self.place(region.span().start));
+            // A field without a name makes it exist, even if its table is empty, and changes nothing of it.
+            layers.set(format!("{table}."), "", self.place(name.span().start));
         }
         Ok(())
     }

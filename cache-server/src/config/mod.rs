@@ -21,6 +21,7 @@ mod places;
 mod resolve;
 mod settings;
 mod text;
+mod tokens;
 mod value;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use std::path::PathBuf;
 
 pub use error::SettingsError;
 pub use flags::Flags;
-pub use settings::{DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token};
+pub use settings::{Access, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token};
 
 pub(crate) use defaults::DEFAULT_REGION;
 use layers::{Layers, Source};

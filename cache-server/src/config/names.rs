@@ -61,6 +61,9 @@ pub(super) const UNPREFIXED: &str = "redis_";
 /// What can be said of a region, in the file under `[region.NAME]`.
 pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "policy"];
 
+/// What can be said of a token, in the file under `[tokens.NAME]`.
+pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256"];
+
 /// The regions' fields that variables of the form `CACHE_<REGION>_<SUFFIX>` set.
 pub(super) const REGION_SUFFIXES: &[(&str, &str)] = &[("_SIZE", "max_entries"), ("_TTL", "ttl")];
 
@@ -71,7 +74,7 @@ pub(super) const IGNORED: &[&str] =
 
 /// The names at the top of a configuration file.
 pub(super) fn top_level() -> Vec<&'static str> {
-    SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "ttl"]).collect()
+    SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "tokens", "ttl"]).collect()
 }
 
 pub(super) fn is_secret(name: &str) -> bool {

@@ -10,6 +10,7 @@ use super::layers::{Given, Layers, Source};
 use super::places;
 use super::settings::{RegionSettings, Settings, Token};
 use super::text;
+use super::tokens;
 use super::value::{self, Read};
 use crate::regions::MAX_REGIONS;
 
@@ -24,6 +25,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
     let settings = Settings {
         listen: required(layers, "listen", value::address)?,
         token: token(layers)?,
+        tokens: tokens::read(layers)?,
         log: required(layers, "log", value::log)?,
         log_format: required(layers, "log_format", value::log_format)?,
         body_limit_bytes: size(layers, "body_limit_bytes", "bytes", MAX_BODY_BYTES)?,
@@ -133,7 +135,7 @@ fn presets(layers: &Layers) -> Result<Presets, SettingsError> {
 
 /// Beyond loopback, everyone who reaches the port could read and change everything.
 fn refuse_exposure(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
-    if settings.token.is_some() || settings.listen.ip().is_loopback() {
+    if settings.is_guarded() || settings.listen.ip().is_loopback() {
         return Ok(());
     }
     let source = layers.get("listen").map_or(&Source::Default, |given| &given.source);

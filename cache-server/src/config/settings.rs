@@ -11,6 +11,8 @@ use cache_memory::Policy;
 use strata::redis::Config;
 use strata::{Presets, Ttl};
 
+use crate::role::Role;
+
 /// Everything an operator can say, settled.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -19,6 +21,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What requests must carry. Default: none, which is legal on loopback alone.
     pub token: Option<Token>,
+    /// More tokens, each with what it is good for. Default: none.
+    pub tokens: Vec<Access>,
     /// Filter directives for log lines. Default: `info`.
     pub log: String,
     /// The form of log lines. Default: text.
@@ -39,6 +43,13 @@ pub struct Settings {
     pub regions: BTreeMap<String, RegionSettings>,
     /// The time-to-live presets. Default: the standard ones.
     pub presets: Presets,
+}
+
+impl Settings {
+    /// Whether requests must carry a token.
+    pub fn is_guarded(&self) -> bool {
+        self.token.is_some() || !self.tokens.is_empty()
+    }
 }
 
 /// What is said of the tiers below memory.
@@ -95,6 +106,23 @@ pub enum LogFormat {
     Text,
     /// For machines: an object per line.
     Json,
+}
+
+/// A token of which only the digest is known, and what it is good for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Access {
+    /// What it is called in logs.
+    pub name: String,
+    /// What it is good for.
+    pub role: Role,
+    /// Its SHA-256.
+    pub digest: [u8; 32],
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
 }
 
 /// A bearer token. Shows itself nowhere.

@@ -80,3 +80,58 @@ async fn a_name_that_someone_else_made_needs_a_token() {
     let named = [("host", "cache.internal"), ("authorization", "Bearer s3cret-token")];
     guarded.send("GET", "/v1/regions", &named, "").await.expect(200);
 }
+
+const ROLES: &str = "
+token = \"s3cret-token\"
+[tokens.dashboard]
+role = \"read\"
+sha256 = \"READER\"
+[tokens.service]
+role = \"write\"
+sha256 = \"WRITER\"
+[tokens.ops]
+role = \"admin\"
+sha256 = \"ADMIN\"
+";
+
+#[tokio::test]
+async fn a_token_is_good_for_its_role_and_no_more() {
+    use sha2::{Digest, Sha256};
+    let digest = |text: &str| {
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    };
+    let named = [("READER", "reader"), ("WRITER", "writer"), ("ADMIN", "admin")];
+    let settings =
+        named.iter().fold(ROLES.to_owned(), |text, (name, token)| text.replace(name, &digest(token)));
+    let server = Running::start(&settings).await;
+    let tokens = ["reader", "writer", "admin", "s3cret-token"];
+    // Method, path, and the first of the tokens that is good for it.
+    let cases = [
+        ("GET", "/v1/regions", 0),
+        ("GET", "/v1/entries/none", 0),
+        ("POST", "/v1/get-many", 0),
+        ("GET", "/metrics", 0),
+        ("PUT", "/v1/entries/k", 1),
+        ("DELETE", "/v1/tags/t", 1),
+        ("DELETE", "/v1/entries?prefix=x", 1),
+        ("POST", "/cache/invalidate", 1),
+        ("GET", "/v1/export", 2),
+        ("POST", "/v1/clear", 2),
+        ("POST", "/v1/regions/token/import", 2),
+        ("POST", "/api/v1/enhanced-cache/configure", 2),
+        ("DELETE", "/v1/regions/report", 2),
+    ];
+    for (method, path, first) in cases {
+        for (at, token) in tokens.iter().enumerate() {
+            let header = format!("Bearer {token}");
+            let answer = server.send(method, path, &[("authorization", &header)], "").await;
+            if at < first {
+                let detail = answer.problem(403)["detail"].to_string();
+                assert!(detail.contains("for the role"), "{method} {path} {token}: {detail}");
+            } else {
+                assert!(![401, 403].contains(&answer.status), "{method} {path} {token}: {}", answer.text());
+            }
+        }
+        server.send(method, path, &[("authorization", "Bearer nobody")], "").await.problem(401);
+    }
+}
