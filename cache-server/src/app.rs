@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use cache_core::{Clock, SystemClock, Time};
@@ -26,6 +27,21 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Server {
     app: Arc<App>,
     limits: serve::Limits,
+}
+
+/// A running server, as its owner changes it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<App>);
+
+impl Handle {
+    /// Goes on by these settings, without dropping a connection: regions, presets and tokens. Regions that are not named stay. Returns the names
+    /// of settings that have changed and only take effect at a start.
+    ///
+    /// # Errors
+    /// A region that cannot be made or changed so. What comes before it in the order of names has changed then.
+    pub fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, StartError> {
+        self.0.reload(settings)
+    }
 }
 
 /// Why a server cannot be made. Settings that were read by this crate give none of these.
@@ -59,6 +75,11 @@ impl Server {
         Ok(Self { app: Arc::new(App::new(settings, clock)?), limits })
     }
 
+    /// For whoever changes it while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.app))
+    }
+
     /// All routes, to be mounted elsewhere or asked without a socket.
     pub fn router(&self) -> Router {
         api::router()
@@ -83,8 +104,10 @@ impl Server {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) regions: Regions,
-    pub(crate) presets: Presets,
-    pub(crate) guard: Option<Guard>,
+    presets: ArcSwap<Presets>,
+    guard: ArcSwapOption<Guard>,
+    /// As they were at the start, for what cannot be changed later.
+    settings: Settings,
     pub(crate) figures: Figures,
     pub(crate) body_limit_bytes: usize,
     pub(crate) body_timeout: Duration,
@@ -103,12 +126,11 @@ impl App {
         for (name, region) in &settings.regions {
             regions.create(name, region)?;
         }
-        let guard = Guard::new(&settings);
         let figures = Figures::new().map_err(|error| StartError { message: format!("metrics: {error}") })?;
         Ok(Self {
             regions,
-            presets: settings.presets,
-            guard,
+            presets: ArcSwap::from_pointee(settings.presets.clone()),
+            guard: ArcSwapOption::from(Guard::new(&settings).map(Arc::new)),
             figures,
             body_limit_bytes: settings.body_limit_bytes,
             body_timeout: settings.body_timeout,
@@ -117,7 +139,30 @@ impl App {
             started: clock.now(),
             clock,
             draining: AtomicBool::new(false),
+            settings,
         })
+    }
+
+    fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, StartError> {
+        for (name, region) in &settings.regions {
+            match self.regions.find(name) {
+                Some(cache) => Regions::change(&cache, &region.into()).map_err(StartError::new)?,
+                None => drop(self.regions.create(name, region)?),
+            }
+        }
+        self.guard.store(Guard::new(&settings).map(Arc::new));
+        let restarts = self.settings.that_differ(&settings);
+        self.presets.store(Arc::new(settings.presets));
+        Ok(restarts)
+    }
+
+    pub(crate) fn presets(&self) -> Arc<Presets> {
+        self.presets.load_full()
+    }
+
+    /// Who may ask; nobody in particular if there is none.
+    pub(crate) fn guard(&self) -> arc_swap::Guard<Option<Arc<Guard>>> {
+        self.guard.load()
     }
 
     pub(crate) fn uptime(&self) -> Duration {

@@ -29,12 +29,13 @@ pub(crate) fn is_open(uri: &Uri) -> bool {
 
 /// Lets a request pass if no token is needed, or one that is good for it is there. What an admin does is written down.
 pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(guard) = app.guard.as_ref().filter(|_| !is_open(request.uri())) else {
-        return next.run(request).await;
-    };
-    let known = match guard.find(request.headers()) {
-        Ok(known) => known,
-        Err(detail) => {
+    // Not kept: whoever changes the tokens waits for nobody.
+    let found =
+        app.guard().as_ref().filter(|_| !is_open(request.uri())).map(|guard| guard.find(request.headers()));
+    let known = match found {
+        None => return next.run(request).await,
+        Some(Ok(known)) => known,
+        Some(Err(detail)) => {
             return Problem::new(StatusCode::UNAUTHORIZED, detail)
                 .with_header("www-authenticate", "Bearer")
                 .into_response();
@@ -60,7 +61,7 @@ pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: N
 
 /// Knows the tokens by their digests alone.
 #[derive(Debug)]
-pub(crate) struct Guard(Vec<Access>);
+pub(crate) struct Guard(Vec<Arc<Access>>);
 
 impl Guard {
     /// None if no token is needed.
@@ -70,12 +71,12 @@ impl Guard {
             role: Role::Admin,
             digest: Sha256::digest(token.as_bytes()).into(),
         });
-        let all: Vec<Access> = own.into_iter().chain(settings.tokens.iter().cloned()).collect();
+        let all: Vec<_> = own.into_iter().chain(settings.tokens.iter().cloned()).map(Arc::new).collect();
         (!all.is_empty()).then_some(Self(all))
     }
 
     /// Whose token a request carries, or what is wrong with it.
-    fn find(&self, headers: &HeaderMap) -> Result<&Access, &'static str> {
+    fn find(&self, headers: &HeaderMap) -> Result<Arc<Access>, &'static str> {
         let given = headers.get(AUTHORIZATION);
         let given = given.ok_or("a token is needed: send Authorization: Bearer <token>")?;
         let token =
@@ -87,7 +88,7 @@ impl Guard {
                 found = Some(access);
             }
         }
-        found.ok_or("the token is not the right one")
+        found.cloned().ok_or("the token is not the right one")
     }
 }
 

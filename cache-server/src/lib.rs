@@ -42,7 +42,7 @@ mod role;
 mod serve;
 mod socket;
 
-pub use app::{Server, StartError};
+pub use app::{Handle, Server, StartError};
 pub use config::{Flags, Settings, SettingsError};
 pub use role::Role;
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cache_server::config::{self, Flags, Loaded};
-use cache_server::{Settings, log};
+use cache_server::{Handle, Server, Settings, log};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,10 +20,15 @@ fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(help_or_error) => help_or_error.exit(),
     };
-    let Loaded { settings, warnings } = match config::load(&flags, &variables()) {
+    let Loaded { settings, warnings, shown } = match config::load(&flags, &variables()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error, WRONG_SETTING),
     };
+    if flags.print() {
+        // If it cannot be written, nobody reads it.
+        let _ = std::io::stdout().write_all(shown.as_bytes());
+        return ExitCode::SUCCESS;
+    }
     if let Err(error) = log::start(&settings) {
         return fail(&error, CANNOT_RUN);
     }
@@ -34,14 +39,14 @@ fn main() -> ExitCode {
         tracing::info!("the settings are right");
         return ExitCode::SUCCESS;
     }
-    match serve(settings) {
+    match serve(settings, &flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.as_ref(), CANNOT_RUN),
     }
 }
 
 #[tokio::main]
-async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(settings: Settings, flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let listen = settings.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
@@ -59,8 +64,35 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             _ = interrupt.recv() => {}
         }
     };
-    cache_server::run(listener, settings, told_to_stop).await?;
-    Ok(())
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let server = Server::new(settings)?;
+    let handle = server.handle();
+    let told_to_reload = async {
+        while hang_up.recv().await.is_some() {
+            reload(&handle, flags);
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = server.run(listener, told_to_stop) => Ok(()),
+        never = told_to_reload => never,
+    }
+}
+
+/// Reads all settings again. A wrong one changes nothing.
+fn reload(handle: &Handle, flags: &Flags) {
+    let loaded = config::load(flags, &variables());
+    let changed = loaded
+        .map_err(|error| error.to_string())
+        .and_then(|loaded| handle.reload(loaded.settings).map_err(|error| error.to_string()));
+    match changed {
+        Ok(restarts) if restarts.is_empty() => tracing::info!("the settings were read again"),
+        Ok(restarts) => {
+            let restarts = restarts.join(", ");
+            tracing::warn!("the settings were read again; what has changed of {restarts} takes a restart");
+        }
+        Err(error) => tracing::error!("the settings stay as they were: {error}"),
+    }
 }
 
 /// Says so if this process may open fewer files than the connections it should hold need.

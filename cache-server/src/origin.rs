@@ -21,7 +21,7 @@ use crate::problem::Problem;
 /// Lets a request pass that no page of another site has sent.
 pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let objection = foreign_page(request.method(), request.headers()).or_else(|| {
-        foreign_name(request.headers()).filter(|_| app.guard.is_none() && !auth::is_open(request.uri()))
+        foreign_name(request.headers()).filter(|_| app.guard().is_none() && !auth::is_open(request.uri()))
     });
     match objection {
         None => next.run(request).await,

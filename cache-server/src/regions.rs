@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache_core::{Clock, Key, Tags};
-use strata::{BuildError, Cache, Inserted, Memory, NameTaken, Options, Registry};
+use cache_memory::Policy;
+use strata::{BuildError, Cache, Change, Inserted, Memory, NameTaken, Options, Registry, Ttl};
 use thiserror::Error;
 use tokio::sync::{Mutex as Turn, MutexGuard};
 
@@ -57,6 +59,33 @@ pub(crate) struct Regions {
     too_large: Mutex<BTreeMap<String, u64>>,
 }
 
+/// What to change of a region; what is left out stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RegionChange {
+    pub(crate) max_entries: Option<NonZeroU64>,
+    pub(crate) max_bytes: Option<NonZeroU64>,
+    pub(crate) policy: Option<Policy>,
+    /// Of what is stored from now on.
+    pub(crate) ttl: Option<Ttl>,
+}
+
+impl From<&RegionSettings> for RegionChange {
+    fn from(all: &RegionSettings) -> Self {
+        let RegionSettings { max_entries, max_bytes, ttl, policy } = *all;
+        Self {
+            max_entries: Some(max_entries),
+            max_bytes: Some(max_bytes),
+            policy: Some(policy),
+            ttl: Some(ttl),
+        }
+    }
+}
+
+/// How long an entry of this region lives that does not say so itself.
+pub(crate) fn default_ttl(cache: &BlobCache) -> Ttl {
+    cache.options().ttl().unwrap_or_else(|| cache.memory().default_ttl())
+}
+
 /// Why a region cannot be made.
 #[derive(Debug, Error)]
 pub(crate) enum CreateError {
@@ -101,6 +130,24 @@ impl Regions {
         }
         self.registry.add(&cache)?;
         Ok(cache)
+    }
+
+    /// Changes a region that runs; what still fits stays.
+    pub(crate) fn change(cache: &BlobCache, asked: &RegionChange) -> Result<(), BuildError> {
+        let mut change = Change::new();
+        if let Some(most) = asked.max_entries {
+            change = change.with_max_entries(Some(most.get()));
+        }
+        if let Some(most) = asked.max_bytes {
+            change = change.with_max_bytes(Some(most.get()));
+        }
+        if let Some(policy) = asked.policy.filter(|policy| *policy != cache.memory().policy()) {
+            change = change.with_policy(policy);
+        }
+        if let Some(ttl) = asked.ttl {
+            change = change.with_options((*cache.options()).clone().with_ttl(ttl));
+        }
+        cache.reconfigure(change)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<BlobCache> {
@@ -151,7 +198,7 @@ impl Regions {
         blob: Blob,
         options: Options,
     ) -> cache_core::Result<Inserted> {
-        let ttl = options.ttl().unwrap_or_else(|| cache.memory().default_ttl());
+        let ttl = options.ttl().unwrap_or_else(|| default_ttl(cache));
         let options = options.with_fail_safe_for(self.places.window(ttl));
         cache.insert_with(key, blob, options).await
     }

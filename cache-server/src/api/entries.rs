@@ -106,7 +106,7 @@ pub(super) async fn put(
     (Params(params), conditions): (Params<PutParams>, Conditions),
     upload: Upload,
 ) -> Result<Response, Problem> {
-    let options = params.options(&app.presets)?;
+    let options = params.options(&app.presets())?;
     let content_type = upload.content_type.unwrap_or(OCTETS);
     if body::is_json(&content_type) {
         json::check(&upload.bytes)?;
@@ -160,7 +160,7 @@ pub(super) async fn touch(
     _: NoParams,
     Json(body): Json<TouchBody>,
 ) -> Result<StatusCode, Problem> {
-    let ttl = body.ttl.resolve(&app.presets, "ttl")?;
+    let ttl = body.ttl.resolve(&app.presets(), "ttl")?;
     let found = cache.touch(&key, ttl).await?;
     found.then_some(StatusCode::NO_CONTENT).ok_or_else(miss)
 }

@@ -16,7 +16,7 @@ use super::lifetime::{self, Lifetime};
 use crate::app::App;
 use crate::config::{DEFAULT_REGION, RegionSettings};
 use crate::problem::Problem;
-use crate::regions::{BlobCache, CreateError};
+use crate::regions::{BlobCache, CreateError, default_ttl};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ListBody {
@@ -65,7 +65,7 @@ pub(super) fn describe(app: &App, cache: &BlobCache) -> RegionBody {
         name: cache.name().to_owned(),
         max_entries: memory.max_entries(),
         max_bytes: memory.max_bytes(),
-        ttl_seconds: lifetime::seconds(memory.default_ttl()),
+        ttl_seconds: lifetime::seconds(default_ttl(cache)),
         policy: memory.policy().as_str(),
         stats: StatsBody {
             entries: stats.entries,
@@ -104,7 +104,7 @@ pub(super) async fn create(
         return Err(Problem::field("region", detail));
     }
     let default = RegionSettings::default();
-    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets, "ttl")).transpose()?;
+    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets(), "ttl")).transpose()?;
     let policy = body.policy.map(|text| policy(&text)).transpose()?;
     let settings = RegionSettings {
         max_entries: body.max_entries.unwrap_or(default.max_entries),

@@ -37,7 +37,7 @@ pub(super) async fn set_many(
     }
     let mut checked = Vec::with_capacity(body.entries.len());
     for (at, entry) in body.entries.iter().enumerate() {
-        let entry = entry.0.check(&app.presets, &|field| format!("entries[{at}].{field}"))?;
+        let entry = entry.0.check(&app.presets(), &|field| format!("entries[{at}].{field}"))?;
         if !app.regions.has_room(&cache, &entry.0, &entry.1) {
             return Err(entries::too_large(&cache).with_field(format!("entries[{at}]")));
         }

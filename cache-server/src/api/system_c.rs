@@ -11,7 +11,6 @@ use cache_core::{Key, Tag};
 use cache_memory::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use strata::Change;
 
 use super::body::Json;
 use super::entries;
@@ -23,7 +22,7 @@ use crate::app::App;
 use crate::blob::Blob;
 use crate::config::DEFAULT_REGION;
 use crate::problem::Problem;
-use crate::regions::BlobCache;
+use crate::regions::{BlobCache, RegionChange, Regions};
 
 /// The most rounds of a benchmark: enough to tell, few enough to disturb nobody.
 const MAX_ITERATIONS: u32 = 100_000;
@@ -62,7 +61,7 @@ pub(super) async fn set(
     Json(entry): Json<EntryIn>,
 ) -> Result<Answer<DoneBody>, Problem> {
     let cache = default(&app)?;
-    let (key, blob, options) = entry.check(&app.presets, &str::to_owned)?;
+    let (key, blob, options) = entry.check(&app.presets(), &str::to_owned)?;
     if !app.regions.has_room(&cache, &key, &blob) {
         return Err(entries::too_large(&cache));
     }
@@ -141,11 +140,11 @@ pub(super) async fn warm_up(
         return Err(entries::too_many("data", body.data.len()));
     }
     let cache = default(&app)?;
-    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets, "ttl")).transpose()?;
+    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets(), "ttl")).transpose()?;
     let mut checked = Vec::with_capacity(body.data.len());
     for (key, value) in body.data {
         let field = |_: &str| format!("data.{}", crate::log::Shown(&key));
-        let (key, blob, mut options) = EntryIn::of(key.clone(), value).check(&app.presets, &field)?;
+        let (key, blob, mut options) = EntryIn::of(key.clone(), value).check(&app.presets(), &field)?;
         if !app.regions.has_room(&cache, &key, &blob) {
             return Err(entries::too_large(&cache).with_field("data"));
         }
@@ -178,22 +177,10 @@ pub(super) async fn configure(
     Json(body): Json<ConfigureBody>,
 ) -> Result<Answer<regions::RegionBody>, Problem> {
     let cache = find_region(&app, body.region.as_deref().unwrap_or(DEFAULT_REGION))?;
-    let mut change = Change::new();
-    if let Some(most) = body.max_entries {
-        change = change.with_max_entries(Some(most.get()));
-    }
-    if let Some(most) = body.max_bytes {
-        change = change.with_max_bytes(Some(most.get()));
-    }
-    if let Some(text) = body.policy {
-        change = change.with_policy(regions::policy(&text)?);
-    }
-    if let Some(ttl) = body.ttl {
-        let ttl = ttl.resolve(&app.presets, "ttl")?;
-        change = change.with_options((*cache.options()).clone().with_ttl(ttl));
-    }
-    let refused = |error: strata::BuildError| Problem::bad_request(error.to_string());
-    cache.reconfigure(change).map_err(refused)?;
+    let policy = body.policy.map(|text| regions::policy(&text)).transpose()?;
+    let ttl = body.ttl.map(|ttl| ttl.resolve(&app.presets(), "ttl")).transpose()?;
+    let change = RegionChange { max_entries: body.max_entries, max_bytes: body.max_bytes, policy, ttl };
+    Regions::change(&cache, &change).map_err(|error| Problem::bad_request(error.to_string()))?;
     tracing::info!(region = cache.name(), "a region was changed");
     Ok(Answer(regions::describe(&app, &cache)))
 }

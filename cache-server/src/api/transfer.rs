@@ -141,7 +141,7 @@ async fn store(
     check_length(app, line, number)?;
     let at = |field: &str| format!("line {number}: {field}");
     let entry = json::read::<Object<EntryIn>>(line).map_err(|problem| problem.at(&at("")))?;
-    let (key, blob, options) = entry.0.check(&app.presets, &at)?;
+    let (key, blob, options) = entry.0.check(&app.presets(), &at)?;
     if !app.regions.has_room(cache, &key, &blob) {
         return Ok(());
     }

@@ -27,6 +27,11 @@ impl Flags {
         matches!(self.matches.try_get_one::<bool>("check"), Ok(Some(true)))
     }
 
+    /// Tells whether the settings are only to be printed.
+    pub fn print(&self) -> bool {
+        matches!(self.matches.try_get_one::<bool>("print-config"), Ok(Some(true)))
+    }
+
     pub(super) fn config(&self) -> Option<&str> {
         self.text("config")
     }
@@ -54,7 +59,7 @@ fn command() -> Command {
     let settings = SPECS.iter().filter(|spec| !spec.secret).map(argument);
     Command::new("cache-server")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A cache over HTTP, in memory. Starts without any configuration.")
+        .about("A cache over HTTP, in memory, over Redis and in files. Starts without any configuration.")
         .arg(option("config", "FILE", "Configuration file, in TOML [env: CACHE_CONFIG]"))
         .arg(option(
             "env_prefix",
@@ -65,8 +70,15 @@ fn command() -> Command {
         .arg(
             Arg::new("check")
                 .long("check")
+                .alias("check-config")
                 .action(ArgAction::SetTrue)
                 .help("Check the settings and exit: 0 if they are right, 2 if not"),
+        )
+        .arg(
+            Arg::new("print-config")
+                .long("print-config")
+                .action(ArgAction::SetTrue)
+                .help("Print all settings that hold and where each was said, without secrets, and exit"),
         )
         .after_help(AFTER_HELP)
 }
@@ -92,12 +104,16 @@ Only in the environment or the file:
   CACHE_TOKEN=...            bearer token (a flag would be visible to everyone on the machine)
   CACHE_<REGION>_SIZE=N      most entries of a region, which is created if need be
   CACHE_<REGION>_TTL=5m      its time-to-live: 300, 250ms, 90s, 5m, 1h30m, 2d or forever
+  REDIS_URL, REDIS_PASSWORD  Redis as a second tier
   CACHE_TTL_SHORT=5m ...     the standard time-to-live presets
 
 Only in the file:
   [region.NAME]              max_entries, max_bytes, ttl, policy (adaptive, lru, lfu, s3-fifo, sieve, ttl, size,
                              hybrid, hybrid-hits, hybrid-bytes)
+  [tokens.NAME]              role (read, write, admin) and sha256: more tokens
   [ttl]                      presets of your own: tick = \"5s\"
   env_prefix                 as --env-prefix
+
+SIGHUP reads the settings again: regions, presets and tokens change at once, a wrong setting changes nothing.
 
 Exit codes: 0 after SIGTERM or SIGINT, 1 if the server cannot run, 2 if a setting is wrong.";

@@ -60,6 +60,11 @@ impl Layers {
         self.0.get(name)
     }
 
+    /// All of it, in the order of names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Given)> {
+        self.0.iter().map(|(name, given)| (name.as_str(), given))
+    }
+
     /// What is said below a name such as `region`: the rest of the names, in order.
     pub(super) fn below<'a>(&'a self, group: &str) -> impl Iterator<Item = (&'a str, &'a Given)> {
         let group = format!("{group}.");

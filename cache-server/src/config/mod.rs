@@ -20,6 +20,7 @@ mod names;
 mod places;
 mod resolve;
 mod settings;
+mod show;
 mod text;
 mod tokens;
 mod value;
@@ -41,6 +42,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What was said and has no effect, one sentence each.
     pub warnings: Vec<String>,
+    /// All that holds as a configuration file, each with where it was said. Secrets are hidden.
+    pub shown: String,
 }
 
 /// Reads all sources and settles what holds.
@@ -61,7 +64,12 @@ pub fn load(flags: &Flags, variables: &BTreeMap<String, String>) -> Result<Loade
     layers.overlay(file);
     layers.overlay(found.layers);
     layers.overlay(flags.layers());
-    Ok(Loaded { settings: settle(layers)?, warnings: found.warnings })
+    let layers = with_defaults(layers)?;
+    Ok(Loaded {
+        settings: resolve::resolve(&layers)?,
+        warnings: found.warnings,
+        shown: show::render(&layers),
+    })
 }
 
 impl Settings {
@@ -77,16 +85,16 @@ impl Settings {
     /// # Errors
     /// As [`load`].
     pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
-        settle(file::parse(text, "settings")?)
+        resolve::resolve(&with_defaults(file::parse(text, "settings")?)?)
     }
 }
 
-/// Puts the profile and the defaults under what was said, and reads it all.
-fn settle(said: Layers) -> Result<Settings, SettingsError> {
+/// Puts the profile and the defaults under what was said.
+fn with_defaults(said: Layers) -> Result<Layers, SettingsError> {
     let mut layers = defaults::layers();
     layers.overlay(defaults::profile(said.get("profile"))?);
     layers.overlay(said);
-    resolve::resolve(&layers)
+    Ok(layers)
 }
 
 fn prefix(flags: &Flags, file: &Layers) -> Result<String, SettingsError> {

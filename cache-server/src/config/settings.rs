@@ -46,6 +46,28 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The names of what is said otherwise there and takes effect at a start alone.
+    pub(crate) fn that_differ(&self, other: &Self) -> Vec<&'static str> {
+        let places = (&self.places, &other.places);
+        let pairs = [
+            ("listen", self.listen != other.listen),
+            ("log", self.log != other.log),
+            ("log_format", self.log_format != other.log_format),
+            ("body_limit_bytes", self.body_limit_bytes != other.body_limit_bytes),
+            ("max_connections", self.max_connections != other.max_connections),
+            ("header_timeout", self.header_timeout != other.header_timeout),
+            ("body_timeout", self.body_timeout != other.body_timeout),
+            ("drain_timeout", self.drain_timeout != other.drain_timeout),
+            // Passwords are not shown, so a change of them alone is not noticed.
+            ("redis_url", format!("{:?}", places.0.redis) != format!("{:?}", places.1.redis)),
+            ("redis_timeout", places.0.redis_timeout != places.1.redis_timeout),
+            ("fail_safe_for", places.0.fail_safe_for != places.1.fail_safe_for),
+            ("dir", places.0.disk != places.1.disk),
+            ("enable_compression", places.0.is_compressed != places.1.is_compressed),
+        ];
+        pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+
     /// Whether requests must carry a token.
     pub fn is_guarded(&self) -> bool {
         self.token.is_some() || !self.tokens.is_empty()

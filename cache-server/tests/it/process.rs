@@ -253,3 +253,78 @@ async fn a_process_without_file_handles_recovers() {
     raw.write("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     raw.answer().await.expect(200);
 }
+
+#[tokio::test]
+async fn settings_are_printed_with_where_they_were_said_and_without_secrets() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let text = "body_timeout = 7\n[region.\"a.b\"]\nttl = 5\n[region.empty]\n[ttl]\ntick = \"1s\"\n[tokens.ci]\nrole = \"read\"\nsha256 = \"SUM\"\n";
+    std::fs::write(file.path(), text.replace("SUM", &"0f".repeat(32))).expect("a writable file");
+    let path = file.path().to_str().expect("text");
+    let variables =
+        [("CACHE_TOKEN", "top-secret"), ("REDIS_URL", "redis://:hidden-too@host"), ("CACHE_TTL_HOT", "9")];
+    let flags = ["--config", path, "--print-config", "--max-connections", "5"];
+    let (code, shown) = ends(&flags, &variables).await;
+    assert_eq!(code, Some(0), "{shown}");
+    for line in [
+        "listen = \"127.0.0.1:7400\" # defaults",
+        "max_connections = \"5\" # --max-connections",
+        &format!("body_timeout = \"7\" # {path}:1"),
+        "token = \"(hidden)\" # CACHE_TOKEN",
+        "redis_url = \"(hidden)\" # REDIS_URL",
+        "[region.\"a.b\"]",
+        "[region.\"empty\"]",
+        "[tokens.\"ci\"]",
+        "hot = \"9\" # CACHE_TTL_HOT",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    assert!(!shown.contains("top-secret") && !shown.contains("hidden-too"), "{shown}");
+    // What is printed is read again, but for its secrets.
+    let again: String = shown
+        .lines()
+        .filter(|line| !line.contains("(hidden)"))
+        .fold(String::new(), |all, line| all + line + "\n");
+    std::fs::write(file.path(), again).expect("a writable file");
+    let (code, said) = ends(&["--config", path, "--check"], &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn on_sighup_what_can_change_changes_and_a_wrong_setting_changes_nothing() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let write = |text: &str| std::fs::write(file.path(), text).expect("a writable file");
+    let path = file.path().to_str().expect("text").to_owned();
+    write("[region.default]\nmax_entries = 100");
+    let mut process = Process::start(&["--config", &path], &[ANY_PORT]).await;
+    let region = async |name: &str| {
+        let path = format!("/v1/regions/{name}");
+        let request = hyper::Request::get(path).body(http_body_util::Full::default()).expect("legal");
+        crate::client::send(process.address, request).await
+    };
+    assert_eq!(region("default").await.expect(200).json()["max_entries"], 100);
+    for (text, says) in [
+        ("[region.default]\nmax_entries = 0", "stay as they were"),
+        ("[region.default]\nmax_entries = 50\nttl = \"5s\"\n[region.more]\n", "were read again"),
+        ("max_connections = 7\n[region.default]\nmax_entries = 50", "max_connections takes a restart"),
+    ] {
+        write(text);
+        let id = process.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status().await.expect("kill");
+        assert!(sent.success());
+        soon(async {
+            loop {
+                let line = process.lines.next_line().await.expect("text").expect("it runs");
+                if line.contains(says) {
+                    break;
+                }
+            }
+        })
+        .await;
+    }
+    let changed = region("default").await.expect(200).json();
+    assert_eq!(
+        (&changed["max_entries"], &changed["ttl_seconds"]),
+        (&serde_json::json!(50), &serde_json::Value::Null)
+    );
+    region("more").await.expect(200);
+}
