@@ -1,5 +1,6 @@
 //! Who calls, and how much that is allowed.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A caller with a name that may be read by everybody, such as an account or an address.
+    /// A caller with a name that may be read by everybody, such as an account.
     ///
     /// # Errors
     /// None that a name could be to blame for: what is too long is counted by its hash.
@@ -95,6 +96,29 @@ impl Subject {
         let plain = namespace.key().part("name").part(name).build();
         let key = plain.or_else(|_| namespace.key().part("hash").params(&hashed(name)).build())?;
         Ok(Self { key, shown: name.to_owned() })
+    }
+
+    /// A caller of whom nothing but an address is known. Of IPv6 it is the network of 64 bits, which is what one customer
+    /// has: who could choose among its addresses would never be limited. An IPv4 address inside IPv6 is what it is outside.
+    ///
+    /// ```
+    /// use cache_ratelimit::Subject;
+    /// let of = |address: &str| Subject::address(address.parse().expect("an address"));
+    /// assert_eq!(of("2001:db8::1")?, of("2001:db8::2:3:4:5")?);
+    /// assert_eq!(of("2001:db8::1")?.shown(), "2001:db8::/64");
+    /// assert_eq!(of("::ffff:192.0.2.7")?, of("192.0.2.7")?);
+    /// # Ok::<(), cache_core::KeyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None that an address could be to blame for.
+    pub fn address(address: IpAddr) -> Result<Self, KeyError> {
+        let shown = match address.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+        };
+        let key = Namespace::new("limit")?.key().part("address").part(&shown).build()?;
+        Ok(Self { key, shown })
     }
 
     /// A caller who is known by a secret alone. It is counted and written by its hash, and is nowhere kept.
@@ -117,6 +141,9 @@ impl Subject {
         &self.key
     }
 }
+
+/// The first 64 bits of an IPv6 address.
+const NETWORK: u128 = !0 << 64;
 
 fn hashed(text: &str) -> Params {
     Params::new().with("subject", text)
