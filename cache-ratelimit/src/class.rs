@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cache_core::{Clock, Counters, Key, KeyError, Namespace, Params, Quota, QuotaError};
 
 use crate::audit::{Audit, Record};
-use crate::decision::Decision;
+use crate::decision::{By, Decision};
 use crate::fallback::Fallback;
 use crate::local::LocalLimiter;
 use crate::rule::Rule;
@@ -172,6 +173,36 @@ pub struct ClassLimiter {
     classes: Classes,
     place: Place,
     audit: Option<Audit>,
+    counts: [Counts; 4],
+}
+
+/// What has been decided about a class so far, in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// Calls that were admitted, by whomever.
+    pub admitted: u64,
+    /// Calls that were not.
+    pub denied: u64,
+    /// Of all of them, those that a fallback has decided.
+    pub away: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    admitted: AtomicU64,
+    denied: AtomicU64,
+    away: AtomicU64,
+}
+
+impl Counts {
+    fn count(&self, decision: &Decision) {
+        let count = if decision.is_admitted() { &self.admitted } else { &self.denied };
+        count.fetch_add(1, Relaxed);
+        if matches!(decision.by, By::Open | By::Closed | By::Share) {
+            self.away.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -188,7 +219,7 @@ impl ClassLimiter {
     pub fn local(classes: Classes) -> Result<Self, QuotaError> {
         let most = classes.limits.into_iter().max().unwrap_or(0);
         let rule = Rule::from(Quota::new(most, classes.per)?);
-        Ok(Self { classes, place: Place::Local(Box::new(LocalLimiter::new(rule))), audit: None })
+        Ok(Self::new(classes, Place::Local(Box::new(LocalLimiter::new(rule)))))
     }
 
     /// Counts in these counters, of all processes that share them, with this instead while they are away.
@@ -207,7 +238,11 @@ impl ClassLimiter {
             SharedLimiter::new(class.name(), quotas[class as usize], Arc::clone(counters))
                 .with_fallback(fallback.clone())
         };
-        Ok(Self { classes, place: Place::Shared(Box::new(Class::ALL.map(limiter))), audit: None })
+        Ok(Self::new(classes, Place::Shared(Box::new(Class::ALL.map(limiter)))))
+    }
+
+    fn new(classes: Classes, place: Place) -> Self {
+        Self { classes, place, audit: None, counts: Default::default() }
     }
 
     /// Lives by this clock instead.
@@ -239,10 +274,42 @@ impl ClassLimiter {
             Place::Shared(limiters) => limiters[class as usize].take(subject.key()).await,
         };
         decision.policy = class.name();
+        self.counts[class as usize].count(&decision);
         if let Some(audit) = self.audit.as_ref().filter(|_| class == Class::Admin) {
             audit.record(&Record { who: subject.shown(), what: route, class, decision: &decision });
         }
         decision
+    }
+
+    /// Forgets everything charged to a caller, as whatever class.
+    ///
+    /// # Errors
+    /// The counters are away.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it may have happened.
+    pub async fn reset(&self, subject: &Subject) -> cache_core::Result<()> {
+        match &self.place {
+            Place::Local(limiter) => {
+                limiter.reset(subject.key());
+                Ok(())
+            }
+            Place::Shared(limiters) => {
+                // The counters keep all classes of a caller in one place, each limiter its own denials.
+                let outcome = limiters[0].reset(subject.key()).await;
+                limiters.iter().for_each(|limiter| limiter.forget_denial(subject.key()));
+                outcome
+            }
+        }
+    }
+
+    /// What has been decided about each class so far, in this process, in the order of [`Class::ALL`].
+    pub fn stats(&self) -> [ClassStats; 4] {
+        self.counts.each_ref().map(|counts| ClassStats {
+            admitted: counts.admitted.load(Relaxed),
+            denied: counts.denied.load(Relaxed),
+            away: counts.away.load(Relaxed),
+        })
     }
 
     /// Where administrators' calls are written, if anywhere.

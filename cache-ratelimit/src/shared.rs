@@ -142,7 +142,7 @@ impl SharedLimiter {
         }
     }
 
-    /// Forgets everything charged to a key, under whatever quota.
+    /// Forgets everything charged to a key, under whatever quota, by the shared counters and by those of a share.
     ///
     /// # Errors
     /// The counters are away.
@@ -151,9 +151,16 @@ impl SharedLimiter {
     /// Dropped before it is ready, it may have happened.
     pub async fn reset(&self, key: &Key) -> cache_core::Result<()> {
         let outcome = self.desk.counters.reset(key).await;
-        // What was denied meanwhile was denied by what is forgotten now.
-        self.desk.denials.remove(key);
+        if let Fallback::Share { counters, .. } = &self.desk.fallback {
+            counters.reset(key).await?;
+        }
+        self.forget_denial(key);
         outcome
+    }
+
+    /// What was denied before a reset was denied by what is forgotten now.
+    pub(crate) fn forget_denial(&self, key: &Key) {
+        self.desk.denials.remove(key);
     }
 
     /// What it has done so far, in this process.

@@ -175,6 +175,17 @@ async fn the_headers_of_a_shared_decision_name_its_policy() {
     assert_eq!((denied.limit_field(), denied.retry_after()), (r#""test";r=0;t=61"#.to_owned(), Some(61)));
 }
 
+#[pollster::test]
+async fn a_reset_reaches_the_share_too() {
+    let (limiter, counters, clock) = limiter(4);
+    let own = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+    let limiter = limiter.with_fallback(Fallback::share(own, NonZeroU32::new(4).expect("four")));
+    counters.fails.store(true, SeqCst);
+    assert_eq!(admitted(&limiter, 5, By::Share).await, 1);
+    assert!(limiter.reset(&key("k")).await.is_err(), "they are away, and keep what they have");
+    assert_eq!(admitted(&limiter, 5, By::Share).await, 1);
+}
+
 /// At once, and late: what is admitted in the window in which the counters go away, and in later ones.
 #[pollster::test]
 async fn a_late_share_begins_when_what_was_admitted_before_no_longer_counts() {
