@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cache_core::metric::{self, Metric};
 use cache_core::{Clock, Counters, Key, KeyError, Namespace, Params, Quota, QuotaError};
 
 use crate::audit::{Audit, Record};
@@ -310,6 +311,24 @@ impl ClassLimiter {
             denied: counts.denied.load(Relaxed),
             away: counts.away.load(Relaxed),
         })
+    }
+
+    /// Tells its figures under the names of [`metric`], for whoever exports them: each with the values of its labels, in their order.
+    ///
+    /// ```
+    /// use cache_ratelimit::{ClassLimiter, Classes};
+    /// let limiter = ClassLimiter::local(Classes::default())?;
+    /// let mut lines = Vec::new();
+    /// limiter.figures(|metric, labels, value| lines.push(format!("{} {labels:?} {value}", metric.name)));
+    /// assert_eq!(lines[0], r#"cache_limit_decisions_total ["anonymous", "admitted"] 0"#);
+    /// # Ok::<(), cache_core::QuotaError>(())
+    /// ```
+    pub fn figures(&self, mut put: impl FnMut(&Metric, &[&str], u64)) {
+        for (class, stats) in Class::ALL.into_iter().zip(self.stats()) {
+            put(&metric::LIMIT_DECISIONS, &[class.name(), "admitted"], stats.admitted);
+            put(&metric::LIMIT_DECISIONS, &[class.name(), "denied"], stats.denied);
+            put(&metric::LIMIT_AWAY, &[class.name()], stats.away);
+        }
     }
 
     /// Where administrators' calls are written, if anywhere.

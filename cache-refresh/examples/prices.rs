@@ -58,6 +58,16 @@ async fn main() -> Result<(), Failure> {
         status.scheduled
     );
     assert_eq!((budget.stats().used, status.counts.failed), (4, 0));
+    // As whoever scrapes would see it.
+    let mut scraped = Vec::new();
+    let mut put =
+        |name: &str, labels: &[&str], value: f64| scraped.push(format!("{name} {labels:?} {value}"));
+    status.figures(|metric, labels, value| put(metric.name, labels, value));
+    budget.figures(|metric, labels, value| put(metric.name, labels, value));
+    for line in ["cache_refresh_runs_total [\"done\"] 4", "cache_budget_calls_total [\"market\", \"used\"] 4"]
+    {
+        assert!(scraped.iter().any(|scraped| scraped == line), "{scraped:?}");
+    }
     Ok(())
 }
 

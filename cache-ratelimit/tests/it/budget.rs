@@ -157,6 +157,13 @@ async fn budgets_of_one_plan_share_what_their_counters_count_and_saved_calls_are
     one.saved();
     one.saved();
     assert_eq!((one.stats().saved, one.stats().used, other.stats().blocked), (2, 3, 8));
+    let mut figures = Vec::new();
+    one.figures(|metric, labels, value| {
+        assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
+        figures.push(format!("{} {} {value}", metric.name, labels.join(" ")));
+    });
+    assert!(figures.contains(&"cache_budget_calls_total table-store saved 2".to_owned()), "{figures:?}");
+    assert!(figures.contains(&"cache_budget_pace_ratio table-store 1".to_owned()), "{figures:?}");
     assert_eq!(one.take("\u{0}").await.answer, one.take("%00").await.answer);
 }
 

@@ -80,6 +80,14 @@ async fn what_was_decided_is_counted_by_class_and_what_a_fallback_decided_apart(
     assert_eq!(admitted(&limiter, Class::Premium, &named("b"), 500).await, 500);
     let told = limiter.stats().map(|stats| (stats.admitted, stats.denied, stats.away));
     assert_eq!(told, [(60, 10, 0), (0, 0, 0), (500, 0, 500), (0, 0, 0)]);
+    let mut figures = Vec::new();
+    limiter.figures(|metric, labels, value| {
+        assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
+        figures.push((metric.name, labels.join(" "), value));
+    });
+    assert_eq!(figures.len(), 12);
+    assert!(figures.contains(&("cache_limit_decisions_total", "anonymous denied".to_owned(), 10)));
+    assert!(figures.contains(&("cache_limit_away_total", "premium".to_owned(), 500)));
 }
 
 #[test]
