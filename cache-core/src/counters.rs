@@ -3,8 +3,9 @@
 //! Reading, deciding and charging are one atomic step, over all limits of a call at once: either every limit has
 //! room and all are charged, or none is. Split into two steps, two callers would both see the last free place.
 //!
-//! The window slides in whole buckets and counts conservatively: what was charged in a bucket counts until the whole
-//! bucket is a window old. So no interval of length `per` ever admits more than `limit`.
+//! A window slides in whole buckets and counts conservatively: what was charged in a bucket counts until the whole
+//! bucket is a window old. So no interval of length `per` ever admits more than `limit`. An exact quota counts each unit by itself,
+//! and a smooth one lets units drain one after another ([`Shape`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +24,8 @@ pub trait Counters: fmt::Debug + Send + Sync + 'static {
     /// asks without charging.
     async fn charge(&self, charges: &[Charge]) -> Result<Verdict>;
 
-    /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there.
+    /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there. So it gives back nothing
+    /// of a smooth quota, which has no buckets, and of an exact one only within the same microsecond.
     async fn refund(&self, charges: &[Charge]) -> Result<()>;
 
     /// Forgets everything charged to a key.
@@ -41,7 +43,7 @@ pub struct Charge {
     pub cost: u64,
 }
 
-/// At most `limit` units in any interval of length `per`.
+/// At most `limit` units in any interval of length `per`; or, if it is [`smooth`](Quota::smooth), a rate and a burst.
 ///
 /// ```
 /// use cache_core::Quota;
@@ -55,7 +57,21 @@ pub struct Charge {
 pub struct Quota {
     limit: u64,
     per: Duration,
-    buckets: u32,
+    shape: Shape,
+}
+
+/// How a quota counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// In this many buckets: what is in one counts until all of it is a window old.
+    Buckets(u32),
+    /// Each unit by itself, until it is a window old, to the microsecond.
+    Exact,
+    /// One unit drains after another, each in this time. The limit is how many may wait for it.
+    Smooth {
+        /// Whole microseconds.
+        each: Duration,
+    },
 }
 
 impl Quota {
@@ -75,12 +91,57 @@ impl Quota {
         if buckets == 0 || buckets > 1000 {
             return Err(QuotaError::Buckets { buckets });
         }
-        let (longest, shortest) = (Duration::from_hours(24 * 366), Duration::from_millis(1));
+        let shortest = Duration::from_millis(1);
         let nanos = per.as_nanos();
-        if nanos > longest.as_nanos() || nanos < shortest.as_nanos() * buckets as u128 {
+        if nanos > LONGEST.as_nanos() || nanos < shortest.as_nanos() * buckets as u128 {
             return Err(QuotaError::Window { per, buckets });
         }
-        Ok(Self { limit, per, buckets })
+        Ok(Self { limit, per, shape: Shape::Buckets(buckets) })
+    }
+
+    /// A quota that counts each unit by itself: no call is denied that would fit. What is counted of a key grows with the limit, and
+    /// with it what a decision costs: meant for small limits, such as those of other people's services.
+    ///
+    /// # Errors
+    /// A limit of more than 1,000, or a window of less than 1 ms or more than 366 days.
+    pub const fn exact(limit: u64, per: Duration) -> Result<Self, QuotaError> {
+        if limit > 1000 {
+            return Err(QuotaError::Exact { limit });
+        }
+        match Self::with_buckets(limit, per, 1) {
+            Ok(quota) => Ok(Self { shape: Shape::Exact, ..quota }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `rate` units per `per`, evenly, after at most `burst` at once: a promise about the rate, not about windows, of which one as
+    /// long as a burst takes to drain may have twice the burst. Its limit is the burst, its window how long that takes to drain.
+    ///
+    /// ```
+    /// use cache_core::{Quota, Shape};
+    /// use std::time::Duration;
+    /// let quota = Quota::smooth(60, Duration::from_secs(60), 5)?;
+    /// assert_eq!((quota.limit(), quota.per()), (5, Duration::from_secs(5)));
+    /// assert_eq!(quota.shape(), Shape::Smooth { each: Duration::from_secs(1) });
+    /// # Ok::<(), cache_core::QuotaError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A rate or burst of zero, more than a million units a second, or a burst that takes more than 366 days to drain. How long a unit
+    /// takes is rounded up to a microsecond.
+    pub const fn smooth(rate: u64, per: Duration, burst: u64) -> Result<Self, QuotaError> {
+        if rate == 0 || burst == 0 || per.is_zero() {
+            return Err(QuotaError::Smooth { rate, per, burst });
+        }
+        let each = per.as_nanos().div_ceil(1000).div_ceil(rate as u128);
+        let drains = each.saturating_mul(burst as u128);
+        if rate as u128 > per.as_nanos() / 1000 || drains > LONGEST.as_micros() {
+            return Err(QuotaError::Smooth { rate, per, burst });
+        }
+        // Both are at most a year.
+        #[expect(clippy::cast_possible_truncation, reason = "a year has 2^45 microseconds")]
+        let (each, per) = (Duration::from_micros(each as u64), Duration::from_micros(drains as u64));
+        Ok(Self { limit: burst, per, shape: Shape::Smooth { each } })
     }
 
     /// How many units fit into a window.
@@ -93,16 +154,23 @@ impl Quota {
         self.per
     }
 
-    /// How many buckets the window has.
-    pub fn buckets(&self) -> u32 {
-        self.buckets
+    /// How it counts.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
-    /// The length of one bucket.
+    /// The length of one bucket: a microsecond if it is exact, and nothing if it has none.
     pub fn bucket(&self) -> Duration {
-        self.per / self.buckets
+        match self.shape {
+            Shape::Buckets(buckets) => self.per / buckets,
+            Shape::Exact => Duration::from_micros(1),
+            Shape::Smooth { .. } => Duration::ZERO,
+        }
     }
 }
+
+/// The longest window.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
 
 /// Why figures are not a quota.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -116,6 +184,24 @@ pub enum QuotaError {
         per: Duration,
         /// Its buckets.
         buckets: u32,
+    },
+    /// Each unit of an exact limit is counted by itself.
+    #[error("an exact limit of {limit} is not possible; use at most 1000, or a window in buckets")]
+    Exact {
+        /// The limit asked for.
+        limit: u64,
+    },
+    /// A rate or burst that admits nothing, is too fast to be counted, or takes longer than a year to drain.
+    #[error(
+        "{rate} per {per:?} with a burst of {burst} is not possible; use at least 1 of each, at most a million a second, and at most 366 days to drain"
+    )]
+    Smooth {
+        /// The rate asked for.
+        rate: u64,
+        /// Its period.
+        per: Duration,
+        /// The burst asked for.
+        burst: u64,
     },
     /// Too few or too many buckets.
     #[error("{buckets} buckets are not possible; use 1 to 1000")]

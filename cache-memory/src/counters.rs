@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! key ─► window of a quota ─► [bucket 7: 3 units][bucket 9: 1 unit]      a bucket leaves when its end is a window old
-//!    └─► window of another quota
+//!    ├─► window of another quota
+//!    └─► rate of a smooth one ─► when all that is charged has drained
 //! ```
 //!
 //! One lock makes a call over many keys one step. A decision holds it for about a microsecond, which is why there
 //! are no shards of it: they would make every bound and every "all or none" a matter of lock order.
 
+mod ledger;
+mod rate;
 mod table;
 mod window;
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cache_core::metric::{self, Metric};
 use cache_core::{Charge, Clock, Counters, Key, KeyError, Namespace};
 use parking_lot::Mutex;
 
@@ -182,6 +183,21 @@ impl Budget {
             refused: counts.refused.load(Relaxed),
             pace: self.throttle.lock().pace(),
         }
+    }
+
+    /// Tells its figures under the names of [`metric`], for whoever exports them: each with the values of its labels, in their order.
+    pub fn figures(&self, mut put: impl FnMut(&Metric, &[&str], f64)) {
+        let stats = self.stats();
+        let results = [
+            ("used", stats.used),
+            ("blocked", stats.blocked),
+            ("saved", stats.saved),
+            ("refused", stats.refused),
+        ];
+        for (result, count) in results {
+            put(&metric::BUDGET_CALLS, &[self.plan.name, result], share(count, 1));
+        }
+        put(&metric::BUDGET_PACE, &[self.plan.name], stats.pace);
     }
 
     /// The plan it goes by.

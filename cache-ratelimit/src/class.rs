@@ -1,12 +1,15 @@
 //! Who calls, and how much that is allowed.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cache_core::metric::{self, Metric};
 use cache_core::{Clock, Counters, Key, KeyError, Namespace, Params, Quota, QuotaError};
 
 use crate::audit::{Audit, Record};
-use crate::decision::Decision;
+use crate::decision::{By, Decision};
 use crate::fallback::Fallback;
 use crate::local::LocalLimiter;
 use crate::rule::Rule;
@@ -86,7 +89,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A caller with a name that may be read by everybody, such as an account or an address.
+    /// A caller with a name that may be read by everybody, such as an account.
     ///
     /// # Errors
     /// None that a name could be to blame for: what is too long is counted by its hash.
@@ -95,6 +98,29 @@ impl Subject {
         let plain = namespace.key().part("name").part(name).build();
         let key = plain.or_else(|_| namespace.key().part("hash").params(&hashed(name)).build())?;
         Ok(Self { key, shown: name.to_owned() })
+    }
+
+    /// A caller of whom nothing but an address is known. Of IPv6 it is the network of 64 bits, which is what one customer
+    /// has: who could choose among its addresses would never be limited. An IPv4 address inside IPv6 is what it is outside.
+    ///
+    /// ```
+    /// use cache_ratelimit::Subject;
+    /// let of = |address: &str| Subject::address(address.parse().expect("an address"));
+    /// assert_eq!(of("2001:db8::1")?, of("2001:db8::2:3:4:5")?);
+    /// assert_eq!(of("2001:db8::1")?.shown(), "2001:db8::/64");
+    /// assert_eq!(of("::ffff:192.0.2.7")?, of("192.0.2.7")?);
+    /// # Ok::<(), cache_core::KeyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None that an address could be to blame for.
+    pub fn address(address: IpAddr) -> Result<Self, KeyError> {
+        let shown = match address.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+        };
+        let key = Namespace::new("limit")?.key().part("address").part(&shown).build()?;
+        Ok(Self { key, shown })
     }
 
     /// A caller who is known by a secret alone. It is counted and written by its hash, and is nowhere kept.
@@ -117,6 +143,9 @@ impl Subject {
         &self.key
     }
 }
+
+/// The first 64 bits of an IPv6 address.
+const NETWORK: u128 = !0 << 64;
 
 fn hashed(text: &str) -> Params {
     Params::new().with("subject", text)
@@ -145,6 +174,36 @@ pub struct ClassLimiter {
     classes: Classes,
     place: Place,
     audit: Option<Audit>,
+    counts: [Counts; 4],
+}
+
+/// What has been decided about a class so far, in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// Calls that were admitted, by whomever.
+    pub admitted: u64,
+    /// Calls that were not.
+    pub denied: u64,
+    /// Of all of them, those that a fallback has decided.
+    pub away: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    admitted: AtomicU64,
+    denied: AtomicU64,
+    away: AtomicU64,
+}
+
+impl Counts {
+    fn count(&self, decision: &Decision) {
+        let count = if decision.is_admitted() { &self.admitted } else { &self.denied };
+        count.fetch_add(1, Relaxed);
+        if matches!(decision.by, By::Open | By::Closed | By::Share) {
+            self.away.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -161,7 +220,7 @@ impl ClassLimiter {
     pub fn local(classes: Classes) -> Result<Self, QuotaError> {
         let most = classes.limits.into_iter().max().unwrap_or(0);
         let rule = Rule::from(Quota::new(most, classes.per)?);
-        Ok(Self { classes, place: Place::Local(Box::new(LocalLimiter::new(rule))), audit: None })
+        Ok(Self::new(classes, Place::Local(Box::new(LocalLimiter::new(rule)))))
     }
 
     /// Counts in these counters, of all processes that share them, with this instead while they are away.
@@ -180,7 +239,11 @@ impl ClassLimiter {
             SharedLimiter::new(class.name(), quotas[class as usize], Arc::clone(counters))
                 .with_fallback(fallback.clone())
         };
-        Ok(Self { classes, place: Place::Shared(Box::new(Class::ALL.map(limiter))), audit: None })
+        Ok(Self::new(classes, Place::Shared(Box::new(Class::ALL.map(limiter)))))
+    }
+
+    fn new(classes: Classes, place: Place) -> Self {
+        Self { classes, place, audit: None, counts: Default::default() }
     }
 
     /// Lives by this clock instead.
@@ -212,10 +275,60 @@ impl ClassLimiter {
             Place::Shared(limiters) => limiters[class as usize].take(subject.key()).await,
         };
         decision.policy = class.name();
+        self.counts[class as usize].count(&decision);
         if let Some(audit) = self.audit.as_ref().filter(|_| class == Class::Admin) {
             audit.record(&Record { who: subject.shown(), what: route, class, decision: &decision });
         }
         decision
+    }
+
+    /// Forgets everything charged to a caller, as whatever class.
+    ///
+    /// # Errors
+    /// The counters are away.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it may have happened.
+    pub async fn reset(&self, subject: &Subject) -> cache_core::Result<()> {
+        match &self.place {
+            Place::Local(limiter) => {
+                limiter.reset(subject.key());
+                Ok(())
+            }
+            Place::Shared(limiters) => {
+                // The counters keep all classes of a caller in one place, each limiter its own denials.
+                let outcome = limiters[0].reset(subject.key()).await;
+                limiters.iter().for_each(|limiter| limiter.forget_denial(subject.key()));
+                outcome
+            }
+        }
+    }
+
+    /// What has been decided about each class so far, in this process, in the order of [`Class::ALL`].
+    pub fn stats(&self) -> [ClassStats; 4] {
+        self.counts.each_ref().map(|counts| ClassStats {
+            admitted: counts.admitted.load(Relaxed),
+            denied: counts.denied.load(Relaxed),
+            away: counts.away.load(Relaxed),
+        })
+    }
+
+    /// Tells its figures under the names of [`metric`], for whoever exports them: each with the values of its labels, in their order.
+    ///
+    /// ```
+    /// use cache_ratelimit::{ClassLimiter, Classes};
+    /// let limiter = ClassLimiter::local(Classes::default())?;
+    /// let mut lines = Vec::new();
+    /// limiter.figures(|metric, labels, value| lines.push(format!("{} {labels:?} {value}", metric.name)));
+    /// assert_eq!(lines[0], r#"cache_limit_decisions_total ["anonymous", "admitted"] 0"#);
+    /// # Ok::<(), cache_core::QuotaError>(())
+    /// ```
+    pub fn figures(&self, mut put: impl FnMut(&Metric, &[&str], u64)) {
+        for (class, stats) in Class::ALL.into_iter().zip(self.stats()) {
+            put(&metric::LIMIT_DECISIONS, &[class.name(), "admitted"], stats.admitted);
+            put(&metric::LIMIT_DECISIONS, &[class.name(), "denied"], stats.denied);
+            put(&metric::LIMIT_AWAY, &[class.name()], stats.away);
+        }
     }
 
     /// Where administrators' calls are written, if anywhere.

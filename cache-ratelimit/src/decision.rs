@@ -1,5 +1,6 @@
 //! The answer of every limiter: now, later, or never; who gave it; and what the standard headers say.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// May I?
@@ -123,9 +124,19 @@ impl Decision {
         format!("{};q={};w={}", quoted(self.policy), in_field(self.limit), seconds(self.window).max(1))
     }
 
-    /// The member of a header `RateLimit`: `"name";r=remaining;t=seconds`.
+    /// The member of a header `RateLimit`: `"name";r=remaining;t=seconds`, without a time where no wait would help.
     pub fn limit_field(&self) -> String {
-        format!("{};r={};t={}", quoted(self.policy), in_field(self.remaining), seconds(self.reset).max(1))
+        let mut member = format!("{};r={}", quoted(self.policy), in_field(self.remaining));
+        if self.answer != Answer::Never {
+            // Writing to a string cannot fail.
+            let _ = write!(member, ";t={}", self.reset_seconds());
+        }
+        member
+    }
+
+    /// The seconds until there is more, as headers say them: rounded up and at least one.
+    pub fn reset_seconds(&self) -> u64 {
+        seconds(self.reset).max(1)
     }
 }
 
@@ -181,6 +192,7 @@ mod tests {
         assert_eq!(decision(Answer::Wait(Duration::from_nanos(1)), wait).retry_after(), Some(1));
         let never = decision(Answer::Never, Duration::MAX);
         assert_eq!((never.retry_after(), never.wait()), (None, Duration::MAX));
+        assert_eq!(never.limit_field(), r#""a\"b";r=0"#, "no wait would help");
     }
 
     #[test]

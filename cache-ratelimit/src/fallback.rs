@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Counters, Quota};
+use cache_core::{Counters, Quota, Shape};
 
 /// What is decided without the shared counters.
 ///
@@ -24,13 +24,24 @@ pub enum Fallback {
         counters: Arc<dyn Counters>,
         /// Among how many processes a limit is divided.
         processes: NonZeroU32,
+        /// Whether nothing passes until what the shared counters have admitted no longer counts: see
+        /// [`late_share`](Self::late_share).
+        is_late: bool,
     },
 }
 
 impl Fallback {
-    /// A part of each limit, counted in these counters.
+    /// A part of each limit, counted in these counters, from the moment at which the shared ones are away. They know nothing of
+    /// each other: in a window around that moment, or around the one at which they are back, up to twice the limit may be admitted.
     pub fn share(counters: Arc<dyn Counters>, processes: NonZeroU32) -> Self {
-        Self::Share { counters, processes }
+        Self::Share { counters, processes, is_late: false }
+    }
+
+    /// The same once the shared counters have been away for a whole window, and until then nothing: so no window has more than the
+    /// limit when they go. Nor when they come back, if whoever counts then waits for a window too, as those of Redis do with a strict
+    /// takeover; others may admit once more what the parts have.
+    pub fn late_share(counters: Arc<dyn Counters>, processes: NonZeroU32) -> Self {
+        Self::Share { counters, processes, is_late: true }
     }
 }
 
@@ -39,7 +50,8 @@ impl fmt::Debug for Fallback {
         match self {
             Self::Open => f.write_str("Open"),
             Self::Closed => f.write_str("Closed"),
-            Self::Share { processes, .. } => write!(f, "Share(1 of {processes})"),
+            Self::Share { processes, is_late: false, .. } => write!(f, "Share(1 of {processes})"),
+            Self::Share { processes, .. } => write!(f, "LateShare(1 of {processes})"),
         }
     }
 }
@@ -47,7 +59,13 @@ impl fmt::Debug for Fallback {
 /// The part of one process. A limit of zero stays zero; any other is at least one, so that no process stands still.
 pub(crate) fn part(quota: Quota, processes: NonZeroU32) -> Option<Quota> {
     let limit = quota.limit() / u64::from(processes.get());
-    Quota::with_buckets(limit.max(quota.limit().min(1)), quota.per(), quota.buckets()).ok()
+    let limit = limit.max(quota.limit().min(1));
+    let part = match quota.shape() {
+        Shape::Buckets(buckets) => Quota::with_buckets(limit, quota.per(), buckets),
+        Shape::Exact => Quota::exact(limit, quota.per()),
+        Shape::Smooth { each } => Quota::smooth(1, each.saturating_mul(processes.get()), limit),
+    };
+    part.ok()
 }
 
 /// How long nobody asks counters that were away a moment ago.
@@ -66,6 +84,9 @@ mod tests {
         for (limit, processes, expected) in [(100, 4, 25), (100, 3, 33), (2, 4, 1), (0, 4, 0), (7, 1, 7)] {
             assert_eq!(of(limit, processes)?, Some(expected), "{limit} among {processes}");
         }
+        let (minute, four) = (Duration::from_mins(1), NonZeroU32::MIN.saturating_add(3));
+        assert_eq!(part(Quota::exact(9, minute)?, four), Some(Quota::exact(2, minute)?));
+        assert_eq!(part(Quota::smooth(120, minute, 8)?, four), Some(Quota::smooth(30, minute, 2)?));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Quota, QuotaError};
+use cache_core::{Quota, QuotaError, Shape};
 use thiserror::Error;
 
 use crate::gcra::Gcra;
@@ -127,7 +127,10 @@ impl Rule {
 
     pub(crate) fn meter(&self) -> Meter {
         match self.kind {
-            Kind::Window(quota) => Meter::Window(Window::new(nanos(quota.per()), quota.buckets(), self.most)),
+            Kind::Window(quota) => {
+                let buckets = if let Shape::Buckets(buckets) = quota.shape() { buckets } else { 1 };
+                Meter::Window(Window::new(nanos(quota.per()), buckets, self.most))
+            }
             Kind::Exact { window } => {
                 Meter::Log(Log::new(nanos(window), usize::try_from(self.most).unwrap_or(usize::MAX)))
             }
@@ -137,9 +140,14 @@ impl Rule {
 }
 
 impl From<Quota> for Rule {
-    /// The window of a quota, in its buckets.
+    /// A rule that counts as the quota does: in its buckets, exactly, or smoothly.
     fn from(quota: Quota) -> Self {
-        Self { name: NAME, limit: quota.limit(), most: quota.limit(), kind: Kind::Window(quota) }
+        let kind = match quota.shape() {
+            Shape::Buckets(_) => Kind::Window(quota),
+            Shape::Exact => Kind::Exact { window: quota.per() },
+            Shape::Smooth { each } => Kind::Smooth { rate: 1, per: each },
+        };
+        Self { name: NAME, limit: quota.limit(), most: quota.limit(), kind }
     }
 }
 

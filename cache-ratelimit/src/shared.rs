@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cache_core::{Charge, Clock, Counters, Key, Quota, SystemClock, Time, Verdict};
+use cache_core::{Charge, Clock, Counters, Key, Quota, Shape, SystemClock, Time, Verdict};
 use cache_policy::{Breaker, Trip};
 use parking_lot::Mutex;
 
@@ -58,6 +58,8 @@ pub(crate) struct Desk {
     fallback: Fallback,
     clock: Arc<dyn Clock>,
     breaker: Mutex<Breaker>,
+    /// Since when the counters have not answered, if they did not the last time.
+    gone_since: Mutex<Option<Time>>,
     denials: Denials,
     counts: Counts,
 }
@@ -127,7 +129,8 @@ impl SharedLimiter {
         said.decision(self.name, &self.quota, cost)
     }
 
-    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away.
+    /// Gives back what an admitted call has taken, as far as it is in the present bucket, which smooth quotas have not. Lost if the
+    /// counters are away.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it may have been given back.
@@ -139,7 +142,7 @@ impl SharedLimiter {
         }
     }
 
-    /// Forgets everything charged to a key, under whatever quota.
+    /// Forgets everything charged to a key, under whatever quota, by the shared counters and by those of a share.
     ///
     /// # Errors
     /// The counters are away.
@@ -148,9 +151,16 @@ impl SharedLimiter {
     /// Dropped before it is ready, it may have happened.
     pub async fn reset(&self, key: &Key) -> cache_core::Result<()> {
         let outcome = self.desk.counters.reset(key).await;
-        // What was denied meanwhile was denied by what is forgotten now.
-        self.desk.denials.remove(key);
+        if let Fallback::Share { counters, .. } = &self.desk.fallback {
+            counters.reset(key).await?;
+        }
+        self.forget_denial(key);
         outcome
+    }
+
+    /// What was denied before a reset was denied by what is forgotten now.
+    pub(crate) fn forget_denial(&self, key: &Key) {
+        self.desk.denials.remove(key);
     }
 
     /// What it has done so far, in this process.
@@ -173,7 +183,10 @@ impl Said {
         let reset = match answer {
             Answer::Wait(wait) => wait,
             // Whatever is charged now leaves within this.
-            Answer::Now | Answer::Never => quota.per() + quota.bucket(),
+            Answer::Now | Answer::Never => match quota.shape() {
+                Shape::Buckets(_) => quota.per() + quota.bucket(),
+                Shape::Exact | Shape::Smooth { .. } => quota.per(),
+            },
         };
         let (limit, window) = (quota.limit(), quota.per());
         Decision { answer, by, policy, limit, window, remaining, reset, cost, mark: 0 }
@@ -187,6 +200,7 @@ impl Desk {
             fallback: Fallback::Closed,
             clock: Arc::new(SystemClock::new()),
             breaker: Mutex::new(Breaker::new(Trip::new(1, PAUSE))),
+            gone_since: Mutex::default(),
             denials: Denials::new(MAX_DENIALS),
             counts: Counts::default(),
         }
@@ -227,9 +241,11 @@ impl Desk {
         let now = self.now();
         let Ok(verdict) = asked else {
             self.breaker.lock().failed(pass, since_origin(now));
+            self.gone_since.lock().get_or_insert(now);
             return self.without(charges).await;
         };
         self.breaker.lock().succeeded(pass);
+        *self.gone_since.lock() = None;
         if let Verdict::Denied { wait } = verdict {
             self.denials.insert(name, cost, now.after(wait), now);
         }
@@ -249,7 +265,8 @@ impl Desk {
                 Said { answer: Answer::Now, by: By::Open, remaining: remaining.unwrap_or(u64::MAX) }
             }
             Fallback::Closed => closed,
-            Fallback::Share { counters, processes } => {
+            Fallback::Share { is_late: true, .. } if !self.is_long_gone(charges) => closed,
+            Fallback::Share { counters, processes, .. } => {
                 let parts: Option<Vec<Charge>> = charges.iter().map(|it| in_part(it, *processes)).collect();
                 match counters.charge(&parts.unwrap_or_default()).await {
                     // Within the whole limit, but above this process's part: that may fit when the counters are back.
@@ -261,11 +278,18 @@ impl Desk {
         }
     }
 
+    /// Whether nothing that the counters have admitted counts any more.
+    fn is_long_gone(&self, charges: &[Charge]) -> bool {
+        let window = charges.iter().map(|charge| charge.quota.per()).max().unwrap_or_default();
+        let gone_since = *self.gone_since.lock();
+        gone_since.is_some_and(|gone| self.now() >= gone.after(window))
+    }
+
     /// Gives back where it was charged. What cannot be reached keeps it, and lets it leave in time.
     pub(crate) async fn refund(&self, by: By, charges: &[Charge]) {
         let refunded = match (&self.fallback, by) {
             (_, By::Shared) => self.counters.refund(charges).await,
-            (Fallback::Share { counters, processes }, By::Share) => {
+            (Fallback::Share { counters, processes, .. }, By::Share) => {
                 let parts: Vec<Charge> = charges.iter().filter_map(|it| in_part(it, *processes)).collect();
                 counters.refund(&parts).await
             }

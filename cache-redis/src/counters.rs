@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! prefix c:{group}:key ─► hash:  limit/window/buckets ─► 'bucket:charged bucket:charged ...'
+//!                                limit/unit/smooth ────► 'when all has drained'
 //! ```
 //!
 //! All keys of a group share a slot, because a script runs on one server of a Cluster and a call may charge any of them: two
@@ -11,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Result, Verdict};
+use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Result, Shape, Verdict};
 
 use crate::conn::Connection;
 use crate::fault::PLACE;
@@ -20,6 +21,13 @@ use crate::script::{Call, Script};
 static CHARGE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("script/window.lua"), include_str!("script/charge.lua")))
 });
+static CHARGE_IF_WHOLE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("script/window.lua"),
+        include_str!("script/takeover.lua"),
+        include_str!("script/charge.lua")
+    ))
+});
 static REFUND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("script/window.lua"), include_str!("script/refund.lua")))
 });
@@ -27,7 +35,8 @@ static REFUND: LazyLock<Script> = LazyLock::new(|| {
 /// Counts charges of all processes that share a Redis.
 ///
 /// Limits are exact up to 2^53 - 1 units. A charge that timed out may have been taken. What Redis loses (by eviction, in a
-/// failover, in a restart) is no longer charged, so keep counters where keys are not evicted if a limit must hold.
+/// failover, in a restart) is no longer charged, so keep counters where keys are not evicted if a limit must hold, and see
+/// [`with_strict_takeover`](Self::with_strict_takeover).
 ///
 /// ```no_run
 /// use cache_core::{Charge, Counters, Key, Quota, Verdict};
@@ -45,12 +54,14 @@ static REFUND: LazyLock<Script> = LazyLock::new(|| {
 pub struct RedisCounters {
     connection: Connection,
     group: Arc<str>,
+    /// Whether what another server has counted has to be waited for.
+    is_strict: bool,
 }
 
 impl RedisCounters {
     /// Counters over this connection, in the group `all`.
     pub fn new(connection: Connection) -> Self {
-        Self { connection, group: "all".into() }
+        Self { connection, group: "all".into(), is_strict: false }
     }
 
     /// The same in another group: a call charges keys of one group only, and in a Cluster each group is on one server. Braces
@@ -59,6 +70,24 @@ impl RedisCounters {
     pub fn with_group(mut self, group: &str) -> Self {
         self.group = group.replace(['{', '}'], "").into();
         self
+    }
+
+    /// Admits nothing for a window and a second after another server has taken over, or this one has come back empty: what was
+    /// admitted before, and is not known here, no longer counts then. So limits hold across a failover too, for the price of that
+    /// wait, which a first start pays as well. Default: off, and what the replicas had not heard of may be admitted again.
+    ///
+    /// Each decision asks the server who it is, so a user of it needs `+info`. Set it in all processes or in none. A primary that is cut
+    /// off and does not know that it is none any more goes on admitting to those who still reach it, until its
+    /// `min-replicas-to-write` stops it.
+    #[must_use]
+    pub fn with_strict_takeover(mut self) -> Self {
+        self.is_strict = true;
+        self
+    }
+
+    /// Where it stands who counts: a name that no key has.
+    fn book(&self) -> Vec<u8> {
+        self.connection.name('c', &format!("{{{}}}", self.group))
     }
 
     fn name(&self, key: &Key) -> Vec<u8> {
@@ -75,9 +104,12 @@ impl RedisCounters {
                 keys.push(key);
                 keys.len() - 1
             });
-            let (limit, per, buckets) = (quota.limit(), quota.per().as_nanos(), quota.buckets());
-            call = call.number(at as u64 + 1).arg(format!("{limit}/{per}/{buckets}")).number(*cost);
-            call = call.number(limit).number(micros(quota.per())).number(micros(quota.bucket()));
+            let (window, bucket) = match quota.shape() {
+                Shape::Smooth { each } => (each, Duration::ZERO),
+                Shape::Buckets(_) | Shape::Exact => (quota.per(), quota.bucket()),
+            };
+            call = call.number(at as u64 + 1).arg(field(quota)).number(*cost).number(quota.limit());
+            call = call.number(micros(window)).number(micros(bucket));
         }
         keys.iter().fold(call, |call, key| call.key(self.name(key)))
     }
@@ -90,7 +122,13 @@ impl Counters for RedisCounters {
         if demands.is_empty() {
             return Ok(Verdict::Admitted { remaining: u64::MAX });
         }
-        let answer = self.connection.run("charge", &CHARGE, &self.call(&demands)).await?;
+        let mut call = self.call(&demands);
+        let mut script = &CHARGE;
+        if self.is_strict {
+            call = call.key(self.book());
+            script = &CHARGE_IF_WHOLE;
+        }
+        let answer = self.connection.run("charge", script, &call).await?;
         let answer = redis::from_redis_value::<String>(answer).unwrap_or_default();
         verdict(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "charge"))
     }
@@ -128,6 +166,16 @@ fn demands(charges: &[Charge]) -> Option<Vec<Demand<'_>>> {
         }
     }
     demands.iter().all(|demand| demand.cost <= demand.quota.limit()).then_some(demands)
+}
+
+/// Under what a quota stands in the hash of a key.
+fn field(quota: &Quota) -> String {
+    let (limit, per) = (quota.limit(), quota.per().as_nanos());
+    match quota.shape() {
+        Shape::Buckets(buckets) => format!("{limit}/{per}/{buckets}"),
+        Shape::Exact => format!("{limit}/{per}/exact"),
+        Shape::Smooth { each } => format!("{limit}/{}/smooth", each.as_nanos()),
+    }
 }
 
 /// Rounded up: a window that is too short would admit too much.

@@ -24,8 +24,12 @@ mod messages;
 mod network;
 #[path = "it/notes.rs"]
 mod notes;
+#[path = "it/skew.rs"]
+mod skew;
 #[path = "it/strangers.rs"]
 mod strangers;
+#[path = "it/takeover.rs"]
+mod takeover;
 #[cfg(feature = "tls")]
 #[path = "it/tls.rs"]
 mod tls;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cache_core::Priority;
+use cache_core::metric::{self, Metric};
 use cache_policy::Strategy;
 
 /// What a scheduler is doing now.
@@ -27,6 +28,30 @@ pub struct Status {
     pub lateness: Duration,
     /// What has happened so far.
     pub counts: Counts,
+}
+
+impl Status {
+    /// Tells its figures under the names of [`metric`], for whoever exports them: each with the values of its labels, in their order.
+    pub fn figures(&self, mut put: impl FnMut(&Metric, &[&str], f64)) {
+        let Counts { done, failed, over_budget, elsewhere, .. } = self.counts;
+        let results =
+            [("done", done), ("failed", failed), ("postponed", over_budget), ("elsewhere", elsewhere)];
+        for (result, count) in results {
+            put(&metric::REFRESH_RUNS, &[result], number(count));
+        }
+        for (priority, queued) in Priority::ALL.into_iter().zip(self.queued) {
+            put(&metric::REFRESH_QUEUE, &[priority.as_str()], number(queued as u64));
+        }
+        put(&metric::REFRESH_LATENESS, &[], self.lateness.as_secs_f64());
+        for strategy in Strategy::ALL {
+            put(&metric::REFRESH_STRATEGY, &[strategy.as_str()], f64::from(strategy == self.strategy));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn number(count: u64) -> f64 {
+    count as f64
 }
 
 /// What has happened since a scheduler was opened.

@@ -1,43 +1,39 @@
 //! Two collectors that share one budget of calls to a metered interface: what is known answers, what is due is fetched while
 //! there is budget, and once that is used up the last good value stands in, marked.
 //!
-//! `cargo run -p strata --example api_collectors`
+//! `cargo run -p strata --features ratelimit --example api_collectors`
 
 #![expect(clippy::print_stdout, reason = "it shows what it does")]
 #![expect(clippy::unused_async, reason = "what stands for a source would wait for it")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cache_core::{Clock, Quota};
+use cache_memory::MemoryCounters;
+use cache_testkit::clock::ManualClock;
+use strata::ratelimit::{Budget, Plan};
 use strata::{Cache, LoadError, Options, Priority, Stale, Ttl};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What may still be called in this minute.
-#[derive(Debug)]
-struct Budget {
-    left: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Budget {
-    fn admits(&self) -> bool {
-        let taken = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
-        self.refused.fetch_add(u64::from(!taken), Relaxed);
-        taken
-    }
+/// Five calls a minute, counted in this process; in counters of Redis it would be five of all that share it. The clock is moved by hand
+/// so that this program need not wait for a minute.
+fn five_a_minute(clock: &ManualClock) -> Result<Arc<Budget>, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let counters = Arc::new(MemoryCounters::new().with_clock(Arc::clone(&clock)));
+    let plan = Plan::single("collectors", Quota::new(5, Duration::from_mins(1))?);
+    Ok(Arc::new(Budget::new(plan, counters)?.with_clock(clock)))
 }
 
 /// The cache of one collector. What it must not be without is evicted last.
 fn collector(name: &str, budget: &Arc<Budget>, priority: Priority) -> Result<Cache<String, f64>, Failure> {
-    let budget = Arc::clone(budget);
     let options = Options::new()
         .with_ttl(Ttl::from_secs(60))
         .with_fail_safe_for(Duration::from_hours(1))
         .with_eager_at(0.8)
         .with_priority(priority);
-    Ok(Cache::builder(name).options(options).budget(move || budget.admits()).build()?)
+    Ok(Cache::builder(name).options(options).budget(Arc::clone(budget)).build()?)
 }
 
 async fn from_api(symbol: String) -> Result<f64, std::io::Error> {
@@ -47,7 +43,8 @@ async fn from_api(symbol: String) -> Result<f64, std::io::Error> {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let budget = Arc::new(Budget { left: AtomicU64::new(5), refused: AtomicU64::new(0) });
+    let clock = ManualClock::new();
+    let budget = five_a_minute(&clock)?;
     let quotes = collector("quotes", &budget, Priority::High)?;
     let images = collector("images", &budget, Priority::Low)?;
     let symbols = ["BTC", "ETH", "SOL"].map(str::to_owned);
@@ -79,7 +76,7 @@ async fn main() -> Result<(), Failure> {
     assert_eq!((*btc, btc.stale()), (3.0, Some(Stale::OverBudget)));
 
     // The next minute.
-    budget.left.store(100, Relaxed);
+    clock.advance(Duration::from_mins(1) + Duration::from_secs(1));
     let btc = quotes.get_or_load("BTC", || from_api("BTC".into())).await?;
     assert!(!btc.is_stale());
 
@@ -90,8 +87,9 @@ async fn main() -> Result<(), Failure> {
             stats.memory.hits, stats.memory.misses, analytics.calls_saved, stats.stale_over_budget,
         );
     }
-    println!("rate limit blocks: {}", budget.refused.load(Relaxed));
-    assert_eq!(budget.refused.load(Relaxed), 2);
+    let stats = budget.stats();
+    println!("api calls {}, rate limit blocks {}", stats.used, stats.blocked);
+    assert_eq!((stats.used, stats.blocked), (6, 2));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
 //!
-//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `fleet`, `bus`, `hit-ratio`, `bench` and `races` only
+//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `fleet`, `limits`, `bus`, `hit-ratio`, `bench` and `races` only
 //! open the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
@@ -75,6 +75,9 @@ enum Task {
     /// Writes through real processes on one Redis and judges their answers (see `cargo xtask fleet --help`).
     #[command(disable_help_flag = true)]
     Fleet(Forwarded),
+    /// Shares limits among real processes while their Redis fails over (see `cargo xtask limits --help`).
+    #[command(disable_help_flag = true)]
+    Limits(Forwarded),
     /// Publishes events over one Redis to several buses (see `cargo xtask bus --help`).
     #[command(disable_help_flag = true)]
     Bus(Forwarded),
@@ -120,9 +123,12 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
-        Task::Load(_) | Task::Chaos(_) | Task::Fleet(_) | Task::Bus(_) | Task::Budget(_) => {
-            forward::to("measure", &[])
-        }
+        Task::Load(_)
+        | Task::Chaos(_)
+        | Task::Fleet(_)
+        | Task::Limits(_)
+        | Task::Bus(_)
+        | Task::Budget(_) => forward::to("measure", &[]),
         Task::Bench(arguments) if arguments.begins_with("cache") => forward::to("peers", &["cache"]),
         Task::Bench(arguments) if arguments.begins_with("redis") => forward::to("peers", &["redis"]),
         Task::Bench(arguments) if arguments.begins_with("limit") => forward::to("peers", &["limit"]),

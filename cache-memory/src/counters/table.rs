@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 
 use cache_core::{Charge, Key, Quota, Time, Verdict};
 
-use super::window::Window;
+use super::ledger::Ledger;
 
 /// What a call wants of one limit, which is never more than the limit.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Table {
 /// The windows of one key, and where it stands in the order.
 #[derive(Debug)]
 struct Account {
-    windows: Vec<Window>,
+    windows: Vec<Ledger>,
     place: Place,
 }
 
@@ -124,18 +124,18 @@ impl Table {
         }
     }
 
-    fn window(&mut self, key: &Key, quota: &Quota) -> Option<&mut Window> {
+    fn window(&mut self, key: &Key, quota: &Quota) -> Option<&mut Ledger> {
         self.keys.get_mut(key)?.windows.iter_mut().find(|window| window.is_of(quota))
     }
 
     /// The window of this limit, made if need be. A key's windows of other quotas go once they are idle.
-    fn open(&mut self, key: &Key, quota: &Quota, now: Time) -> &mut Window {
+    fn open(&mut self, key: &Key, quota: &Quota, now: Time) -> &mut Ledger {
         let last_id = &mut self.last_id;
         let windows = &mut self.keys.entry(key.clone()).or_insert_with(|| Account::new(last_id)).windows;
         windows.retain(|window| window.is_of(quota) || window.idle_at().is_some_and(|at| at > now));
         let at = windows.iter().position(|window| window.is_of(quota)).unwrap_or(windows.len());
         if at == windows.len() {
-            windows.push(Window::new(*quota));
+            windows.push(Ledger::new(*quota));
         }
         &mut windows[at]
     }
@@ -143,10 +143,10 @@ impl Table {
     /// Moves a key to where it belongs now, or forgets it if nothing is charged to it any more.
     fn put_in_place(&mut self, key: &Key) {
         let Some(account) = self.keys.get_mut(key) else { return };
-        let Some(idle_at) = account.windows.iter().filter_map(Window::idle_at).max() else {
+        let Some(idle_at) = account.windows.iter().filter_map(Ledger::idle_at).max() else {
             return self.forget(key);
         };
-        let denied = account.windows.iter().any(Window::has_denied);
+        let denied = account.windows.iter().any(Ledger::has_denied);
         let place = Place { denied, idle_at, id: account.place.id };
         if place != account.place {
             let key = self.order.remove(&account.place).unwrap_or_else(|| key.clone());

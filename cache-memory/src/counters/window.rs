@@ -108,7 +108,7 @@ fn leaves(quota: Quota, number: u64) -> Time {
 }
 
 fn bucket_nanos(quota: Quota) -> u64 {
-    // A quota's bucket has at least a millisecond and at most 366 days.
+    // A quota's bucket has at least a microsecond and at most 366 days.
     u64::try_from(quota.bucket().as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -157,5 +157,28 @@ async fn budgets_of_one_plan_share_what_their_counters_count_and_saved_calls_are
     one.saved();
     one.saved();
     assert_eq!((one.stats().saved, one.stats().used, other.stats().blocked), (2, 3, 8));
+    let mut figures = Vec::new();
+    one.figures(|metric, labels, value| {
+        assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
+        figures.push(format!("{} {} {value}", metric.name, labels.join(" ")));
+    });
+    assert!(figures.contains(&"cache_budget_calls_total table-store saved 2".to_owned()), "{figures:?}");
+    assert!(figures.contains(&"cache_budget_pace_ratio table-store 1".to_owned()), "{figures:?}");
     assert_eq!(one.take("\u{0}").await.answer, one.take("%00").await.answer);
+}
+
+#[pollster::test]
+async fn while_a_fallback_decides_nobody_knows_what_is_used() {
+    let four = std::num::NonZeroU32::new(4).expect("four");
+    let own = Arc::new(cache_memory::MemoryCounters::new());
+    for fallback in [Fallback::Open, Fallback::Closed, Fallback::share(own, four)] {
+        let (budget, counters, clock) = budget(Plan::MESSENGER);
+        let budget = budget.with_fallback(fallback.clone());
+        assert!(budget.take("send").await.is_admitted());
+        counters.fails.store(true, SeqCst);
+        assert!((budget.used().await - 1.0).abs() < f64::EPSILON, "{fallback:?}");
+        counters.fails.store(false, SeqCst);
+        clock.advance(SECOND);
+        assert!((budget.used().await - 1.0 / 30.0).abs() < 1e-9, "{fallback:?}: they are back");
+    }
 }

@@ -52,6 +52,44 @@ async fn who_is_promoted_goes_on_with_what_is_used_and_who_is_degraded_waits() {
     assert_eq!(admitted(&limiter, Class::Admin, &bob, 2000).await, 700);
 }
 
+#[pollster::test]
+async fn who_is_reset_begins_anew_in_every_class_and_is_no_longer_remembered_as_denied() {
+    for limiter in limiters() {
+        let bob = named("bob");
+        for class in [Class::Anonymous, Class::Authenticated] {
+            let _ = admitted(&limiter, class, &bob, 200).await;
+            let denied = limiter.take(class, &bob, "/v1").await;
+            assert!(!denied.is_admitted(), "{class:?}");
+        }
+        limiter.reset(&bob).await.expect("in reach");
+        for class in [Class::Anonymous, Class::Authenticated] {
+            assert!(admitted(&limiter, class, &bob, 10).await == 10, "{class:?} of {limiter:?}");
+        }
+    }
+}
+
+#[pollster::test]
+async fn what_was_decided_is_counted_by_class_and_what_a_fallback_decided_apart() {
+    let clock = ManualClock::new();
+    let away = crate::shared::Away::new(&clock);
+    let counters: Arc<dyn Counters> = Arc::new(away.clone());
+    let limiter = ClassLimiter::shared(Classes::default(), &counters, &Fallback::Open).expect("legal");
+    let limiter = limiter.with_clock(&(Arc::new(clock.clone()) as Arc<dyn Clock>));
+    assert_eq!(admitted(&limiter, Class::Anonymous, &named("a"), 70).await, 60);
+    away.fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(admitted(&limiter, Class::Premium, &named("b"), 500).await, 500);
+    let told = limiter.stats().map(|stats| (stats.admitted, stats.denied, stats.away));
+    assert_eq!(told, [(60, 10, 0), (0, 0, 0), (500, 0, 500), (0, 0, 0)]);
+    let mut figures = Vec::new();
+    limiter.figures(|metric, labels, value| {
+        assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
+        figures.push((metric.name, labels.join(" "), value));
+    });
+    assert_eq!(figures.len(), 12);
+    assert!(figures.contains(&("cache_limit_decisions_total", "anonymous denied".to_owned(), 10)));
+    assert!(figures.contains(&("cache_limit_away_total", "premium".to_owned(), 500)));
+}
+
 #[test]
 fn subjects_of_whatever_names_stay_apart() {
     let long = "x".repeat(10_000);

@@ -71,6 +71,32 @@ fn of_those_that_were_not_denied_whoever_has_most_stays_longest() -> Result<(), 
 }
 
 #[test]
+fn who_was_denied_a_little_stays_though_others_were_denied_for_much_more() -> Result<(), RuleError> {
+    for order in [[5, 50], [50, 5]] {
+        let (limiter, _) = bounded(Rule::window(5, MINUTE)?.with_most(50), 80);
+        for limit in order {
+            for key in 0..40_u64 {
+                let admitted = (0..60).filter(|_| limiter.take_within(&(limit, key), 1, limit).is_admitted());
+                assert_eq!(admitted.count() as u64, limit);
+            }
+        }
+        for key in 0..2_000_u64 {
+            assert_eq!(limiter.take_within(&("flood", key), 1, 50).by, By::Crowded);
+        }
+        for limit in order {
+            for key in 0..40_u64 {
+                assert!(
+                    !limiter.take_within(&(limit, key), 1, limit).is_admitted(),
+                    "{key} of {limit} was given up"
+                );
+            }
+        }
+        assert_eq!(limiter.stats().given_up, 0);
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_idle_is_freed_by_those_who_come_later() -> Result<(), RuleError> {
     for rule in [Rule::window(5, MINUTE)?, Rule::exact(5, MINUTE)?, Rule::smooth(5, MINUTE, 5)?] {
         let (limiter, clock) = bounded(rule, 100_000);

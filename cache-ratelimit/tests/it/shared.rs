@@ -174,3 +174,46 @@ async fn the_headers_of_a_shared_decision_name_its_policy() {
     let denied = limiter.take(&key("k")).await;
     assert_eq!((denied.limit_field(), denied.retry_after()), (r#""test";r=0;t=61"#.to_owned(), Some(61)));
 }
+
+#[pollster::test]
+async fn a_reset_reaches_the_share_too() {
+    let (limiter, counters, clock) = limiter(4);
+    let own = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+    let limiter = limiter.with_fallback(Fallback::share(own, NonZeroU32::new(4).expect("four")));
+    counters.fails.store(true, SeqCst);
+    assert_eq!(admitted(&limiter, 5, By::Share).await, 1);
+    assert!(limiter.reset(&key("k")).await.is_err(), "they are away, and keep what they have");
+    assert_eq!(admitted(&limiter, 5, By::Share).await, 1);
+}
+
+/// At once, and late: what is admitted in the window in which the counters go away, and in later ones.
+#[pollster::test]
+async fn a_late_share_begins_when_what_was_admitted_before_no_longer_counts() {
+    for (is_late, first, next) in [(false, 25, 25), (true, 0, 25)] {
+        let (limiter, counters, clock) = limiter(100);
+        let own: Arc<dyn Counters> = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+        let four = NonZeroU32::new(4).expect("four");
+        let share = if is_late { Fallback::late_share(own, four) } else { Fallback::share(own, four) };
+        let limiter = limiter.with_fallback(share);
+        assert_eq!(admitted(&limiter, 90, By::Shared).await, 90);
+        counters.fails.store(true, SeqCst);
+        let passed = async || {
+            let mut passed = 0;
+            for _ in 0..100 {
+                passed += u32::from(limiter.take(&key("k")).await.is_admitted());
+            }
+            passed
+        };
+        assert_eq!(passed().await, first, "late: {is_late}");
+        clock.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
+        assert_eq!(passed().await, 0, "the parts are used up, or not yet given");
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(passed().await, next, "late: {is_late}");
+        counters.fails.store(false, SeqCst);
+        clock.advance(MINUTE * 2);
+        assert_eq!(admitted(&limiter, 1, By::Shared).await, 1);
+        // A call that fails begins it anew.
+        counters.fails.store(true, SeqCst);
+        assert_eq!(passed().await, first, "late: {is_late}");
+    }
+}

@@ -1,22 +1,61 @@
 -- Charges all demands, or none. Answers what is left, or how long to wait in microseconds, below zero.
 local demands, wait, remaining = {}, 0, math.huge
-for at = 1, #ARGV, 6 do
-  local it = demand(at)
+-- Processes that went by something else while nobody counted get so long to notice that somebody does again.
+local GRACE = 1000000
+
+-- How long to wait, and what would be left. Whoever takes nothing waits for nothing.
+local function judge_rate(it)
+  it.drained = math.max(tonumber(redis.call('HGET', it.key, it.field)) or 0, now) + it.window * it.cost
+  local ahead, most = it.drained - now, it.window * it.limit
+  if it.cost > 0 and ahead > most then
+    return ahead - most, 0
+  end
+  return 0, math.max(math.floor((most - ahead) / it.window), 0)
+end
+
+local function judge_window(it)
   local charged
   it.buckets, charged = read(it)
   local room = math.max(it.limit - charged, 0)
   if it.cost <= room then
-    remaining = math.min(remaining, room - it.cost)
-  else
-    local lacking = it.cost - room
-    for _, bucket in ipairs(it.buckets) do
-      lacking = lacking - bucket[2]
-      if lacking <= 0 then
-        wait = math.max(wait, leaves(it, bucket[1]) - now)
-        break
-      end
+    return 0, room - it.cost
+  end
+  local lacking = it.cost - room
+  for _, bucket in ipairs(it.buckets) do
+    lacking = lacking - bucket[2]
+    if lacking <= 0 then
+      return leaves(it, bucket[1]) - now, 0
     end
   end
+  return it.window, 0
+end
+
+local function take(it)
+  if it.bucket == 0 then
+    redis.call('HSET', it.key, it.field, text(it.drained))
+    keep(it, it.drained)
+    return
+  end
+  local number = math.floor(now / it.bucket)
+  local last = it.buckets[#it.buckets]
+  -- A clock that went back would charge to a bucket that leaves too early; the latest one is the safe place.
+  if last and last[1] >= number then
+    last[2] = last[2] + it.cost
+  else
+    it.buckets[#it.buckets + 1] = { number, it.cost }
+  end
+  write(it, it.buckets)
+end
+
+for at = 1, #ARGV, 6 do
+  local it = demand(at)
+  local is_rate = it.bucket == 0
+  local its_wait, left = (is_rate and judge_rate or judge_window)(it)
+  local unsure = whole_since + (is_rate and it.window * it.limit or it.window) + GRACE - now
+  if unsure > 0 then
+    its_wait, left = it.cost > 0 and math.max(its_wait, unsure) or 0, 0
+  end
+  wait, remaining = math.max(wait, its_wait), math.min(remaining, left)
   demands[#demands + 1] = it
 end
 if wait > 0 then
@@ -24,15 +63,7 @@ if wait > 0 then
 end
 for _, it in ipairs(demands) do
   if it.cost > 0 then
-    local number = math.floor(now / it.bucket)
-    local last = it.buckets[#it.buckets]
-    -- A clock that went back would charge to a bucket that leaves too early; the latest one is the safe place.
-    if last and last[1] >= number then
-      last[2] = last[2] + it.cost
-    else
-      it.buckets[#it.buckets + 1] = { number, it.cost }
-    end
-    write(it, it.buckets)
+    take(it)
   end
 end
 return text(remaining)

@@ -1,12 +1,16 @@
--- A window is a field of its key's hash: 'number:charged' for each bucket that has something in it, oldest first.
+-- A window is a field of its key's hash: 'number:charged' for each bucket that has something in it, oldest first. An exact one has
+-- buckets of a microsecond. A rate has none, and is one number: when all that was charged will have drained.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+-- Since when this server has counted all that was admitted; always, unless somebody looks.
+local whole_since = -math.huge
 
 local function text(number)
   return string.format('%.0f', number)
 end
 
--- The demand that begins at ARGV[at]: which of KEYS, field, cost, limit, window and bucket in microseconds.
+-- The demand that begins at ARGV[at]: which of KEYS, field, cost, limit, window and bucket in microseconds. Of a rate the bucket is
+-- zero, and the window how long one unit takes to drain.
 local function demand(at)
   return {
     key = KEYS[tonumber(ARGV[at])], field = ARGV[at + 1], cost = tonumber(ARGV[at + 2]),
@@ -33,6 +37,14 @@ local function read(it)
   return buckets, charged
 end
 
+-- Lets a key live until this moment at least.
+local function keep(it, moment)
+  local life = math.ceil((moment - now) / 1000)
+  if redis.call('PTTL', it.key) < life then
+    redis.call('PEXPIRE', it.key, text(life))
+  end
+end
+
 local function write(it, buckets)
   if #buckets == 0 then
     redis.call('HDEL', it.key, it.field)
@@ -43,8 +55,5 @@ local function write(it, buckets)
     parts[at] = text(bucket[1]) .. ':' .. text(bucket[2])
   end
   redis.call('HSET', it.key, it.field, table.concat(parts, ' '))
-  local life = math.ceil((leaves(it, buckets[#buckets][1]) - now) / 1000)
-  if redis.call('PTTL', it.key) < life then
-    redis.call('PEXPIRE', it.key, text(life))
-  end
+  keep(it, leaves(it, buckets[#buckets][1]))
 end

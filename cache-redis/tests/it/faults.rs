@@ -1,6 +1,7 @@
 //! A server that forgets, refuses, stops or dies: every call ends, with an error that says what to do or with the right
 //! answer, and all is well again when the server is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
@@ -100,6 +101,41 @@ pub(crate) async fn a_stopped_server_costs_a_deadline_and_is_then_known_to_be_aw
     succeeds(known).await;
     server.cont();
     succeeds(async || works(&redis).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it_twice() -> Result<()> {
+    let server = Arc::new(Server::start());
+    let counters = RedisCounters::new(Connection::open(hasty(config(server.address()))).expect("legal"));
+    let limit = 1_000_000;
+    let (mut admitted, mut lost) = (0, 0);
+    let ask = [Charge { cost: 0, ..call(limit)[0].clone() }];
+    // Most kills come before or after, so it is tried until enough have come in between.
+    for round in 0.. {
+        assert!(round < 10_000, "{admitted} admitted, {lost} without an answer");
+        if admitted >= 20 && lost >= 20 {
+            break;
+        }
+        succeeds(async || counters.charge(&ask).await).await;
+        let killer = Arc::clone(&server);
+        let kill = tokio::task::spawn_blocking(move || killer.call(&["CLIENT", "KILL", "TYPE", "normal"]));
+        while !kill.is_finished() {
+            let Ok(verdict) = ends(counters.charge(&call(limit))).await else {
+                lost += 1;
+                break;
+            };
+            admitted += u64::from(matches!(verdict, Verdict::Admitted { .. }));
+        }
+        kill.await.expect("no panic");
+    }
+    let asked = succeeds(async || counters.charge(&ask).await).await;
+    let Verdict::Admitted { remaining } = asked else { panic!("{asked:?}") };
+    let counted = limit - remaining;
+    assert!(
+        (admitted..=admitted + lost).contains(&counted),
+        "{counted}: {admitted} and {lost} without an answer"
+    );
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! What every [`Counters`] promises: never more than the limit in any window, all charges or none, and a wait that is
 //! neither too short nor too long.
 //!
-//! Here is what happens while time stands still, or nearly so; [`windows`] is about time.
+//! Here is what happens while time stands still, or nearly so; [`windows`] is about time, and [`shapes`] about quotas that are exact or smooth.
 
+pub mod shapes;
 pub mod windows;
 
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
         a_reset_of_an_unknown_key_is_nothing(counters);
     }
     windows::all(counters, time).await;
+    shapes::all(counters, time).await;
 }
 
 /// N calls fit, the next does not, and the remainder counts down to zero.

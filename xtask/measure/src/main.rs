@@ -1,9 +1,10 @@
-//! The measuring tools that push the library or a server: `load`, `chaos`, `fleet`, `bus`, `budget`.
+//! The measuring tools that push the library or a server: `load`, `chaos`, `fleet`, `limits`, `bus`, `budget`.
 //!
 //! ```text
 //! source (trace or workload) ──► load    many threads or connections, time and memory
 //! faults of real servers ──────► chaos   a fleet, and what its callers notice
 //! processes on a real server ► fleet   a million writes, and what each process answers
+//! limits in a real server ─────► limits  what is admitted while it fails over
 //! events over a real server ───► bus     how many arrive
 //! a simulated day of requests ─► budget  calls of a metered source, and how old what is read is
 //! ```
@@ -18,6 +19,7 @@ mod bus;
 mod capacity;
 mod chaos;
 mod fleet;
+mod limits;
 mod load;
 mod source;
 
@@ -49,6 +51,11 @@ enum Tool {
     /// One process of a fleet.
     #[command(hide = true)]
     FleetNode(fleet::NodeArgs),
+    /// Runs real processes that share limits in a Redis, kills its primary, and judges every admission, for each choice of what happens meanwhile.
+    Limits(limits::Args),
+    /// One process of those.
+    #[command(hide = true)]
+    LimitsNode(limits::NodeArgs),
     /// Publishes events over one Redis to several buses; tells how many arrive in a second.
     Bus(bus::Args),
     /// Simulates a day of requests for the data of a metered source; tells calls, refusals and how old answers are, for three ways.
@@ -63,6 +70,8 @@ fn main() -> ExitCode {
         Tool::Fleet(args) => fleet::run(&args, &mut out()),
         // Its lines come from many threads, so none of them keeps the output.
         Tool::FleetNode(args) => fleet::run_node(args),
+        Tool::Limits(args) => limits::run(&args, &mut out()),
+        Tool::LimitsNode(args) => limits::run_node(&args),
         Tool::Bus(args) => bus::run(&args, &mut out()),
         Tool::Budget(args) => budget::run(&args, &mut out()),
     };
@@ -91,6 +100,6 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["load", "chaos", "fleet", "fleet-node", "bus", "budget"]);
+        assert_eq!(tools, ["load", "chaos", "fleet", "fleet-node", "limits", "limits-node", "bus", "budget"]);
     }
 }

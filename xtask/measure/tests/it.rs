@@ -10,6 +10,9 @@ mod chaos;
 #[path = "it/fleet.rs"]
 mod fleet;
 #[cfg(test)]
+#[path = "it/limits.rs"]
+mod limits;
+#[cfg(test)]
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]

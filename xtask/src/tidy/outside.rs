@@ -53,6 +53,8 @@ fn forbidden(member: &Member, dependency: &Dependency) -> Option<String> {
     // moka may be an engine of the memory tier, for those who ask for it.
     let engine = crate_ == "cache-memory" && thing == "moka" && dependency.optional;
     let free = is_outside(crate_) && !COMPETITORS.contains(&thing);
-    let open = fence.open_to.contains(&crate_) || engine || free;
+    // A layer for web applications is tried in one.
+    let tried = crate_ == "cache-http" && thing == "axum" && dependency.kind == DependencyKind::Development;
+    let open = fence.open_to.contains(&crate_) || engine || tried || free;
     (!open).then(|| format!("only {} may; go through it", fence.open_to.join(" and ")))
 }

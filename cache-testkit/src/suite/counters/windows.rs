@@ -165,19 +165,31 @@ pub async fn no_window_ever_admits_more_than_the_limit(
 
 /// What was admitted, and when: not before the first moment of each, not after its second.
 #[derive(Default)]
-struct Admissions(Vec<(Time, Time, u64)>);
+pub(super) struct Admissions(Vec<(Time, Time, u64)>);
 
 impl Admissions {
-    async fn charge(&mut self, counters: &dyn Counters, time: &dyn Passage, charge: Charge) -> Result<()> {
+    pub(super) async fn charge(
+        &mut self,
+        counters: &dyn Counters,
+        time: &dyn Passage,
+        charge: Charge,
+    ) -> Result<Verdict> {
         let cost = charge.cost;
         let before = time.now();
-        if is_admitted(counters.charge(&[charge]).await?) {
+        let verdict = counters.charge(&[charge]).await?;
+        if is_admitted(verdict) {
             self.0.push((before, time.now(), cost));
         }
-        Ok(())
+        Ok(verdict)
     }
 
-    fn assert_no_window_exceeds(&self, quota: Quota, seed: u32) {
+    /// How much can still count from this moment on, if it does so for this long.
+    pub(super) fn may_count_at(&self, moment: Time, window: Duration) -> u64 {
+        let counts = self.0.iter().filter(|(_, end, _)| end.after(window) > moment);
+        counts.map(|(_, _, cost)| cost).sum()
+    }
+
+    pub(super) fn assert_no_window_exceeds(&self, quota: Quota, seed: u32) {
         for (first, (begin, _, _)) in self.0.iter().enumerate() {
             let surely_inside = |(_, end, _): &&(Time, Time, u64)| end.since(*begin) < quota.per();
             let admitted: u64 =
@@ -190,6 +202,6 @@ impl Admissions {
     }
 }
 
-fn random_below(end: NonZeroU32, seed: u32) -> impl Iterator<Item = u32> {
+pub(super) fn random_below(end: NonZeroU32, seed: u32) -> impl Iterator<Item = u32> {
     Workload::new(Shape::Uniform, end).with_seed(seed.into()).ids()
 }

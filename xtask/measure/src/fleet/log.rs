@@ -76,7 +76,7 @@ pub(super) fn read(file: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// The clock that all processes have.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     clock: SystemClock,
     /// The wall time at the beginning of that.
     began: u64,
@@ -84,14 +84,14 @@ pub(super) struct Shared {
 
 impl Shared {
     #[expect(clippy::disallowed_methods, reason = "processes have no other clock in common")]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = SystemClock::new();
         let since = clock.now().since(Time::ZERO);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { clock, began: u64::try_from(wall.saturating_sub(since).as_nanos()).unwrap_or_default() }
     }
 
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.began.saturating_add(self.clock.now().as_nanos())
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use cache_core::{Clock, SystemClock};
 use cache_testkit::redis::Server;
 use clap::value_parser;
+pub(crate) use log::Shared;
 pub(crate) use node::{Args as NodeArgs, run as run_node};
 use serde::{Deserialize, Serialize};
 
