@@ -72,7 +72,8 @@ struct Inner {
     dialer: Arc<Dialer>,
     route: Route,
     places: Semaphore,
-    gathering: Gathering,
+    /// One for each connection to a server.
+    gatherings: Box<[Gathering]>,
     counts: Arc<Counts>,
 }
 
@@ -129,8 +130,8 @@ impl Connection {
             Mode::Cluster => Route::Many(Cluster::new(Arc::clone(&dialer))),
         };
         let places = Semaphore::new(config.max_in_flight);
-        let gathering = Gathering::default();
-        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, gathering, counts }) })
+        let gatherings = (0..config.pool_size).map(|_| Gathering::default()).collect();
+        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, gatherings, counts }) })
     }
 
     /// Asks for a sign of life: of the server, or of one of a Cluster.
@@ -161,7 +162,7 @@ impl Connection {
 
     /// Sends a command to whoever has this key.
     pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
-        let slot = if self.is_cluster() { slot(key) } else { 0 };
+        let slot = self.slot(key);
         let answer = pin!(async { self.exchange(slot, &Question::One(&command)).await });
         Ok(self.within(operation, answer).await?.0)
     }
@@ -174,7 +175,7 @@ impl Connection {
         command: Cmd,
     ) -> Result<Value> {
         match self.place_in_a_crowd() {
-            Some(_place) => self.gathered(operation, Ask::Command(command)).await,
+            Some(_place) => self.gathered(operation, self.slot(key), Ask::Command(command)).await,
             None => self.call(operation, key, command).await,
         }
     }
@@ -182,13 +183,13 @@ impl Connection {
     /// What stands under a name: bytes, or nothing.
     pub(crate) async fn get(&self, operation: &'static str, name: &[u8]) -> Result<Value> {
         if let Some(_place) = self.place_in_a_crowd() {
-            return self.gathered(operation, Ask::Get(name.to_vec())).await;
+            return self.gathered(operation, self.slot(name), Ask::Get(name.to_vec())).await;
         }
         let mut get = redis::cmd("GET");
         get.arg(name);
         let answer = self.call(operation, name, get).await?;
         if let Value::BulkString(bytes) = &answer {
-            self.inner.gathering.has_read(bytes.len());
+            self.gathering(self.slot(name)).has_read(bytes.len());
         }
         Ok(answer)
     }
@@ -206,7 +207,7 @@ impl Connection {
         call: &Call,
     ) -> Result<(Value, u64)> {
         let answer = pin!(async {
-            let slot = slot(call.first_key());
+            let slot = self.slot(call.first_key());
             match self.exchange(slot, &Question::One(&script.by_hash(call))).await {
                 Err(fault) if fault.is_unknown_script() => {
                     self.exchange(slot, &Question::One(&script.by_text(call))).await
@@ -279,11 +280,12 @@ impl Connection {
     /// The time at the server that has this key. Waits for a connection where there is none.
     pub(crate) async fn now(&self, operation: &'static str, key: &[u8]) -> Result<Moment> {
         let now = pin!(async {
-            let node = self.node(slot(key)).await?;
+            let slot = self.slot(key);
+            let node = self.node(slot).await?;
             if let Some(now) = node.clock().now() {
                 return Ok(now);
             }
-            node.live().await?;
+            node.live(slot).await?;
             node.clock().now().ok_or(Fault::Odd)
         });
         self.within(operation, now).await
@@ -309,9 +311,25 @@ impl Connection {
     pub(crate) async fn call_at(&self, operation: &'static str, node: &Node, command: Cmd) -> Result<Value> {
         let answer = pin!(async {
             let _place = self.place().await?;
-            self.answered(node.live().await?.ask(&Question::One(&command)).await)
+            self.answered(node.live(0).await?.ask(&Question::One(&command)).await)
         });
         self.within(operation, answer).await
+    }
+
+    /// Waits until this server has taken whatever was sent to it before, on any connection: it answers what comes last on each.
+    pub(crate) async fn settle(&self, operation: &'static str, node: &Node) -> Result<()> {
+        if self.inner.config.pool_size == 1 {
+            return Ok(());
+        }
+        let ping = redis::cmd("PING");
+        let settled = pin!(async {
+            let _place = self.place().await?;
+            let asked = node.used().map(|link| async {
+                self.answered(link.live().await?.ask(&Question::One(&ping)).await).map(drop)
+            });
+            future::try_join_all(asked).await.map(drop)
+        });
+        self.within(operation, settled).await
     }
 
     /// Begins to listen to a channel: on a connection of its own, to whoever has the channel's slot.
@@ -327,6 +345,16 @@ impl Connection {
 
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.inner.route, Route::Many(_))
+    }
+
+    /// What decides who is asked about a key, and on which connection. Nothing has to be decided where there is one.
+    fn slot(&self, key: &[u8]) -> u16 {
+        if self.is_cluster() || self.inner.config.pool_size > 1 { slot(key) } else { 0 }
+    }
+
+    /// Which connection of a server is for this key; those of one Cluster's server are told apart, its servers are not.
+    pub(crate) fn lane(&self, key: &[u8]) -> usize {
+        usize::from(self.slot(key)) % self.inner.config.pool_size
     }
 
     /// The name under which something is kept: the prefix, what kind of thing it is, and its own name.
@@ -369,7 +397,7 @@ impl Connection {
         let mut node = self.node(slot).await?;
         let mut is_guest = false;
         for _ in 0..MAX_REDIRECTS {
-            let live = match node.live().await {
+            let live = match node.live(slot).await {
                 Ok(live) => live,
                 Err(fault) => {
                     self.look_around();

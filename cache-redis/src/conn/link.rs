@@ -55,10 +55,6 @@ impl Link {
         known.unwrap_or_else(|| Err(Fault::Down("its runtime has ended".into())))
     }
 
-    pub(crate) fn is_up(&self) -> bool {
-        matches!(*self.state.borrow(), State::Up(_))
-    }
-
     /// The connection, if it still is this one.
     pub(crate) fn live_if(&self, id: u64) -> Option<Arc<Live>> {
         let State::Up(live) = &*self.state.borrow() else { return None };
