@@ -8,6 +8,7 @@
 
 mod batch;
 mod cluster;
+mod deadline;
 mod dial;
 mod gather;
 mod link;
@@ -33,6 +34,7 @@ pub(crate) use listen::Listening;
 pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
+use self::deadline::Deadlines;
 use self::dial::Dialer;
 use self::gather::{Ask, Gathering};
 use self::live::Live;
@@ -72,6 +74,7 @@ struct Inner {
     dialer: Arc<Dialer>,
     route: Route,
     places: Semaphore,
+    deadlines: Deadlines,
     /// One for each connection to a server.
     gatherings: Box<[Gathering]>,
     counts: Arc<Counts>,
@@ -87,6 +90,7 @@ enum Route {
 pub(crate) struct Counts {
     connects: AtomicU64,
     failed_connects: AtomicU64,
+    lost: AtomicU64,
     timeouts: AtomicU64,
     redirects: AtomicU64,
     crowded: AtomicU64,
@@ -100,6 +104,10 @@ pub struct ConnectionStats {
     pub connects: u64,
     /// Attempts to connect that failed.
     pub failed_connects: u64,
+    /// Connections for calls that have ended or been given up, each of which is made again.
+    pub lost: u64,
+    /// Calls that are on their way: now, and not since it was opened.
+    pub in_flight: usize,
     /// Calls that were not answered in time.
     pub timeouts: u64,
     /// Answers of a Cluster that named another server.
@@ -131,7 +139,9 @@ impl Connection {
         };
         let places = Semaphore::new(config.max_in_flight);
         let gatherings = (0..config.pool_size).map(|_| Gathering::default()).collect();
-        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, gatherings, counts }) })
+        let deadlines = Deadlines::new(config.command_timeout);
+        let inner = Inner { config, dialer, route, places, deadlines, gatherings, counts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Asks for a sign of life: of the server, or of one of a Cluster.
@@ -145,10 +155,12 @@ impl Connection {
     /// What has happened so far.
     pub fn stats(&self) -> ConnectionStats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counts { connects, failed_connects, timeouts, redirects, crowded } = &*self.inner.counts;
+        let Counts { connects, failed_connects, lost, timeouts, redirects, crowded } = &*self.inner.counts;
         ConnectionStats {
             connects: read(connects),
             failed_connects: read(failed_connects),
+            lost: read(lost),
+            in_flight: self.inner.config.max_in_flight - self.inner.places.available_permits(),
             timeouts: read(timeouts),
             redirects: read(redirects),
             crowded: read(crowded),
@@ -161,10 +173,30 @@ impl Connection {
     }
 
     /// Sends a command to whoever has this key.
+    ///
+    /// Where there is one server, it is connected to and a place is free, nothing stands between the caller and the driver but the
+    /// deadline: each further future around it is passed through twice, and a third of what a call took beyond the bare client.
     pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
         let slot = self.slot(key);
+        let Some((live, _place)) = self.at_hand(slot) else {
+            return Box::pin(self.call_anyhow(operation, slot, command)).await;
+        };
+        let answer = self.inner.deadlines.keep(live.ask_one(&command)).await;
+        self.answered(answer.unwrap_or(Err(Fault::Late))).map_err(|fault| {
+            self.see_to(&live, &fault);
+            self.failed(operation, fault)
+        })
+    }
+
+    async fn call_anyhow(&self, operation: &'static str, slot: u16, command: Cmd) -> Result<Value> {
         let answer = pin!(async { self.exchange(slot, &Question::One(&command)).await });
         Ok(self.within(operation, answer).await?.0)
+    }
+
+    /// The only server's connection and a place for a call, if neither has to be waited for.
+    fn at_hand(&self, slot: u16) -> Option<(Arc<Live>, SemaphorePermit<'_>)> {
+        let Route::One(node) = &self.inner.route else { return None };
+        Some((node.live_now(slot)?, self.inner.places.try_acquire().ok()?))
     }
 
     /// The same for a small command with a small answer, of which many may be sent as one.
@@ -175,7 +207,7 @@ impl Connection {
         command: Cmd,
     ) -> Result<Value> {
         match self.place_in_a_crowd() {
-            Some(_place) => self.gathered(operation, self.slot(key), Ask::Command(command)).await,
+            Some(_place) => Box::pin(self.gathered(operation, self.slot(key), Ask::Command(command))).await,
             None => self.call(operation, key, command).await,
         }
     }
@@ -183,11 +215,9 @@ impl Connection {
     /// What stands under a name: bytes, or nothing.
     pub(crate) async fn get(&self, operation: &'static str, name: &[u8]) -> Result<Value> {
         if let Some(_place) = self.place_in_a_crowd() {
-            return self.gathered(operation, self.slot(name), Ask::Get(name.to_vec())).await;
+            return Box::pin(self.gathered(operation, self.slot(name), Ask::Get(name.to_vec()))).await;
         }
-        let mut get = redis::cmd("GET");
-        get.arg(name);
-        let answer = self.call(operation, name, get).await?;
+        let answer = self.call(operation, name, command("GET", [name])).await?;
         if let Value::BulkString(bytes) = &answer {
             self.gathering(self.slot(name)).has_read(bytes.len());
         }
@@ -478,6 +508,17 @@ impl Connection {
             Fault::Full
         })
     }
+}
+
+/// A command of a name and arguments, which takes exactly the room that it needs.
+pub(crate) fn command<const N: usize>(name: &str, arguments: [&[u8]; N]) -> Cmd {
+    let bytes = name.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();
+    let mut command = Cmd::with_capacity(1 + N, bytes);
+    command.arg(name);
+    for argument in arguments {
+        command.arg(argument);
+    }
+    command
 }
 
 impl fmt::Debug for Connection {

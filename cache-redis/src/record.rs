@@ -134,7 +134,7 @@ impl Lives {
 
 fn frame(key: &Key, header: &Header, lives: Lives, value: &[u8]) -> Result<Bytes, FrameError> {
     let (end, stale) = (lives.end.as_micros().to_le_bytes(), lives.stale_ms.to_le_bytes());
-    let write = random::number().to_le_bytes();
+    let write = random::unique().to_le_bytes();
     let payload = [&end[..], &stale, &write, value].concat();
     Frame::write(key, header, content(payload.len()), &payload)
 }

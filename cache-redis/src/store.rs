@@ -23,7 +23,7 @@ use cache_core::{
 use redis::{Cmd, Value};
 
 use crate::clock::Moment;
-use crate::conn::{Connection, Keyed};
+use crate::conn::{Connection, Keyed, command};
 use crate::fault::{Fault, PLACE};
 use crate::marks;
 use crate::notes::{self, PLACEHOLDER, exchange, identity};
@@ -131,11 +131,7 @@ impl RedisStore {
             };
         }
         if self.connection.is_cluster() {
-            let get = |name: &Vec<u8>| {
-                let mut get = redis::cmd("GET");
-                get.arg(name);
-                Keyed::new(name, get, name.len())
-            };
+            let get = |name: &Vec<u8>| Keyed::new(name, command("GET", [name]), name.len());
             let mut answers = self.connection.batch(operation, names.iter().map(get).collect()).await?;
             for answer in &mut answers {
                 if matches!(answer, Value::ServerError(error) if error.code() == "WRONGTYPE") {
@@ -375,14 +371,18 @@ impl RedisStore {
             // Read once more, as one of several: what is damaged is counted and removed there.
             return Ok(Box::pin(self.get_several(std::slice::from_ref(key))).await?.pop().flatten());
         };
-        let has_tags = record.marks().len() > 0;
-        let mut found = [Some((record, bytes))];
-        if has_tags {
-            Box::pin(self.look_at_tags("get", &mut found)).await?;
+        if record.marks().len() > 0 {
+            return Box::pin(self.get_tagged(&name, (record, bytes))).await;
         }
+        Ok(record.entry(self.now_at("get", &name).await?))
+    }
+
+    async fn get_tagged(&self, name: &[u8], found: (Record, Bytes)) -> Result<Option<Entry>> {
+        let mut found = [Some(found)];
+        self.look_at_tags("get", &mut found).await?;
         let [found] = found;
         match found {
-            Some((record, _)) => Ok(record.entry(self.now_at("get", &name).await?)),
+            Some((record, _)) => Ok(record.entry(self.now_at("get", name).await?)),
             None => Ok(None),
         }
     }
@@ -465,18 +465,14 @@ fn unlink<N: redis::ToRedisArgs>(names: impl IntoIterator<Item = N>) -> Cmd {
 }
 
 fn strlen(name: &[u8]) -> Cmd {
-    let mut command = redis::cmd("STRLEN");
-    command.arg(name);
-    command
+    command("STRLEN", [name])
 }
 
 fn set(name: &[u8], frame: &[u8], life_ms: u64) -> Cmd {
-    let mut command = redis::cmd("SET");
-    command.arg(name).arg(frame);
-    if life_ms > 0 {
-        command.arg("PX").arg(life_ms);
+    if life_ms == 0 {
+        return command("SET", [name, frame]);
     }
-    command
+    command("SET", [name, frame, b"PX", life_ms.to_string().as_bytes()])
 }
 
 pub(crate) fn odd<E: std::error::Error + Send + Sync + 'static>(

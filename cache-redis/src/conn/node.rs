@@ -40,6 +40,11 @@ impl Node {
         self.link(self.lane(slot)).live().await
     }
 
+    /// The same if it is up and nobody has to wait for it.
+    pub(crate) fn live_now(&self, slot: u16) -> Option<Arc<Live>> {
+        self.links[self.lane(slot)].get()?.live_now()
+    }
+
     /// Which of the connections that is.
     pub(crate) fn lane(&self, slot: u16) -> usize {
         usize::from(slot) % self.links.len()

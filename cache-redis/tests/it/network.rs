@@ -82,6 +82,8 @@ pub(crate) async fn a_half_open_connection_is_found_and_replaced() {
     let made = proxy.accepted();
     succeeds(async || if proxy.accepted() > made { Ok(()) } else { Err(()) }).await;
     succeeds(async || redis.ping().await).await;
+    let stats = redis.stats();
+    assert!(stats.lost >= 1 && stats.connects > stats.lost && stats.in_flight == 0, "{stats:?}");
 }
 
 #[tokio::test]
