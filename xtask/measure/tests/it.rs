@@ -13,6 +13,9 @@ mod fleet;
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]
+#[path = "it/retried.rs"]
+mod retried;
+#[cfg(test)]
 #[path = "it/server.rs"]
 mod server;
 
