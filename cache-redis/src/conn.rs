@@ -19,13 +19,14 @@ mod sentinel;
 mod slot;
 
 use std::fmt;
+use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::{Error, Result};
 use futures_util::future;
-use redis::{Cmd, Value};
+use redis::{Cmd, RedisWrite as _, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -182,8 +183,18 @@ impl Connection {
             return Box::pin(self.call_anyhow(operation, slot, command)).await;
         };
         let answer = self.inner.deadlines.keep(live.ask_one(&command)).await;
+        self.concluded(operation, &live, answer)
+    }
+
+    /// What a call on this connection has come to; without an answer it is late.
+    fn concluded(
+        &self,
+        operation: &'static str,
+        live: &Live,
+        answer: Option<Result<Value, Fault>>,
+    ) -> Result<Value> {
         self.answered(answer.unwrap_or(Err(Fault::Late))).map_err(|fault| {
-            self.see_to(&live, &fault);
+            self.see_to(live, &fault);
             self.failed(operation, fault)
         })
     }
@@ -220,6 +231,29 @@ impl Connection {
         let answer = self.call(operation, name, command("GET", [name])).await?;
         if let Value::BulkString(bytes) = &answer {
             self.gathering(self.slot(name)).has_read(bytes.len());
+        }
+        Ok(answer)
+    }
+
+    /// The same of a name that is still to be put together, which a caller who is alone does in the command itself.
+    pub(crate) async fn get_named(&self, operation: &'static str, kind: char, name: &str) -> Result<Value> {
+        let is_alone = self.inner.config.pool_size == 1 && !self.is_crowded();
+        let Some((live, _place)) = is_alone.then(|| self.at_hand(0)).flatten() else {
+            return Box::pin(async { self.get(operation, &self.name(kind, name)).await }).await;
+        };
+        let prefix = &self.inner.config.prefix;
+        let mut get = Cmd::with_capacity(2, "GET".len() + prefix.len() + 2 + name.len());
+        get.arg("GET");
+        let mut writer = get.writer_for_next_arg();
+        for part in [prefix.as_bytes(), &[kind as u8, b':'], name.as_bytes()] {
+            // It writes to memory.
+            let _ = writer.write_all(part);
+        }
+        drop(writer);
+        let answer = self.inner.deadlines.keep(live.ask_one(&get)).await;
+        let answer = self.concluded(operation, &live, answer)?;
+        if let Value::BulkString(bytes) = &answer {
+            self.gathering(0).has_read(bytes.len());
         }
         Ok(answer)
     }

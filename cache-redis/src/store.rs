@@ -354,8 +354,7 @@ impl Store for RedisStore {
 
 impl RedisStore {
     async fn get_one(&self, key: &Key) -> Result<Option<Entry>> {
-        let name = self.name(key);
-        let bytes = match self.connection.get("get", &name).await {
+        let bytes = match self.connection.get_named("get", 'e', key.as_str()).await {
             Ok(Value::BulkString(bytes)) => Bytes::from(bytes),
             Err(error) if !Fault::is_of_wrong_type(&error) => return Err(error),
             Err(_) => {
@@ -372,17 +371,21 @@ impl RedisStore {
             return Ok(Box::pin(self.get_several(std::slice::from_ref(key))).await?.pop().flatten());
         };
         if record.marks().len() > 0 {
-            return Box::pin(self.get_tagged(&name, (record, bytes))).await;
+            return Box::pin(self.get_tagged(key, (record, bytes))).await;
         }
-        Ok(record.entry(self.now_at("get", &name).await?))
+        let now = match self.connection.known_now() {
+            Some(now) => now,
+            None => Box::pin(self.now("get", key)).await?,
+        };
+        Ok(record.entry(now))
     }
 
-    async fn get_tagged(&self, name: &[u8], found: (Record, Bytes)) -> Result<Option<Entry>> {
+    async fn get_tagged(&self, key: &Key, found: (Record, Bytes)) -> Result<Option<Entry>> {
         let mut found = [Some(found)];
         self.look_at_tags("get", &mut found).await?;
         let [found] = found;
         match found {
-            Some((record, _)) => Ok(record.entry(self.now_at("get", name).await?)),
+            Some((record, _)) => Ok(record.entry(self.now("get", key).await?)),
             None => Ok(None),
         }
     }
@@ -469,10 +472,13 @@ fn strlen(name: &[u8]) -> Cmd {
 }
 
 fn set(name: &[u8], frame: &[u8], life_ms: u64) -> Cmd {
-    if life_ms == 0 {
-        return command("SET", [name, frame]);
+    // As many digits as the largest number has.
+    let mut command = Cmd::with_capacity(5, name.len() + frame.len() + 25);
+    command.arg("SET").arg(name).arg(frame);
+    if life_ms > 0 {
+        command.arg("PX").arg(life_ms);
     }
-    command("SET", [name, frame, b"PX", life_ms.to_string().as_bytes()])
+    command
 }
 
 pub(crate) fn odd<E: std::error::Error + Send + Sync + 'static>(

@@ -95,9 +95,13 @@ impl Gathering {
 impl Connection {
     /// A place for one more call, where so many are on their way that they are gathered.
     pub(super) fn place_in_a_crowd(&self) -> Option<SemaphorePermit<'_>> {
-        let on_their_way = self.inner.config.max_in_flight - self.inner.places.available_permits();
-        let is_gathered = on_their_way >= FEW && matches!(self.inner.route, Route::One(_));
+        let is_gathered = self.is_crowded() && matches!(self.inner.route, Route::One(_));
         is_gathered.then(|| self.inner.places.try_acquire().ok()).flatten()
+    }
+
+    /// Whether so many are on their way.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.inner.config.max_in_flight - self.inner.places.available_permits() >= FEW
     }
 
     /// Asks together with others. The deadline is that of the batch, which is sent as soon as it may be.

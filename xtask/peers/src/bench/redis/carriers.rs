@@ -79,7 +79,10 @@ async fn round(carrier: Carrier, callers: usize, scale: &Scale) -> Outcome<Found
     let (begun, is_over) = (clock.now(), Arc::new(AtomicBool::new(false)));
     let mut tasks = Vec::new();
     for node in 0..NODES {
-        let connection = Client::open(server.url())?.get_multiplexed_async_connection().await?;
+        // Busy as the machine is, no call shall fail.
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let client = Client::open(server.url())?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         for caller in 0..callers {
             let (connection, is_over) = (connection.clone(), Arc::clone(&is_over));
             let author = u32::try_from(node * callers + caller)?;
@@ -138,7 +141,8 @@ async fn listen(
     clock: SystemClock,
 ) -> Outcome<(Arc<Ear>, JoinHandle<()>)> {
     let ear = Arc::new(Ear { clock, heard: AtomicU64::new(0), ages_us: Mutex::default() });
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let config =
+        AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(PATIENCE));
     if carrier == Carrier::Stream {
         let connection =
             Client::open(server.url())?.get_multiplexed_async_connection_with_config(&config).await?;
