@@ -104,22 +104,21 @@ pub enum Removed {
     Unknown,
 }
 
-/// Conveniences over every [`Store`].
-#[async_trait]
+/// Conveniences over every [`Store`]. They add no box to the store's own.
 pub trait StoreExt: Store {
     /// Reads one entry.
-    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
-        Ok(self.get_many(std::slice::from_ref(key)).await?.pop().flatten())
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send {
+        async move { Ok(self.get_many(std::slice::from_ref(key)).await?.pop().flatten()) }
     }
 
     /// Writes one entry.
-    async fn put(&self, key: Key, entry: Entry) -> Result<()> {
-        self.put_many(vec![(key, entry)]).await
+    fn put(&self, key: Key, entry: Entry) -> impl Future<Output = Result<()>> + Send {
+        self.put_many(vec![(key, entry)])
     }
 
     /// Removes one entry and says whether it was there.
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        Ok(self.remove_many(std::slice::from_ref(key)).await? > 0)
+    fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send {
+        async move { Ok(self.remove_many(std::slice::from_ref(key)).await? > 0) }
     }
 }
 

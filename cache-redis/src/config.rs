@@ -208,7 +208,11 @@ impl Config {
 
     /// How many connections to each server. All calls share them. Default 1, range 1 to 256.
     ///
-    /// One carries about as many calls as a server answers; more help where large values hold up small ones.
+    /// One carries about as many calls as a server answers; more help where large values hold up small ones. All about one key
+    /// goes by one connection, which is chosen by the key's slot, so that it takes effect in the order in which it was asked for;
+    /// a key whose connection is being made again waits for that one. What reads many keys, which has no order to keep, goes by
+    /// that of its first key; what writes or removes many is split. A removal by prefix waits first until what was on its way
+    /// has arrived.
     #[must_use]
     pub fn with_pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections;

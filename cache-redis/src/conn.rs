@@ -8,6 +8,7 @@
 
 mod batch;
 mod cluster;
+mod deadline;
 mod dial;
 mod gather;
 mod link;
@@ -18,13 +19,14 @@ mod sentinel;
 mod slot;
 
 use std::fmt;
+use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::{Error, Result};
 use futures_util::future;
-use redis::{Cmd, Value};
+use redis::{Cmd, RedisWrite as _, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -33,6 +35,7 @@ pub(crate) use listen::Listening;
 pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
+use self::deadline::Deadlines;
 use self::dial::Dialer;
 use self::gather::{Ask, Gathering};
 use self::live::Live;
@@ -72,7 +75,9 @@ struct Inner {
     dialer: Arc<Dialer>,
     route: Route,
     places: Semaphore,
-    gathering: Gathering,
+    deadlines: Deadlines,
+    /// One for each connection to a server.
+    gatherings: Box<[Gathering]>,
     counts: Arc<Counts>,
 }
 
@@ -86,6 +91,7 @@ enum Route {
 pub(crate) struct Counts {
     connects: AtomicU64,
     failed_connects: AtomicU64,
+    lost: AtomicU64,
     timeouts: AtomicU64,
     redirects: AtomicU64,
     crowded: AtomicU64,
@@ -99,6 +105,10 @@ pub struct ConnectionStats {
     pub connects: u64,
     /// Attempts to connect that failed.
     pub failed_connects: u64,
+    /// Connections for calls that have ended or been given up, each of which is made again.
+    pub lost: u64,
+    /// Calls that are on their way: now, and not since it was opened.
+    pub in_flight: usize,
     /// Calls that were not answered in time.
     pub timeouts: u64,
     /// Answers of a Cluster that named another server.
@@ -129,8 +139,10 @@ impl Connection {
             Mode::Cluster => Route::Many(Cluster::new(Arc::clone(&dialer))),
         };
         let places = Semaphore::new(config.max_in_flight);
-        let gathering = Gathering::default();
-        Ok(Self { inner: Arc::new(Inner { config, dialer, route, places, gathering, counts }) })
+        let gatherings = (0..config.pool_size).map(|_| Gathering::default()).collect();
+        let deadlines = Deadlines::new(config.command_timeout);
+        let inner = Inner { config, dialer, route, places, deadlines, gatherings, counts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Asks for a sign of life: of the server, or of one of a Cluster.
@@ -144,10 +156,12 @@ impl Connection {
     /// What has happened so far.
     pub fn stats(&self) -> ConnectionStats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counts { connects, failed_connects, timeouts, redirects, crowded } = &*self.inner.counts;
+        let Counts { connects, failed_connects, lost, timeouts, redirects, crowded } = &*self.inner.counts;
         ConnectionStats {
             connects: read(connects),
             failed_connects: read(failed_connects),
+            lost: read(lost),
+            in_flight: self.inner.config.max_in_flight - self.inner.places.available_permits(),
             timeouts: read(timeouts),
             redirects: read(redirects),
             crowded: read(crowded),
@@ -160,10 +174,40 @@ impl Connection {
     }
 
     /// Sends a command to whoever has this key.
+    ///
+    /// Where there is one server, it is connected to and a place is free, nothing stands between the caller and the driver but the
+    /// deadline: each further future around it is passed through twice, and a third of what a call took beyond the bare client.
     pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
-        let slot = if self.is_cluster() { slot(key) } else { 0 };
+        let slot = self.slot(key);
+        let Some((live, _place)) = self.at_hand(slot) else {
+            return Box::pin(self.call_anyhow(operation, slot, command)).await;
+        };
+        let answer = self.inner.deadlines.keep(live.ask_one(&command)).await;
+        self.concluded(operation, &live, answer)
+    }
+
+    /// What a call on this connection has come to; without an answer it is late.
+    fn concluded(
+        &self,
+        operation: &'static str,
+        live: &Live,
+        answer: Option<Result<Value, Fault>>,
+    ) -> Result<Value> {
+        self.answered(answer.unwrap_or(Err(Fault::Late))).map_err(|fault| {
+            self.see_to(live, &fault);
+            self.failed(operation, fault)
+        })
+    }
+
+    async fn call_anyhow(&self, operation: &'static str, slot: u16, command: Cmd) -> Result<Value> {
         let answer = pin!(async { self.exchange(slot, &Question::One(&command)).await });
         Ok(self.within(operation, answer).await?.0)
+    }
+
+    /// The only server's connection and a place for a call, if neither has to be waited for.
+    fn at_hand(&self, slot: u16) -> Option<(Arc<Live>, SemaphorePermit<'_>)> {
+        let Route::One(node) = &self.inner.route else { return None };
+        Some((node.live_now(slot)?, self.inner.places.try_acquire().ok()?))
     }
 
     /// The same for a small command with a small answer, of which many may be sent as one.
@@ -174,7 +218,7 @@ impl Connection {
         command: Cmd,
     ) -> Result<Value> {
         match self.place_in_a_crowd() {
-            Some(_place) => self.gathered(operation, Ask::Command(command)).await,
+            Some(_place) => Box::pin(self.gathered(operation, self.slot(key), Ask::Command(command))).await,
             None => self.call(operation, key, command).await,
         }
     }
@@ -182,13 +226,34 @@ impl Connection {
     /// What stands under a name: bytes, or nothing.
     pub(crate) async fn get(&self, operation: &'static str, name: &[u8]) -> Result<Value> {
         if let Some(_place) = self.place_in_a_crowd() {
-            return self.gathered(operation, Ask::Get(name.to_vec())).await;
+            return Box::pin(self.gathered(operation, self.slot(name), Ask::Get(name.to_vec()))).await;
         }
-        let mut get = redis::cmd("GET");
-        get.arg(name);
-        let answer = self.call(operation, name, get).await?;
+        let answer = self.call(operation, name, command("GET", [name])).await?;
         if let Value::BulkString(bytes) = &answer {
-            self.inner.gathering.has_read(bytes.len());
+            self.gathering(self.slot(name)).has_read(bytes.len());
+        }
+        Ok(answer)
+    }
+
+    /// The same of a name that is still to be put together, which a caller who is alone does in the command itself.
+    pub(crate) async fn get_named(&self, operation: &'static str, kind: char, name: &str) -> Result<Value> {
+        let is_alone = self.inner.config.pool_size == 1 && !self.is_crowded();
+        let Some((live, _place)) = is_alone.then(|| self.at_hand(0)).flatten() else {
+            return Box::pin(async { self.get(operation, &self.name(kind, name)).await }).await;
+        };
+        let prefix = &self.inner.config.prefix;
+        let mut get = Cmd::with_capacity(2, "GET".len() + prefix.len() + 2 + name.len());
+        get.arg("GET");
+        let mut writer = get.writer_for_next_arg();
+        for part in [prefix.as_bytes(), &[kind as u8, b':'], name.as_bytes()] {
+            // It writes to memory.
+            let _ = writer.write_all(part);
+        }
+        drop(writer);
+        let answer = self.inner.deadlines.keep(live.ask_one(&get)).await;
+        let answer = self.concluded(operation, &live, answer)?;
+        if let Value::BulkString(bytes) = &answer {
+            self.gathering(0).has_read(bytes.len());
         }
         Ok(answer)
     }
@@ -206,7 +271,7 @@ impl Connection {
         call: &Call,
     ) -> Result<(Value, u64)> {
         let answer = pin!(async {
-            let slot = slot(call.first_key());
+            let slot = self.slot(call.first_key());
             match self.exchange(slot, &Question::One(&script.by_hash(call))).await {
                 Err(fault) if fault.is_unknown_script() => {
                     self.exchange(slot, &Question::One(&script.by_text(call))).await
@@ -279,11 +344,12 @@ impl Connection {
     /// The time at the server that has this key. Waits for a connection where there is none.
     pub(crate) async fn now(&self, operation: &'static str, key: &[u8]) -> Result<Moment> {
         let now = pin!(async {
-            let node = self.node(slot(key)).await?;
+            let slot = self.slot(key);
+            let node = self.node(slot).await?;
             if let Some(now) = node.clock().now() {
                 return Ok(now);
             }
-            node.live().await?;
+            node.live(slot).await?;
             node.clock().now().ok_or(Fault::Odd)
         });
         self.within(operation, now).await
@@ -309,9 +375,25 @@ impl Connection {
     pub(crate) async fn call_at(&self, operation: &'static str, node: &Node, command: Cmd) -> Result<Value> {
         let answer = pin!(async {
             let _place = self.place().await?;
-            self.answered(node.live().await?.ask(&Question::One(&command)).await)
+            self.answered(node.live(0).await?.ask(&Question::One(&command)).await)
         });
         self.within(operation, answer).await
+    }
+
+    /// Waits until this server has taken whatever was sent to it before, on any connection: it answers what comes last on each.
+    pub(crate) async fn settle(&self, operation: &'static str, node: &Node) -> Result<()> {
+        if self.inner.config.pool_size == 1 {
+            return Ok(());
+        }
+        let ping = redis::cmd("PING");
+        let settled = pin!(async {
+            let _place = self.place().await?;
+            let asked = node.used().map(|link| async {
+                self.answered(link.live().await?.ask(&Question::One(&ping)).await).map(drop)
+            });
+            future::try_join_all(asked).await.map(drop)
+        });
+        self.within(operation, settled).await
     }
 
     /// Begins to listen to a channel: on a connection of its own, to whoever has the channel's slot.
@@ -327,6 +409,16 @@ impl Connection {
 
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.inner.route, Route::Many(_))
+    }
+
+    /// What decides who is asked about a key, and on which connection. Nothing has to be decided where there is one.
+    fn slot(&self, key: &[u8]) -> u16 {
+        if self.is_cluster() || self.inner.config.pool_size > 1 { slot(key) } else { 0 }
+    }
+
+    /// Which connection of a server is for this key; those of one Cluster's server are told apart, its servers are not.
+    pub(crate) fn lane(&self, key: &[u8]) -> usize {
+        usize::from(self.slot(key)) % self.inner.config.pool_size
     }
 
     /// The name under which something is kept: the prefix, what kind of thing it is, and its own name.
@@ -369,7 +461,7 @@ impl Connection {
         let mut node = self.node(slot).await?;
         let mut is_guest = false;
         for _ in 0..MAX_REDIRECTS {
-            let live = match node.live().await {
+            let live = match node.live(slot).await {
                 Ok(live) => live,
                 Err(fault) => {
                     self.look_around();
@@ -450,6 +542,17 @@ impl Connection {
             Fault::Full
         })
     }
+}
+
+/// A command of a name and arguments, which takes exactly the room that it needs.
+pub(crate) fn command<const N: usize>(name: &str, arguments: [&[u8]; N]) -> Cmd {
+    let bytes = name.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();
+    let mut command = Cmd::with_capacity(1 + N, bytes);
+    command.arg(name);
+    for argument in arguments {
+        command.arg(argument);
+    }
+    command
 }
 
 impl fmt::Debug for Connection {

@@ -92,6 +92,15 @@ impl Wire {
         }
     }
 
+    /// The same for a single command.
+    pub(crate) async fn ask_one(&self, command: &Cmd) -> Result<Value, Fault> {
+        match self {
+            Self::RedisRs(wire) => wire.ask_one(command).await,
+            #[cfg(feature = "fred")]
+            Self::Fred(wire) => Box::pin(wire.ask(&Question::One(command))).await,
+        }
+    }
+
     /// Subscribes to a channel, again if need be: each time [`Heard::Begun`] is told in its place among the messages.
     pub(crate) async fn subscribe(&self, channel: &[u8], is_sharded: bool) -> Result<(), Fault> {
         match self {

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use cache_core::{Content, Entry, Frame, FrameError, Header, Key, Life, Meta, Tag, Ttl, TypeId};
 
 use crate::clock::Moment;
@@ -81,7 +81,7 @@ pub(crate) fn write(
 impl Record {
     /// Reads what was written under this key.
     pub(crate) fn read(key: &Key, bytes: &Bytes) -> Result<Self, FrameError> {
-        let (header, content, mut value) = Frame::read(key, bytes)?.into_parts();
+        let (header, content, mut value) = Frame::read_parts(key, bytes)?;
         let is_ours =
             content == self::content(value.len()) && header.marks().len() == header.tags().as_slice().len();
         let lives = is_ours.then(|| Lives::read(&mut value)).flatten().ok_or(FrameError::Foreign)?;
@@ -127,14 +127,14 @@ impl Lives {
         let stale = rest.first_chunk()?;
         let end = Moment::from_micros(u64::from_le_bytes(*end));
         let lives = Self { end, stale_ms: u64::from_le_bytes(*stale) };
-        *payload = payload.slice(FRONT..);
+        payload.advance(FRONT);
         Some(lives)
     }
 }
 
 fn frame(key: &Key, header: &Header, lives: Lives, value: &[u8]) -> Result<Bytes, FrameError> {
     let (end, stale) = (lives.end.as_micros().to_le_bytes(), lives.stale_ms.to_le_bytes());
-    let write = random::number().to_le_bytes();
+    let write = random::unique().to_le_bytes();
     let payload = [&end[..], &stale, &write, value].concat();
     Frame::write(key, header, content(payload.len()), &payload)
 }

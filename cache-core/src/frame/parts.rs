@@ -92,13 +92,14 @@ impl Header {
     /// The header of an entry that is handed over now.
     pub fn of(meta: &Meta, now: Wall) -> Self {
         Self {
+            life: Life::new(now, meta.ttl).with_stale_for(meta.stale_for),
             version: meta.version,
             priority: meta.priority,
             cost: meta.cost,
             labels: Arc::clone(&meta.labels),
-            ..Self::new(Life::new(now, meta.ttl).with_stale_for(meta.stale_for))
+            tags: meta.tags.clone(),
+            marks: Vec::new(),
         }
-        .with_tags(meta.tags.clone())
     }
 
     /// What is known about the entry now, with what is left of its life.

@@ -90,12 +90,17 @@ impl Connection {
         Ok(answers)
     }
 
+    /// What goes to one server by one connection, in order.
     async fn by_node(&self, commands: &[Keyed]) -> Result<Vec<(Arc<Node>, Vec<usize>)>, Fault> {
-        // A Cluster has dozens of servers at most, and most batches go to a few.
+        // A Cluster has dozens of servers at most, and most batches go to a few; connections to each are few, too.
         let mut groups: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
         for (number, command) in commands.iter().enumerate() {
             let node = self.node(command.slot).await?;
-            match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &node)) {
+            let lane = node.lane(command.slot);
+            let is_same = |known: &Arc<Node>, number: usize| {
+                Arc::ptr_eq(known, &node) && known.lane(commands[number].slot) == lane
+            };
+            match groups.iter_mut().find(|(known, numbers)| is_same(known, numbers[0])) {
                 Some((_, numbers)) => numbers.push(number),
                 None => groups.push((node, vec![number])),
             }
@@ -111,6 +116,7 @@ impl Connection {
         numbers: &[usize],
     ) -> Result<Vec<(usize, Value)>> {
         let mut answers = Vec::with_capacity(numbers.len());
+        let slot = numbers.first().map_or(0, |number| commands[*number].slot);
         let mut rest = numbers;
         while !rest.is_empty() {
             let (piece, others) = rest.split_at(piece(commands, rest));
@@ -121,7 +127,7 @@ impl Connection {
             }
             let asked = pin!(async {
                 let _place = self.place().await?;
-                let live = node.live().await.inspect_err(|_| self.look_around())?;
+                let live = node.live(slot).await.inspect_err(|_| self.look_around())?;
                 self.answered(live.ask(&Question::Many(&pipeline)).await)
             });
             let answer = self.within(operation, asked).await?;

@@ -175,7 +175,7 @@ impl Shared {
 
     async fn ask(&self, node: &Node) -> Result<Table, Fault> {
         let asking = async {
-            let live = node.live().await?;
+            let live = node.live(0).await?;
             let mut command = redis::cmd("CLUSTER");
             let answer = live.ask(&Question::One(command.arg("SLOTS"))).await?;
             self.read(&answer, &live.address().host)

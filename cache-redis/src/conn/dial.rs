@@ -99,6 +99,11 @@ impl Dialer {
         connected
     }
 
+    /// Counts a connection that has ended.
+    pub(crate) fn has_lost(&self) {
+        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn door<'a>(&'a self, address: &'a Address) -> Door<'a> {
         Door {
             config: &self.config,

@@ -11,6 +11,8 @@
 //! share one deadline. Who gives up waiting disturbs nobody else, since the task waits for the answer; and what has not been
 //! sent by then never is, so that a write that was given up does not land behind a removal that came after it.
 //!
+//! Each connection to the server has its own gathering, so that all about one key goes one way, in order.
+//!
 //! In a Cluster keys are on different servers, so there each call goes by itself.
 
 use std::future::poll_fn;
@@ -93,18 +95,22 @@ impl Gathering {
 impl Connection {
     /// A place for one more call, where so many are on their way that they are gathered.
     pub(super) fn place_in_a_crowd(&self) -> Option<SemaphorePermit<'_>> {
-        let on_their_way = self.inner.config.max_in_flight - self.inner.places.available_permits();
-        let is_gathered = on_their_way >= FEW && matches!(self.inner.route, Route::One(_));
+        let is_gathered = self.is_crowded() && matches!(self.inner.route, Route::One(_));
         is_gathered.then(|| self.inner.places.try_acquire().ok()).flatten()
     }
 
+    /// Whether so many are on their way.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.inner.config.max_in_flight - self.inner.places.available_permits() >= FEW
+    }
+
     /// Asks together with others. The deadline is that of the batch, which is sent as soon as it may be.
-    pub(super) async fn gathered(&self, operation: &'static str, ask: Ask) -> Result<Value> {
-        let gathering = &self.inner.gathering;
+    pub(super) async fn gathered(&self, operation: &'static str, slot: u16, ask: Ask) -> Result<Value> {
+        let gathering = self.gathering(slot);
         let (is_first, told) = gathering.join(ask);
         let mut caller = Caller { told, gate: &gathering.gate, is_told: false };
         if is_first {
-            tokio::spawn(Errand { connection: self.clone(), has_taken: false }.run());
+            tokio::spawn(Errand { connection: self.clone(), slot, has_taken: false }.run());
         }
         let answer = (&mut caller.told).await;
         caller.is_told = true;
@@ -112,9 +118,15 @@ impl Connection {
         answer.map_err(|fault| self.failed(operation, fault))
     }
 
-    async fn send_gathered(&self, mut waiting: Vec<Waiting>) {
+    /// Those who wait for the connection of this slot.
+    pub(super) fn gathering(&self, slot: u16) -> &Gathering {
+        let gatherings = &self.inner.gatherings;
+        &gatherings[usize::from(slot) % gatherings.len()]
+    }
+
+    async fn send_gathered(&self, slot: u16, mut waiting: Vec<Waiting>) {
         let Route::One(node) = &self.inner.route else { return };
-        let piece = self.inner.gathering.piece();
+        let piece = self.gathering(slot).piece();
         let mut pieces = Vec::with_capacity(waiting.len().div_ceil(piece));
         while waiting.len() > piece {
             pieces.push(waiting.split_off(waiting.len() - piece));
@@ -122,23 +134,23 @@ impl Connection {
         pieces.push(waiting);
         if let [_] = &pieces[..] {
             let Some(piece) = pieces.pop() else { return };
-            return self.send_piece(node, piece).await;
+            return self.send_piece((node, slot), piece).await;
         }
-        future::join_all(pieces.into_iter().map(|piece| self.send_piece(node, piece))).await;
+        future::join_all(pieces.into_iter().map(|piece| self.send_piece((node, slot), piece))).await;
     }
 
-    async fn send_piece(&self, node: &Node, waiting: Vec<Waiting>) {
+    async fn send_piece(&self, (node, slot): (&Node, u16), waiting: Vec<Waiting>) {
         let mut batch = Batch { waiting, ..Batch::default() };
-        let asked = timeout(self.inner.config.command_timeout, self.ask_all(node, &mut batch)).await;
+        let asked = timeout(self.inner.config.command_timeout, self.ask_all(node, slot, &mut batch)).await;
         let told = asked.unwrap_or(Err(Fault::Late)).and_then(|answers| batch.tell(answers));
         match told {
-            Ok(longest) => self.inner.gathering.has_read(longest),
+            Ok(longest) => self.gathering(slot).has_read(longest),
             Err(fault) => batch.fail(&fault),
         }
     }
 
-    async fn ask_all(&self, node: &Node, batch: &mut Batch) -> Result<Vec<Value>, Fault> {
-        let live = node.live().await?;
+    async fn ask_all(&self, node: &Node, slot: u16, batch: &mut Batch) -> Result<Vec<Value>, Fault> {
+        let live = node.live(slot).await?;
         let asking = async {
             let pipeline = batch.pipeline();
             if pipeline.is_empty() {
@@ -146,7 +158,7 @@ impl Connection {
             }
             live.ask(&Question::Many(&pipeline)).await
         };
-        let Value::Array(answers) = gated(&self.inner.gathering.gate, asking).await? else {
+        let Value::Array(answers) = gated(&self.gathering(slot).gate, asking).await? else {
             return Err(Fault::Odd);
         };
         for answer in &answers {
@@ -162,6 +174,7 @@ impl Connection {
 /// next one who asks finds nobody waiting and begins anew.
 struct Errand {
     connection: Connection,
+    slot: u16,
     has_taken: bool,
 }
 
@@ -169,16 +182,16 @@ impl Errand {
     async fn run(mut self) {
         // Everybody who is about to ask does so first; then, if there was more to do than that, what has come in is looked at.
         yield_now().await;
-        let waiting = self.connection.inner.gathering.take();
+        let waiting = self.connection.gathering(self.slot).take();
         self.has_taken = true;
-        self.connection.send_gathered(waiting).await;
+        self.connection.send_gathered(self.slot, waiting).await;
     }
 }
 
 impl Drop for Errand {
     fn drop(&mut self) {
         if !self.has_taken {
-            drop(self.connection.inner.gathering.take());
+            drop(self.connection.gathering(self.slot).take());
         }
     }
 }

@@ -55,8 +55,9 @@ impl Link {
         known.unwrap_or_else(|| Err(Fault::Down("its runtime has ended".into())))
     }
 
-    pub(crate) fn is_up(&self) -> bool {
-        matches!(*self.state.borrow(), State::Up(_))
+    /// The connection, if there is one at this moment.
+    pub(crate) fn live_now(&self) -> Option<Arc<Live>> {
+        if let State::Up(live) = &*self.state.borrow() { Some(Arc::clone(live)) } else { None }
     }
 
     /// The connection, if it still is this one.
@@ -97,6 +98,7 @@ async fn supervise(
                 state.send_replace(State::Up(Arc::clone(&live)));
                 let since = clock.own();
                 watch_over(&live, &target, &dialer, &clock).await;
+                dialer.has_lost();
                 if clock.own().since(since) >= config.max_backoff {
                     backoff.reset();
                     state.send_replace(State::Connecting);

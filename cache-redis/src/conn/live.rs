@@ -63,11 +63,24 @@ impl Live {
         let waiting = Waiting(&self.signals);
         let answer = self.wire.ask(question).await;
         std::mem::forget(waiting);
-        answer.inspect_err(|fault| {
-            if matches!(fault, Fault::Redis(error) if error.is_unrecoverable_error()) {
-                self.signals.lose();
-            }
-        })
+        answer.inspect_err(|fault| self.look_at(fault))
+    }
+
+    /// The same for a single command, in fewer steps.
+    pub(crate) async fn ask_one(&self, command: &Cmd) -> Result<Value, Fault> {
+        let waiting = Waiting(&self.signals);
+        let answer = self.wire.ask_one(command).await;
+        std::mem::forget(waiting);
+        if let Err(fault) = &answer {
+            self.look_at(fault);
+        }
+        answer
+    }
+
+    fn look_at(&self, fault: &Fault) {
+        if matches!(fault, Fault::Redis(error) if error.is_unrecoverable_error()) {
+            self.signals.lose();
+        }
     }
 
     /// The same at a server that does not have the slot yet, but is getting it.

@@ -1,6 +1,5 @@
 //! A node: a server in its role, and the links to it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::dial::Dialer;
@@ -17,7 +16,6 @@ pub(crate) struct Node {
     dialer: Arc<Dialer>,
     target: Target,
     links: Box<[OnceLock<Link>]>,
-    turn: AtomicUsize,
     clock: Arc<ServerClock>,
 }
 
@@ -33,24 +31,33 @@ pub(crate) enum Target {
 impl Node {
     pub(crate) fn new(dialer: Arc<Dialer>, target: Target) -> Self {
         let links = (0..dialer.config().pool_size).map(|_| OnceLock::new()).collect();
-        Self { dialer, target, links, turn: AtomicUsize::new(0), clock: Arc::new(ServerClock::new()) }
+        Self { dialer, target, links, clock: Arc::new(ServerClock::new()) }
     }
 
-    /// A connection, one after another, those that are up first.
-    pub(crate) async fn live(&self) -> Result<Arc<Live>, Fault> {
-        let count = self.links.len();
-        if count == 1 {
-            return self.link(0).live().await;
-        }
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut links = (0..count).map(|step| self.link(first.wrapping_add(step) % count));
-        let up = links.find(|link| link.is_up());
-        up.unwrap_or_else(|| self.link(first % count)).live().await
+    /// The connection of a slot: the same one for whatever is asked about a key, also where others are up and it is not. On
+    /// two of them a write that nobody waits for any more could land behind a removal that came after it.
+    pub(crate) async fn live(&self, slot: u16) -> Result<Arc<Live>, Fault> {
+        self.link(self.lane(slot)).live().await
+    }
+
+    /// The same if it is up and nobody has to wait for it.
+    pub(crate) fn live_now(&self, slot: u16) -> Option<Arc<Live>> {
+        self.links[self.lane(slot)].get()?.live_now()
+    }
+
+    /// Which of the connections that is.
+    pub(crate) fn lane(&self, slot: u16) -> usize {
+        usize::from(slot) % self.links.len()
+    }
+
+    /// Those connections that have been used.
+    pub(crate) fn used(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter_map(OnceLock::get)
     }
 
     /// This connection, if there still is one.
     pub(crate) fn live_if(&self, id: u64) -> Option<Arc<Live>> {
-        self.links.iter().filter_map(OnceLock::get).find_map(|link| link.live_if(id))
+        self.used().find_map(|link| link.live_if(id))
     }
 
     /// What time it is there.

@@ -68,6 +68,10 @@ impl Wire {
         })
     }
 
+    pub(super) async fn ask_one(&self, command: &Cmd) -> Result<Value, Fault> {
+        Ok(self.connection.clone().send_packed_command(command).await?)
+    }
+
     /// The confirmation is an answer that comes in as a message does, so it is told by whoever reads those.
     pub(super) async fn subscribe(&self, channel: &[u8], is_sharded: bool) -> Result<(), Fault> {
         let mut command = redis::cmd(if is_sharded { "SSUBSCRIBE" } else { "SUBSCRIBE" });

@@ -108,6 +108,8 @@ over_fred! {
     network::a_half_open_connection_is_found_and_replaced,
     network::an_answer_that_comes_too_late_is_not_given_to_the_next_question,
     network::an_answer_that_is_cut_at_any_byte_is_an_error_and_never_a_wrong_value,
+    network::a_removal_of_many_goes_behind_what_was_written_on_each_connection,
     network::large_batches_in_both_directions_do_not_block_each_other,
+    network::what_is_asked_of_a_key_is_done_in_order_whichever_connection_is_slow,
     strangers::a_server_that_lies_is_an_error_whatever_it_says,
 }

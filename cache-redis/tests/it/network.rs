@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Entry, ErrorKind, Result, Store, StoreExt};
+use cache_core::{Entry, ErrorKind, Key, Removed, Result, Store, StoreExt};
 use cache_redis::{Connection, RedisStore};
 use cache_testkit::redis::{Proxy, Server};
 use futures_util::future;
@@ -82,6 +82,8 @@ pub(crate) async fn a_half_open_connection_is_found_and_replaced() {
     let made = proxy.accepted();
     succeeds(async || if proxy.accepted() > made { Ok(()) } else { Err(()) }).await;
     succeeds(async || redis.ping().await).await;
+    let stats = redis.stats();
+    assert!(stats.lost >= 1 && stats.connects > stats.lost && stats.in_flight == 0, "{stats:?}");
 }
 
 #[tokio::test]
@@ -100,6 +102,59 @@ async fn a_host_that_accepts_and_says_nothing_is_away() {
     assert!(ends(redis.ping()).await.is_err());
     proxy.heal();
     succeeds(async || redis.ping().await).await;
+}
+
+#[tokio::test]
+pub(crate) async fn what_is_asked_of_a_key_is_done_in_order_whichever_connection_is_slow() -> Result<()> {
+    let server = Server::start();
+    let proxy = Proxy::to(server.address());
+    // Late long before anybody has a connection made again.
+    let config = hasty(config(proxy.address())).with_connect_timeout(Duration::from_secs(30));
+    let config = config.with_heartbeat(Duration::from_secs(30)).with_pool_size(4);
+    let store = &RedisStore::new(Connection::open(config).expect("legal"));
+    let keys: Vec<_> = (0..32).map(|number| key(&format!("k:{number}"))).collect();
+    let put = keys.iter().map(|key| async move { (key, store.put(key.clone(), Entry::new("late")).await) });
+    let put_all = || future::join_all(put.clone());
+    succeeds(async || put_all().await.into_iter().try_for_each(|(_, written)| written)).await;
+    assert_eq!(proxy.accepted(), 4);
+    store.clear().await?;
+    for held in 0..proxy.accepted() {
+        proxy.hold_questions_of(held);
+        let written = put_all().await;
+        let late = || written.iter().filter(|(_, written)| written.is_err());
+        assert!(late().count() > 0, "some go by the connection that is held");
+        // Whether they are told so or not: what they remove has been asked for before.
+        future::join_all(late().map(|(key, _)| store.remove(key))).await;
+        assert!(store.remove_prefix("k:").await.is_err(), "what is on its way cannot be found");
+        proxy.heal();
+        for (key, _) in late() {
+            assert_eq!(
+                succeeds(async || store.get(key).await).await,
+                None,
+                "it was removed after it was written"
+            );
+        }
+        assert_eq!(store.remove_prefix("").await?, Removed::Exactly((keys.len() - late().count()) as u64));
+    }
+    assert_eq!(proxy.accepted(), 4, "the same connections all the time");
+    Ok(())
+}
+
+#[tokio::test]
+pub(crate) async fn a_removal_of_many_goes_behind_what_was_written_on_each_connection() -> Result<()> {
+    let server = Server::start();
+    let config = config(server.address()).with_command_timeout(Duration::from_secs(20)).with_pool_size(3);
+    let store = RedisStore::new(Connection::open(config).expect("legal"));
+    let keys: Vec<_> = (0..3000).map(|number| key(&format!("k:{number}"))).collect();
+    let entries = |keys: &[Key]| keys.iter().map(|key| (key.clone(), Entry::new("v"))).collect();
+    store.put_many(entries(&keys)).await?;
+    let found = store.get_many(&keys).await?;
+    assert_eq!(found.iter().flatten().count(), keys.len());
+    assert_eq!(store.remove_many(&keys[..2000]).await?, 2000);
+    let found = store.get_many(&keys).await?;
+    assert!(found[..2000].iter().all(Option::is_none) && found[2000..].iter().all(Option::is_some));
+    assert_eq!(store.clear().await?, Removed::Exactly(1000));
+    Ok(())
 }
 
 #[tokio::test]

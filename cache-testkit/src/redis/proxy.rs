@@ -42,6 +42,8 @@ struct State {
 struct Faults {
     refuses: bool,
     holds: bool,
+    /// The number of a connection whose questions wait.
+    holds_questions_of: Option<usize>,
     delay: Duration,
     bytes_per_second: Option<u64>,
     /// How many more bytes are let through before the connection ends.
@@ -89,6 +91,11 @@ impl Proxy {
     /// Lets no more answers through; connections stay and can be made, as at a host that has lost its network.
     pub fn hold(&self) {
         self.shared.change(|faults| faults.holds = true);
+    }
+
+    /// Lets no more questions of one connection through; the first one that was made is 0.
+    pub fn hold_questions_of(&self, connection: usize) {
+        self.shared.change(|faults| faults.holds_questions_of = Some(connection));
     }
 
     /// Lets each answer wait for this long.
@@ -156,6 +163,7 @@ impl Shared {
     /// Joins a client to the server.
     fn join(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
         let mut state = self.lock();
+        let number = state.accepted;
         state.accepted += 1;
         if state.faults.refuses {
             return Ok(());
@@ -167,7 +175,7 @@ impl Shared {
         let (asking, answering) = ([copy(&client)?, copy(&server)?], [server, client]);
         let shared = Arc::clone(self);
         thread::spawn(move || {
-            let _ = shared.pass_questions(asking);
+            let _ = shared.pass_questions(number, asking);
         });
         let shared = Arc::clone(self);
         thread::spawn(move || {
@@ -178,13 +186,31 @@ impl Shared {
         Ok(())
     }
 
-    fn pass_questions(&self, [mut client, mut server]: [TcpStream; 2]) -> io::Result<()> {
-        let copied = io::copy(&mut client, &mut server);
+    fn pass_questions(&self, number: usize, [client, server]: [TcpStream; 2]) -> io::Result<()> {
+        let copied = self.copy_questions(number, &client, &server);
         if copied.is_ok() && !self.lock().is_closed {
             return server.shutdown(Shutdown::Write);
         }
         [client, server].iter().for_each(end);
-        copied.map(drop)
+        copied
+    }
+
+    fn copy_questions(
+        &self,
+        number: usize,
+        mut client: &TcpStream,
+        mut server: &TcpStream,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let bytes = client.read(&mut buffer)?;
+            if bytes == 0 {
+                return Ok(());
+            }
+            let is_held = |state: &mut State| state.faults.holds_questions_of == Some(number);
+            drop(self.changed.wait_while(self.lock(), is_held).unwrap_or_else(PoisonError::into_inner));
+            server.write_all(&buffer[..bytes])?;
+        }
     }
 
     fn pass_answers(&self, mut server: &TcpStream, mut client: &TcpStream) -> io::Result<()> {

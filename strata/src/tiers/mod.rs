@@ -28,7 +28,7 @@ use self::backlog::Backlog;
 pub(crate) use self::fetch::{Fetched, Reading, Silent};
 pub(crate) use self::tell::{Group, Notes};
 pub(crate) use self::version::{Versions, WallClock};
-use crate::layer::{Guarded, Guards, Passage};
+use crate::layer::{BreakerStats, Guarded, Guards, Passage};
 use crate::news::Teller;
 
 /// How many writes of different keys may be on their way at the same time, but for collisions.
@@ -135,6 +135,8 @@ pub struct TierStats {
     pub repaired: u64,
     /// What its breaker lets pass; `None` without one.
     pub passage: Option<Passage>,
+    /// How often its breaker has opened and closed, and what it refused; `None` without one.
+    pub breaker: Option<BreakerStats>,
     /// For how long nobody has asked it because it failed; `None` while it is asked.
     pub away_for: Option<Duration>,
 }
@@ -257,6 +259,7 @@ impl Level {
             overflows: backlog.overflows,
             repaired: backlog.repaired,
             passage: self.passage(),
+            breaker: self.guarded.as_ref().map(|guarded| guarded.breaker.stats()),
             away_for: self.guarded.as_ref().and_then(|guarded| guarded.breaker.away_for()),
         }
     }

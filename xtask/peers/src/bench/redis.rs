@@ -9,6 +9,7 @@
 //! are a pair, and pairs are what is compared. The processor time is that of this process, the server's not included.
 
 mod calls;
+mod carriers;
 mod instructions;
 mod removals;
 mod report;
@@ -27,6 +28,7 @@ use crate::Outcome;
 
 /// The command line of `bench redis`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Args {
     /// Prints one JSON object instead of a table
     #[arg(long)]
@@ -37,6 +39,9 @@ pub(crate) struct Args {
     /// Counts the instructions of a call instead, one caller at a time
     #[arg(long)]
     instructions: bool,
+    /// Compares what could carry news between nodes instead: a channel, a stream, the server's own news of keys
+    #[arg(long, conflicts_with = "instructions")]
+    carriers: bool,
     /// Makes the calls of this side and counts nothing
     #[arg(long, hide = true)]
     only: Option<Name>,
@@ -45,6 +50,12 @@ pub(crate) struct Args {
     act: Act,
     #[arg(long, hide = true, default_value = "0")]
     hits: u64,
+}
+
+impl Args {
+    const fn scale(&self) -> &'static Scale {
+        if self.quick { &QUICK } else { &FULL }
+    }
 }
 
 /// What is called.
@@ -82,8 +93,10 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> Outcome {
     let mut report = Report::default();
     if args.instructions {
         instructions::count(&mut report)?;
+    } else if args.carriers {
+        runtime()?.block_on(carriers::compare(args.scale(), &mut report))?;
     } else {
-        let scale = if args.quick { &QUICK } else { &FULL };
+        let scale = args.scale();
         let server = Server::start();
         runtime()?.block_on(time(&server, scale, &mut report))?;
         benchmark(&server, scale.benchmark, &mut report);

@@ -100,6 +100,25 @@ fn lanes_can_be_chosen_and_wrong_ones_are_named() {
 
 #[cfg(feature = "redis")]
 #[test]
+fn a_brief_run_compares_what_carries_news() {
+    let (code, out, error) = run(&["bench", "redis", "--carriers", "--quick", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    for carrier in ["channel", "stream", "tracking"] {
+        for callers in [1, 32] {
+            for figure in ["events", "heard after, median", "heard after, 99 of 100", "kept by the server"] {
+                let what = format!("{carrier}, {callers} callers a node: {figure}");
+                let row =
+                    rows.iter().find(|row| row["what"] == *what).unwrap_or_else(|| panic!("{what}: {out}"));
+                assert!(figure.starts_with("kept") || row["found"].as_f64().unwrap() > 0.0, "{row}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+#[test]
 fn a_brief_run_compares_the_redis_tier_with_its_bare_client() {
     let (code, out, error) = run(&["bench", "redis", "--quick", "--json"]);
     assert_eq!(code, Some(0), "{error}");
@@ -118,6 +137,8 @@ fn a_brief_run_compares_the_redis_tier_with_its_bare_client() {
         }
     }
     assert!(row("100 keys in one call, faster")["found"].as_f64().unwrap() > 1.0, "{out}");
+    let command = row("removal of 2000 keys by prefix: longest command")["found"].as_f64().unwrap();
+    assert!(command > 0.0, "{out}");
     for (what, unit) in [
         ("removal of a tag of 1000 entries", "ms"),
         ("removal of 2000 keys by prefix: longest wait of another client", "ms"),

@@ -41,7 +41,8 @@ pub(super) async fn tags(store: &RedisStore, scale: &Scale, report: &mut Report)
     Ok(())
 }
 
-/// Removes many keys by what they begin with, and tells how long another client waits for an answer meanwhile, at worst.
+/// Removes many keys by what they begin with, again and again, and tells of each time how long another client waited for an answer
+/// meanwhile, at worst. That is also the machine's doing; what the server's is, it tells itself: its longest command.
 pub(super) async fn others(
     store: &RedisStore,
     server: &Server,
@@ -49,9 +50,11 @@ pub(super) async fn others(
     report: &mut Report,
 ) -> Outcome {
     let clock = SystemClock::new();
-    let (mut took, mut longest) = (Vec::new(), Vec::new());
+    let (mut took, mut longest, mut commands) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.rounds.min(STALLS) {
         write(store, "removed:", scale.removed, &entry()).await?;
+        server.call(&["CONFIG", "SET", "slowlog-log-slower-than", "20", "slowlog-max-len", "10000"]);
+        server.call(&["SLOWLOG", "RESET"]);
         let is_over = Arc::new(AtomicBool::new(false));
         let other = Other { url: server.url(), is_over: Arc::clone(&is_over) };
         // A thread of its own, so that it waits for the server and for nobody here.
@@ -61,15 +64,28 @@ pub(super) async fn others(
         took.push(micros(&clock, begun) / 1e3);
         is_over.store(true, Ordering::Relaxed);
         longest.push(waiting.join().map_err(|_| "the other client failed")?? / 1e3);
+        commands.push(longest_command(server) / 1e3);
         if removed? != Removed::Exactly(scale.removed as u64) {
             return Err("not every key was removed".into());
         }
     }
     let what = format!("removal of {} keys by prefix", scale.removed);
     report.told(what.clone(), median(took), "ms");
+    for (number, wait) in longest.iter().enumerate() {
+        report.told(format!("{what}: longest wait, time {}", number + 1), *wait, "ms");
+    }
+    report.told(format!("{what}: longest command"), median(commands), "ms");
     let row = format!("{what}: longest wait of another client");
     report.measured(row, median(longest), "ms", Some(Asked::AtMost(STALL_MS)));
     Ok(())
+}
+
+/// For how long the server was held by a single command, in microseconds, by its own account: the start of the log is what was
+/// said of each, a number, a time, and how long it took.
+fn longest_command(server: &Server) -> f64 {
+    let log = server.call(&["SLOWLOG", "GET", "-1"]);
+    let micros = log.parts().iter().filter_map(|entry| entry.parts().get(2)?.integer());
+    micros.max().and_then(|micros| u32::try_from(micros).ok()).map_or(0.0, f64::from)
 }
 
 /// Another client, with a connection of its own.
@@ -94,6 +110,6 @@ impl Other {
 
 /// How many tags each entry carries, and so how often a removal is timed.
 const TAGS: usize = 5;
-const STALLS: usize = 3;
+const STALLS: usize = 5;
 const TAG_MS: f64 = 1.0;
 const STALL_MS: f64 = 20.0;
