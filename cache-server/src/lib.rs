@@ -9,7 +9,7 @@
 //!   │
 //! api      what is asked: keys, bodies, lifetimes, all checked before anything is changed
 //!   │
-//! regions  named caches of blobs
+//! regions  named caches of blobs        insight  what they and the answers were like, for whoever looks
 //! ```
 //!
 //! ```no_run
@@ -28,6 +28,7 @@ mod auth;
 pub mod config;
 mod edge;
 mod figures;
+mod insight;
 mod linger;
 pub mod log;
 mod metrics;

@@ -3,6 +3,7 @@
 //! Everything about keys is one router, mounted twice: at `/v1` for the region `default`, and at
 //! `/v1/regions/{region}`. Handlers check all of a request before they change anything.
 
+mod aliases;
 mod body;
 mod entries;
 mod extract;
@@ -10,9 +11,11 @@ mod get_many;
 mod groups;
 mod health;
 mod json;
+mod keys;
 mod lifetime;
 mod regions;
 mod set_many;
+mod stats;
 mod system_b;
 
 use std::sync::Arc;
@@ -21,6 +24,9 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use crate::app::App;
+
+pub(crate) use keys::Walks;
+pub(crate) use stats::Watchers;
 
 /// The most keys of one call.
 const MAX_KEYS: usize = 10_000;
@@ -39,6 +45,9 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/cache/health", get(health::health))
         .route("/cache/metrics", get(system_b::metrics))
         .route("/cache/invalidate", post(system_b::invalidate))
+        .route("/v1/stats", get(stats::stats))
+        .route("/v1/events/stats", get(stats::events))
+        .merge(aliases::router())
 }
 
 /// What can be done with one region.
@@ -54,6 +63,7 @@ fn of_region() -> Router<Arc<App>> {
         .route("/get-many", post(get_many::get_many))
         .route("/set-many", post(set_many::set_many))
         .route("/delete-many", post(groups::delete_many))
+        .route("/keys", get(keys::list))
         .route("/tags/{tag}", get(groups::keys_with_tag).delete(groups::remove_tag))
         .route("/clear", post(groups::clear))
 }
