@@ -22,6 +22,8 @@ mod health;
 mod keys;
 #[path = "it/many.rs"]
 mod many;
+#[path = "it/page.rs"]
+mod page;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/random.rs"]

@@ -13,6 +13,7 @@ mod health;
 mod json;
 mod keys;
 mod lifetime;
+mod page;
 mod regions;
 mod set_many;
 mod stats;
@@ -48,6 +49,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/v1/stats", get(stats::stats))
         .route("/v1/events/stats", get(stats::events))
         .merge(aliases::router())
+        .merge(page::router())
 }
 
 /// What can be done with one region.

@@ -1,7 +1,11 @@
 //! The documentation names every route and every setting.
 
 const DOCS: &str = include_str!("../../../docs/server.md");
-const ROUTES: [&str; 2] = [include_str!("../../src/api/mod.rs"), include_str!("../../src/api/aliases.rs")];
+const ROUTES: [&str; 3] = [
+    include_str!("../../src/api/mod.rs"),
+    include_str!("../../src/api/aliases.rs"),
+    include_str!("../../src/api/page.rs"),
+];
 const NAMES: &str = include_str!("../../src/config/names.rs");
 
 /// The first text in quotes behind each `marker`.
