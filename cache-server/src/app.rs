@@ -1,7 +1,6 @@
 //! The application: what all requests share, and the server as its owner sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -11,10 +10,12 @@ use cache_core::{Clock, SystemClock, Time};
 use strata::Presets;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
 use crate::config::Settings;
 use crate::figures::Figures;
+use crate::insight::History;
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
 use crate::{api, edge, origin, serve};
@@ -115,8 +116,11 @@ pub(crate) struct App {
     pub(crate) linger_timeout: Duration,
     pub(crate) max_connections: usize,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) history: History,
+    pub(crate) watchers: api::Watchers,
+    pub(crate) walks: api::Walks,
     started: Time,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 impl App {
@@ -136,9 +140,12 @@ impl App {
             body_timeout: settings.body_timeout,
             linger_timeout: settings.body_timeout.min(settings.header_timeout),
             max_connections: settings.max_connections,
+            history: History::new(clock.now()),
+            watchers: api::Watchers::new(),
+            walks: api::Walks::new(),
             started: clock.now(),
             clock,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             settings,
         })
     }
@@ -185,11 +192,18 @@ impl App {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(SeqCst)
+        *self.draining.borrow()
+    }
+
+    /// Is ready when the server begins to stop.
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.draining.subscribe();
+        // An error means that the server is gone, which is as good a reason.
+        async move { drop(draining.wait_for(|draining| *draining).await) }
     }
 
     pub(crate) fn begin_draining(&self) {
-        self.draining.store(true, SeqCst);
+        self.draining.send_replace(true);
     }
 }
 

@@ -19,8 +19,9 @@ use crate::log::Shown;
 use crate::problem::Problem;
 use crate::role::Role;
 
-/// What is open to everyone: an orchestrator has no token, and these say nothing about what is stored.
-const OPEN: [&str; 3] = ["/health", "/livez", "/readyz"];
+/// What is open to everyone: an orchestrator has no token, the page asks for one, and none of them says anything about what
+/// is stored.
+const OPEN: [&str; 7] = ["/health", "/livez", "/readyz", "/", "/page.css", "/page.js", "/page.svg"];
 
 /// Tells whether this is one of them.
 pub(crate) fn is_open(uri: &Uri) -> bool {

@@ -13,6 +13,8 @@ use cache_core::metric;
 use metrics::Histogram;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::insight::{Latency, Timings};
+
 /// One answer in so many of each route is timed; the first one is.
 const TIMED_ONE_IN: u64 = 16;
 
@@ -73,10 +75,17 @@ impl Figures {
                 totals.answers += count;
                 totals.errors += if status >= 500 { count } else { 0 };
             }
-            totals.timed += route.timed.load(Relaxed);
-            totals.timed_nanos += route.timed_nanos.load(Relaxed);
+            totals.timed += route.timed();
+            totals.timed_nanos += route.timed_nanos();
         }
         totals
+    }
+
+    /// How long the timed answers of all routes took.
+    pub(crate) fn timings(&self) -> Timings {
+        let mut timings = Timings::default();
+        self.routes().iter().for_each(|route| timings.add(&route.latency.timings()));
+        timings
     }
 
     /// The timings in the form of a scrape.
@@ -117,6 +126,7 @@ pub(crate) struct Route {
     begun: AtomicU64,
     timed: AtomicU64,
     timed_nanos: AtomicU64,
+    latency: Latency,
     seconds: Histogram,
 }
 
@@ -131,6 +141,7 @@ impl Route {
             begun: AtomicU64::new(0),
             timed: AtomicU64::new(0),
             timed_nanos: AtomicU64::new(0),
+            latency: Latency::new(),
             seconds,
         }
     }
@@ -150,8 +161,19 @@ impl Route {
         if let Some(took) = took {
             self.timed.fetch_add(1, Relaxed);
             self.timed_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+            self.latency.record(took);
             self.seconds.record(took.as_secs_f64());
         }
+    }
+
+    /// How many answers were timed.
+    pub(crate) fn timed(&self) -> u64 {
+        self.timed.load(Relaxed)
+    }
+
+    /// How long those took together.
+    pub(crate) fn timed_nanos(&self) -> u64 {
+        self.timed_nanos.load(Relaxed)
     }
 
     /// The statuses that were answered with, and how often.

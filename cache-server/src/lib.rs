@@ -9,7 +9,7 @@
 //!   │
 //! api      what is asked: keys, bodies, lifetimes, all checked before anything is changed
 //!   │
-//! regions  named caches of blobs
+//! regions  named caches of blobs        insight  what they and the answers were like, for whoever looks
 //!   │
 //! places   the tiers below memory that they share: Redis, a folder
 //! ```
@@ -31,6 +31,7 @@ mod blob;
 pub mod config;
 mod edge;
 mod figures;
+mod insight;
 mod linger;
 pub mod log;
 mod metrics;

@@ -10,6 +10,7 @@ use metrics::{Counter, Gauge, Label};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::app::App;
+use crate::insight::{Counts, resident_bytes};
 use crate::regions::BlobCache;
 
 /// All figures, as text.
@@ -33,14 +34,13 @@ fn describe(metric: &Metric) {
 }
 
 fn region(app: &App, cache: &BlobCache) {
-    let stats = cache.stats();
-    let memory = stats.memory;
+    let (stats, counts) = (cache.stats(), Counts::of(&app.regions, cache));
     let of = |metric: &Metric, labels: &[(&'static str, &'static str)]| {
         let region = std::iter::once(Label::new("region", cache.name().to_owned()));
         let labels = labels.iter().map(|(name, value)| Label::from_static_parts(name, value));
         counter(metric, region.chain(labels).collect())
     };
-    for (result, count) in [("hit", memory.hits), ("miss", memory.misses)] {
+    for (result, count) in [("hit", counts.hits), ("miss", counts.misses)] {
         of(&metric::REQUESTS, &[("result", result)]).absolute(count);
     }
     for (result, count) in
@@ -49,23 +49,23 @@ fn region(app: &App, cache: &BlobCache) {
         of(&metric::LOADS, &[("result", result)]).absolute(count);
     }
     let causes = [
-        ("expired", memory.expired),
-        ("evicted", memory.evicted),
-        ("replaced", memory.replaced),
-        ("removed", memory.removed),
+        ("expired", counts.expired),
+        ("evicted", counts.evicted),
+        ("replaced", counts.replaced),
+        ("removed", counts.removed),
     ];
     for (cause, count) in causes {
         of(&metric::REMOVALS, &[("cause", cause)]).absolute(count);
     }
     of(&metric::WAITERS, &[]).absolute(stats.coalesced);
-    of(&metric::INSERTS, &[]).absolute(memory.inserts);
-    of(&metric::REJECTED, &[]).absolute(memory.too_large + app.regions.too_large(cache.name()));
+    of(&metric::INSERTS, &[]).absolute(counts.inserts);
+    of(&metric::REJECTED, &[]).absolute(counts.too_large);
 
     let now = |metric: &Metric, figure: u64| {
         set(&gauge(metric, vec![Label::new("region", cache.name().to_owned())]), figure);
     };
-    now(&metric::ENTRIES, memory.entries);
-    now(&metric::MEMORY_BYTES, memory.bytes);
+    now(&metric::ENTRIES, counts.entries);
+    now(&metric::MEMORY_BYTES, counts.bytes);
     if let Some(limit) = cache.memory().max_bytes() {
         now(&metric::MEMORY_LIMIT_BYTES, limit);
     }
@@ -107,12 +107,4 @@ fn gauge(metric: &Metric, labels: Vec<Label>) -> Gauge {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating point; exact up to 2^53")]
 fn set(gauge: &Gauge, figure: u64) {
     gauge.set(figure as f64);
-}
-
-/// What the system says this process holds in memory; nothing where it does not say so in Linux's way.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }

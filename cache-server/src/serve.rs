@@ -116,11 +116,16 @@ impl Door {
                 biased;
                 () = &mut shutdown => return,
                 Some(_) = connections.join_next() => {}
-                _ = upkeep.tick() => self.app.figures.upkeep(),
+                _ = upkeep.tick() => self.upkeep(),
                 accepted = self.listener.accept() => self.admit(accepted, connections, true).await,
             }
             self.app.figures.connections.store(connections.len() as u64, Relaxed);
         }
+    }
+
+    fn upkeep(&self) {
+        self.app.figures.upkeep();
+        self.app.history.note(&self.app);
     }
 
     /// Waits for the connections to end. Meanwhile whoever comes is served once, so that a probe hears 503 and nobody

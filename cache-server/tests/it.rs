@@ -14,12 +14,18 @@ mod connections;
 mod documentation;
 #[path = "it/entries.rs"]
 mod entries;
+#[path = "it/events.rs"]
+mod events;
 #[path = "it/groups.rs"]
 mod groups;
 #[path = "it/health.rs"]
 mod health;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/many.rs"]
 mod many;
+#[path = "it/page.rs"]
+mod page;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/random.rs"]
@@ -34,6 +40,8 @@ mod scrape;
 mod server;
 #[path = "it/settings.rs"]
 mod settings;
+#[path = "it/stats.rs"]
+mod stats;
 #[path = "it/stopping.rs"]
 mod stopping;
 #[path = "it/system_c.rs"]

@@ -1,7 +1,6 @@
 //! Is it well? For orchestrators, for people and for Prometheus. Every figure is measured.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json as Answer;
 use axum::extract::State;
@@ -10,23 +9,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::system_b::{self, Traffic};
 use crate::app::App;
+use crate::insight::{Health, Traffic};
 use crate::metrics;
 use crate::problem::Problem;
 
-/// The share of failed answers from which the server is not well any more, and from which it is of no use.
-const DEGRADED_ERROR_RATE: f64 = 0.01;
-const UNHEALTHY_ERROR_RATE: f64 = 0.5;
-
-/// Fewer answers than this say nothing about a rate.
-const MEANINGFUL_ANSWERS: u64 = 100;
-
 #[derive(Debug, Serialize)]
 pub(super) struct HealthBody {
-    status: &'static str,
-    /// Why the status is not `healthy`.
-    reasons: Vec<String>,
+    #[serde(flatten)]
+    health: Health,
     /// Whether every tier answers and has been told everything.
     connection_healthy: bool,
     /// Whether memory stands in for a tier that is away: if there is one.
@@ -43,39 +34,17 @@ struct HealthMetrics {
 }
 
 pub(super) async fn health(State(app): State<Arc<App>>) -> Answer<HealthBody> {
-    let traffic = system_b::traffic(&app);
-    let troubles = app.regions.troubles();
-    let connection_healthy = troubles.is_empty();
-    let (status, reasons) = judge(&app, &traffic, troubles);
+    let traffic = Traffic::of(&app);
     let metrics = HealthMetrics {
         hit_rate: traffic.hit_rate,
         error_rate: traffic.error_rate,
         total_operations: traffic.total_operations,
         average_response_time_ms: traffic.average_response_time_ms,
     };
+    let connection_healthy = app.regions.troubles().is_empty();
     let fallback_enabled = !app.regions.places().is_memory_alone();
-    Answer(HealthBody { status, reasons, connection_healthy, fallback_enabled, metrics })
-}
-
-fn judge(app: &App, traffic: &Traffic, troubles: Vec<String>) -> (&'static str, Vec<String>) {
-    let mut reasons = troubles;
-    let judged = traffic.total_operations >= MEANINGFUL_ANSWERS;
-    if judged && traffic.error_rate >= DEGRADED_ERROR_RATE {
-        reasons.push(format!("{:.1} % of the answers are errors of the server", traffic.error_rate * 100.0));
-    }
-    let (open, limit) = (app.figures.connections.load(Relaxed), app.max_connections as u64);
-    if open.saturating_mul(10) >= limit.saturating_mul(9) {
-        reasons.push(format!("{open} of at most {limit} connections are open"));
-    }
-    if app.is_draining() {
-        reasons.push("the server is stopping".to_owned());
-    }
-    let status = match reasons.is_empty() {
-        true => "healthy",
-        false if app.is_draining() || judged && traffic.error_rate >= UNHEALTHY_ERROR_RATE => "unhealthy",
-        false => "degraded",
-    };
-    (status, reasons)
+    let health = Health::of(&app, &traffic);
+    Answer(HealthBody { health, connection_healthy, fallback_enabled, metrics })
 }
 
 /// The process answers.

@@ -3,6 +3,7 @@
 //! Everything about keys is one router, mounted twice: at `/v1` for the region `default`, and at
 //! `/v1/regions/{region}`. Handlers check all of a request before they change anything.
 
+mod aliases;
 mod body;
 mod conditions;
 mod describe;
@@ -13,9 +14,12 @@ mod get_many;
 mod groups;
 mod health;
 mod json;
+mod keys;
 mod lifetime;
+mod page;
 mod regions;
 mod set_many;
+mod stats;
 mod system_b;
 mod system_c;
 mod transfer;
@@ -26,6 +30,9 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use crate::app::App;
+
+pub(crate) use keys::Walks;
+pub(crate) use stats::Watchers;
 
 /// The most keys of one call.
 const MAX_KEYS: usize = 10_000;
@@ -44,7 +51,11 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/cache/health", get(health::health))
         .route("/cache/metrics", get(system_b::metrics))
         .route("/cache/invalidate", post(system_b::invalidate))
+        .route("/v1/stats", get(stats::stats))
+        .route("/v1/events/stats", get(stats::events))
         .nest("/api/v1/enhanced-cache", of_system_c())
+        .merge(aliases::router())
+        .merge(page::router())
 }
 
 /// What users of an earlier system write and read with.
@@ -75,6 +86,7 @@ fn of_region() -> Router<Arc<App>> {
         .route("/get-many", post(get_many::get_many))
         .route("/set-many", post(set_many::set_many))
         .route("/delete-many", post(groups::delete_many))
+        .route("/keys", get(keys::list))
         .route("/tags/{tag}", get(groups::keys_with_tag).delete(groups::remove_tag))
         .route("/clear", post(groups::clear))
         .route("/export", get(transfer::export))

@@ -15,6 +15,7 @@ use super::extract::{Bare, InRegion, NoParams, RegionName};
 use super::lifetime::{self, Lifetime};
 use crate::app::App;
 use crate::config::{DEFAULT_REGION, RegionSettings};
+use crate::insight::Counts;
 use crate::problem::Problem;
 use crate::regions::{BlobCache, CreateError, default_ttl};
 
@@ -31,23 +32,7 @@ pub(super) struct RegionBody {
     /// Nothing if entries live for ever unless they say otherwise.
     ttl_seconds: Option<f64>,
     policy: &'static str,
-    stats: StatsBody,
-}
-
-#[derive(Debug, Serialize)]
-struct StatsBody {
-    entries: u64,
-    bytes: u64,
-    hits: u64,
-    misses: u64,
-    /// Nothing before the first read.
-    hit_ratio: Option<f64>,
-    inserts: u64,
-    expired: u64,
-    evicted: u64,
-    replaced: u64,
-    removed: u64,
-    too_large: u64,
+    stats: Counts,
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<ListBody> {
@@ -60,26 +45,14 @@ pub(super) async fn show(State(app): State<Arc<App>>, InRegion(cache): InRegion)
 }
 
 pub(super) fn describe(app: &App, cache: &BlobCache) -> RegionBody {
-    let (memory, stats) = (cache.memory(), cache.stats().memory);
+    let memory = cache.memory();
     RegionBody {
         name: cache.name().to_owned(),
         max_entries: memory.max_entries(),
         max_bytes: memory.max_bytes(),
         ttl_seconds: lifetime::seconds(default_ttl(cache)),
         policy: memory.policy().as_str(),
-        stats: StatsBody {
-            entries: stats.entries,
-            bytes: stats.bytes,
-            hits: stats.hits,
-            misses: stats.misses,
-            hit_ratio: stats.hit_ratio(),
-            inserts: stats.inserts,
-            expired: stats.expired,
-            evicted: stats.evicted,
-            replaced: stats.replaced,
-            removed: stats.removed,
-            too_large: stats.too_large + app.regions.too_large(cache.name()),
-        },
+        stats: Counts::of(&app.regions, cache),
     }
 }
 

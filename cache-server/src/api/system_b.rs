@@ -12,49 +12,11 @@ use super::extract::{NoParams, find_region};
 use super::{entries, groups};
 use crate::app::App;
 use crate::config::DEFAULT_REGION;
+use crate::insight::Traffic;
 use crate::problem::Problem;
 
-/// What has happened since the start, over all regions and routes. Rates are zero before there is anything to divide.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Traffic {
-    pub(super) hit_rate: f64,
-    /// Answers with a status of 500 or more, of all answers.
-    pub(super) error_rate: f64,
-    /// Answers.
-    pub(super) total_operations: u64,
-    hits: u64,
-    misses: u64,
-    errors: u64,
-    /// Of the answers that were timed, one in 16.
-    pub(super) average_response_time_ms: f64,
-}
-
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Traffic> {
-    Answer(traffic(&app))
-}
-
-pub(super) fn traffic(app: &App) -> Traffic {
-    let (mut hits, mut misses) = (0, 0);
-    for cache in app.regions.all() {
-        let memory = cache.stats().memory;
-        hits += memory.hits;
-        misses += memory.misses;
-    }
-    let totals = app.figures.totals();
-    Traffic {
-        hit_rate: ratio(hits, hits + misses),
-        error_rate: ratio(totals.errors, totals.answers),
-        total_operations: totals.answers,
-        hits,
-        misses,
-        errors: totals.errors,
-        average_response_time_ms: ratio(totals.timed_nanos, totals.timed) / 1e6,
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a ratio of counts up to 2^53 is exact enough")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    Answer(Traffic::of(&app))
 }
 
 /// What to remove. Without a region: keys, tags and prefix in the default one, `all` in every one.

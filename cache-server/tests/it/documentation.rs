@@ -1,7 +1,11 @@
 //! The documentation names every route and every setting.
 
 const DOCS: &str = include_str!("../../../docs/server.md");
-const ROUTES: &str = include_str!("../../src/api/mod.rs");
+const ROUTES: [&str; 3] = [
+    include_str!("../../src/api/mod.rs"),
+    include_str!("../../src/api/aliases.rs"),
+    include_str!("../../src/api/page.rs"),
+];
 const NAMES: &str = include_str!("../../src/config/names.rs");
 
 /// The first text in quotes behind each `marker`.
@@ -11,7 +15,7 @@ fn quoted(source: &'static str, marker: &'static str) -> impl Iterator<Item = &'
 
 #[test]
 fn every_route_is_documented() {
-    let routes: Vec<&str> = quoted(ROUTES, ".route(").collect();
+    let routes: Vec<&str> = ROUTES.iter().flat_map(|source| quoted(source, ".route(")).collect();
     assert!(routes.len() > 15, "{routes:?}");
     for route in routes {
         assert!(DOCS.contains(route), "{route} is not in docs/server.md");
