@@ -38,8 +38,9 @@ impl Fallback {
     }
 
     /// The same once the shared counters have been away for a whole window, and until then nothing: so no window has more than the
-    /// limit when they go. Nor when they come back, if whoever counts then waits for a window too, as those of Redis do with a strict
-    /// takeover; others may admit once more what the parts have.
+    /// limit when they go. Nor when they come back, if whoever counts then waits for a window too, and for all to notice, as those of
+    /// Redis do with a strict takeover; others may admit once more what the parts have. A process that alone cannot reach them goes by
+    /// its part beside them.
     pub fn late_share(counters: Arc<dyn Counters>, processes: NonZeroU32) -> Self {
         Self::Share { counters, processes, is_late: true }
     }

@@ -54,14 +54,14 @@ static REFUND: LazyLock<Script> = LazyLock::new(|| {
 pub struct RedisCounters {
     connection: Connection,
     group: Arc<str>,
-    /// Whether what another server has counted has to be waited for.
-    is_strict: bool,
+    /// Whether what another server has counted has to be waited for, and how much longer than that.
+    strict_grace: Option<Duration>,
 }
 
 impl RedisCounters {
     /// Counters over this connection, in the group `all`.
     pub fn new(connection: Connection) -> Self {
-        Self { connection, group: "all".into(), is_strict: false }
+        Self { connection, group: "all".into(), strict_grace: None }
     }
 
     /// The same in another group: a call charges keys of one group only, and in a Cluster each group is on one server. Braces
@@ -72,16 +72,20 @@ impl RedisCounters {
         self
     }
 
-    /// Admits nothing for a window and a second after another server has taken over, or this one has come back empty: what was
+    /// Admits nothing for a window and this grace after another server has taken over, or this one has come back empty: what was
     /// admitted before, and is not known here, no longer counts then. So limits hold across a failover too, for the price of that
     /// wait, which a first start pays as well. Default: off, and what the replicas had not heard of may be admitted again.
+    ///
+    /// The grace is for processes that go by a share while nobody counts: how long they may take to notice that somebody does again.
+    /// Half a second for the pause of their limiters, and what they need to connect; five seconds are plenty. Where nothing passes
+    /// without counters, none is needed.
     ///
     /// Each decision asks the server who it is, so a user of it needs `+info`. Set it in all processes or in none. A primary that is cut
     /// off and does not know that it is none any more goes on admitting to those who still reach it, until its
     /// `min-replicas-to-write` stops it.
     #[must_use]
-    pub fn with_strict_takeover(mut self) -> Self {
-        self.is_strict = true;
+    pub fn with_strict_takeover(mut self, grace: Duration) -> Self {
+        self.strict_grace = Some(grace);
         self
     }
 
@@ -124,8 +128,8 @@ impl Counters for RedisCounters {
         }
         let mut call = self.call(&demands);
         let mut script = &CHARGE;
-        if self.is_strict {
-            call = call.key(self.book());
+        if let Some(grace) = self.strict_grace {
+            call = call.key(self.book()).number(micros(grace));
             script = &CHARGE_IF_WHOLE;
         }
         let answer = self.connection.run("charge", script, &call).await?;

@@ -1,7 +1,5 @@
 -- Charges all demands, or none. Answers what is left, or how long to wait in microseconds, below zero.
 local demands, wait, remaining = {}, 0, math.huge
--- Processes that went by something else while nobody counted get so long to notice that somebody does again.
-local GRACE = 1000000
 
 -- How long to wait, and what would be left. Whoever takes nothing waits for nothing.
 local function judge_rate(it)
@@ -51,7 +49,7 @@ for at = 1, #ARGV, 6 do
   local it = demand(at)
   local is_rate = it.bucket == 0
   local its_wait, left = (is_rate and judge_rate or judge_window)(it)
-  local unsure = whole_since + (is_rate and it.window * it.limit or it.window) + GRACE - now
+  local unsure = whole_since + (is_rate and it.window * it.limit or it.window) - now
   if unsure > 0 then
     its_wait, left = it.cost > 0 and math.max(its_wait, unsure) or 0, 0
   end

@@ -9,6 +9,7 @@ use cache_testkit::redis::{Sentinels, Server};
 use crate::servers::{config, connection, ends, hasty, key, sentinel_config, succeeds};
 
 const WINDOW: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 fn call(cost: u64) -> [Charge; 1] {
     let quota = Quota::new(10, WINDOW).expect("legal");
@@ -40,8 +41,8 @@ async fn a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_windo
     let mut group = Sentinels::start();
     let redis = Connection::open(hasty(sentinel_config(&group))).expect("legal");
     let (plain, strict) =
-        (RedisCounters::new(redis.clone()), RedisCounters::new(redis).with_strict_takeover());
-    let whole = WINDOW + Duration::from_secs(1);
+        (RedisCounters::new(redis.clone()), RedisCounters::new(redis).with_strict_takeover(GRACE));
+    let whole = WINDOW + GRACE;
     // No full window makes anybody wait for so long, so this is for who took over. Until then a primary that is about to be a
     // replica may answer.
     let distrusts = async || {
@@ -71,7 +72,7 @@ async fn a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_windo
 async fn who_only_asks_of_a_server_that_took_over_is_told_that_nothing_is_left() -> Result<()> {
     let mut server = Server::start();
     let redis = Connection::open(hasty(config(server.address()))).expect("legal");
-    let strict = RedisCounters::new(redis).with_strict_takeover();
+    let strict = RedisCounters::new(redis).with_strict_takeover(GRACE);
     longest_wait(&strict).await;
     assert_eq!(strict.charge(&call(0)).await?, Verdict::Admitted { remaining: 9 });
     server.restart();
@@ -85,7 +86,7 @@ async fn who_only_asks_of_a_server_that_took_over_is_told_that_nothing_is_left()
 #[tokio::test]
 async fn what_a_strict_takeover_leaves_ends_by_itself_and_stands_beside_no_key() -> Result<()> {
     let server = Server::start();
-    let strict = RedisCounters::new(connection(&server)).with_strict_takeover();
+    let strict = RedisCounters::new(connection(&server)).with_strict_takeover(GRACE);
     strict.charge(&call(1)).await?;
     let book = "strata:c:{all}";
     assert_eq!(server.call(&["EXISTS", book]).integer(), Some(1));

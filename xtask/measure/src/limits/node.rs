@@ -21,6 +21,8 @@ use crate::fleet::Shared;
 pub(super) const KEYS: u32 = 4;
 /// How many tasks of each process ask for each key.
 const TASKS: u32 = 2;
+/// How long a process may take to notice that a new primary counts.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long each rests between two questions.
 const REST: Duration = Duration::from_millis(2);
 
@@ -60,7 +62,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn limiter(args: &Args) -> Outcome<SharedLimiter> {
     let url = format!("redis+sentinel://{}/{}", args.sentinels, Sentinels::NAME);
     let counters = RedisCounters::new(Connection::open(Config::from_url(&url)?)?);
-    let counters = if args.choice.is_strict() { counters.with_strict_takeover() } else { counters };
+    let counters = match args.choice {
+        Choice::StrictClosed => counters.with_strict_takeover(Duration::ZERO),
+        Choice::StrictLateShare => counters.with_strict_takeover(GRACE),
+        Choice::Closed | Choice::Share | Choice::Open => counters,
+    };
     let own = Arc::new(MemoryCounters::new());
     let fallback = match args.choice {
         Choice::StrictClosed | Choice::Closed => Fallback::Closed,
