@@ -6,6 +6,7 @@
 //!                             └─ MOVED, ASK: once more, there
 //! ```
 
+mod alone;
 mod batch;
 mod cluster;
 mod deadline;
@@ -19,17 +20,17 @@ mod sentinel;
 mod slot;
 
 use std::fmt;
-use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::{Error, Result};
 use futures_util::future;
-use redis::{Cmd, RedisWrite as _, Value};
+use redis::{Cmd, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+pub(crate) use alone::command;
 pub(crate) use batch::Keyed;
 pub(crate) use listen::Listening;
 pub(crate) use slot::slot;
@@ -173,44 +174,7 @@ impl Connection {
         &self.inner.config
     }
 
-    /// Sends a command to whoever has this key.
-    ///
-    /// Where there is one server, it is connected to and a place is free, nothing stands between the caller and the driver but the
-    /// deadline: each further future around it is passed through twice, and a third of what a call took beyond the bare client.
-    pub(crate) async fn call(&self, operation: &'static str, key: &[u8], command: Cmd) -> Result<Value> {
-        let slot = self.slot(key);
-        let Some((live, _place)) = self.at_hand(slot) else {
-            return Box::pin(self.call_anyhow(operation, slot, command)).await;
-        };
-        let answer = self.inner.deadlines.keep(live.ask_one(&command)).await;
-        self.concluded(operation, &live, answer)
-    }
-
-    /// What a call on this connection has come to; without an answer it is late.
-    fn concluded(
-        &self,
-        operation: &'static str,
-        live: &Live,
-        answer: Option<Result<Value, Fault>>,
-    ) -> Result<Value> {
-        self.answered(answer.unwrap_or(Err(Fault::Late))).map_err(|fault| {
-            self.see_to(live, &fault);
-            self.failed(operation, fault)
-        })
-    }
-
-    async fn call_anyhow(&self, operation: &'static str, slot: u16, command: Cmd) -> Result<Value> {
-        let answer = pin!(async { self.exchange(slot, &Question::One(&command)).await });
-        Ok(self.within(operation, answer).await?.0)
-    }
-
-    /// The only server's connection and a place for a call, if neither has to be waited for.
-    fn at_hand(&self, slot: u16) -> Option<(Arc<Live>, SemaphorePermit<'_>)> {
-        let Route::One(node) = &self.inner.route else { return None };
-        Some((node.live_now(slot)?, self.inner.places.try_acquire().ok()?))
-    }
-
-    /// The same for a small command with a small answer, of which many may be sent as one.
+    /// Sends a small command with a small answer, of which many may be sent as one.
     pub(crate) async fn call_small(
         &self,
         operation: &'static str,
@@ -231,29 +195,6 @@ impl Connection {
         let answer = self.call(operation, name, command("GET", [name])).await?;
         if let Value::BulkString(bytes) = &answer {
             self.gathering(self.slot(name)).has_read(bytes.len());
-        }
-        Ok(answer)
-    }
-
-    /// The same of a name that is still to be put together, which a caller who is alone does in the command itself.
-    pub(crate) async fn get_named(&self, operation: &'static str, kind: char, name: &str) -> Result<Value> {
-        let is_alone = self.inner.config.pool_size == 1 && !self.is_crowded();
-        let Some((live, _place)) = is_alone.then(|| self.at_hand(0)).flatten() else {
-            return Box::pin(async { self.get(operation, &self.name(kind, name)).await }).await;
-        };
-        let prefix = &self.inner.config.prefix;
-        let mut get = Cmd::with_capacity(2, "GET".len() + prefix.len() + 2 + name.len());
-        get.arg("GET");
-        let mut writer = get.writer_for_next_arg();
-        for part in [prefix.as_bytes(), &[kind as u8, b':'], name.as_bytes()] {
-            // It writes to memory.
-            let _ = writer.write_all(part);
-        }
-        drop(writer);
-        let answer = self.inner.deadlines.keep(live.ask_one(&get)).await;
-        let answer = self.concluded(operation, &live, answer)?;
-        if let Value::BulkString(bytes) = &answer {
-            self.gathering(0).has_read(bytes.len());
         }
         Ok(answer)
     }
@@ -542,17 +483,6 @@ impl Connection {
             Fault::Full
         })
     }
-}
-
-/// A command of a name and arguments, which takes exactly the room that it needs.
-pub(crate) fn command<const N: usize>(name: &str, arguments: [&[u8]; N]) -> Cmd {
-    let bytes = name.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();
-    let mut command = Cmd::with_capacity(1 + N, bytes);
-    command.arg(name);
-    for argument in arguments {
-        command.arg(argument);
-    }
-    command
 }
 
 impl fmt::Debug for Connection {
