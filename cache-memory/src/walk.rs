@@ -280,15 +280,19 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     }
 
     /// Calls `visit` with every living entry, a bounded slice at a time. Runs under a shard's lock.
+    ///
+    /// Takes a slice of each shard in turn: who takes the same lock again at once leaves others no moment to take it.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(Held<'_, K, V>)) {
         let _walk = Walk::begin(&self.walks);
-        for shard in &self.shards {
-            let slots = shard.lock().slots();
-            for slice in slices(slots) {
-                let now = self.present.now();
-                let shard = shard.lock();
-                let held = slice.filter_map(|slot| shard.get(slot));
-                held.filter(|held| held.is_alive(now)).for_each(&mut visit);
+        let slots: Vec<usize> = self.shards.iter().map(|shard| shard.lock().slots()).collect();
+        for slice in slices(slots.iter().copied().max().unwrap_or_default()) {
+            let now = self.present.now();
+            for (shard, slots) in self.shards.iter().zip(&slots) {
+                if (slice.start as usize) < *slots {
+                    let shard = shard.lock();
+                    let held = slice.clone().filter_map(|slot| shard.get(slot));
+                    held.filter(|held| held.is_alive(now)).for_each(&mut visit);
+                }
             }
         }
     }
@@ -394,4 +398,20 @@ fn slices(slots: usize) -> impl Iterator<Item = std::ops::Range<Slot>> {
         let slice = from as Slot..(from + SLICE).min(slots) as Slot;
         slice
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+
+    #[test]
+    fn a_walk_takes_a_slice_of_each_shard_in_turn() {
+        let memory: Memory<u32, ()> = Memory::new().with_shards(4);
+        (0..10_000).for_each(|key| assert!(memory.insert(key, ()).is_stored()));
+        let mut rounds = Vec::new();
+        memory.engine.engine.for_each(|held| rounds.push(held.slot as usize / SLICE));
+        assert_eq!(rounds.len(), 10_000, "each entry once");
+        assert!(rounds.is_sorted(), "a shard was walked to its end while the others waited");
+    }
 }
