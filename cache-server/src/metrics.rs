@@ -3,6 +3,8 @@
 //! Regions come and go, so each scrape is written by a recorder of its own: a region that is gone leaves nothing
 //! behind, and nobody can fill the exporter with names. Only timings are kept between scrapes, and those have routes.
 
+mod below;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use cache_core::metric::{self, Kind, Metric};
@@ -19,6 +21,8 @@ pub(crate) fn render(app: &App) -> String {
     metrics::with_local_recorder(&recorder, || {
         metric::ALL.iter().for_each(describe);
         app.regions.all().iter().for_each(|cache| region(app, cache));
+        app.regions.all().iter().for_each(below::region);
+        below::places(app.regions.places());
         http(app);
         process(app);
     });

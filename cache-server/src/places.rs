@@ -9,8 +9,8 @@ use cache_core::Key;
 use strata::codec::{Compression, Framer};
 use strata::disk::Disk;
 use strata::layer::Guards;
-use strata::redis::{Connection, RedisStore, RedisTransport};
-use strata::{Builder, Bus, Options, Tier, Ttl};
+use strata::redis::{Connection, ConnectionStats, RedisStore, RedisTransport};
+use strata::{Builder, Bus, BusStats, Options, Tier, Ttl};
 
 use crate::app::StartError;
 use crate::blob::{Blob, BlobCodec};
@@ -25,6 +25,7 @@ const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Redis, and what goes over it.
 #[derive(Clone, Debug)]
 struct Shared {
+    connection: Connection,
     store: Arc<RedisStore>,
     bus: Bus,
     guards: Guards,
@@ -48,11 +49,11 @@ impl Places {
             let connection = Connection::open(config.clone()).map_err(StartError::new)?;
             let transport = Arc::new(RedisTransport::new(connection.clone()));
             let bus = Bus::builder(transport).open().map_err(StartError::new)?;
-            let store = Arc::new(RedisStore::new(connection));
+            let store = Arc::new(RedisStore::new(connection.clone()));
             // A limit below that of the connection would take each of its timeouts for its own.
             let timeout = settings.redis_timeout.map_or(LEAST_TIMEOUT, |timeout| timeout.max(LEAST_TIMEOUT));
             let guards = Guards::new().with_timeout(timeout);
-            Ok::<_, StartError>(Shared { store, bus, guards })
+            Ok::<_, StartError>(Shared { connection, store, bus, guards })
         });
         let disk = settings.disk.as_ref().map(|disk| {
             let store = Disk::builder(&disk.folder).with_max_bytes(disk.max_bytes.get()).build();
@@ -89,6 +90,17 @@ impl Places {
     /// How long a value of this life stands in: no longer than it lived, so that what lives for seconds does not lie about for an hour.
     pub(crate) fn window(&self, ttl: Ttl) -> Duration {
         ttl.finite().map_or(self.fail_safe_for, |ttl| ttl.min(self.fail_safe_for))
+    }
+
+    /// What has happened on the connections to Redis and on the bus, and whether no news may be missing, if there is a Redis.
+    pub(crate) fn shared(&self) -> Option<(ConnectionStats, BusStats, bool)> {
+        let Shared { connection, bus, .. } = self.shared.as_ref()?;
+        Some((connection.stats(), bus.stats(), bus.is_whole()))
+    }
+
+    /// What has happened on the disk, and what its files may take, if there is one.
+    pub(crate) fn disk(&self) -> Option<(strata::disk::Stats, u64)> {
+        self.disk.as_ref().map(|disk| (disk.stats(), disk.max_bytes()))
     }
 
     /// Whether there are none.

@@ -126,3 +126,25 @@ async fn a_region_that_is_gone_leaves_no_series() {
         assert!(scrape(&server).await.keys().all(|series| !series.contains("brief")));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tiers_are_scraped_under_the_names_that_there_are() {
+    let redis = cache_testkit::redis::Server::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let toml = format!(
+        "redis_url = \"redis://{}\"\ndir = {:?}",
+        redis.address(),
+        folder.path().display().to_string()
+    );
+    let server = Running::start(&toml).await;
+    server.put("/v1/entries/k", "v").await.expect(201);
+    server.get("/v1/entries/none").await.problem(404);
+    let series = scrape(&server).await;
+    let is = |id: &str| *series.get(id).unwrap_or_else(|| panic!("{id}: {:?}", series.keys()));
+    assert_eq!(is("cache_tier_writes_total{region=\"default\",tier=\"redis\",result=\"taken\"}"), 1.0);
+    assert_eq!(is("cache_breaker_state{region=\"default\",tier=\"redis\"}"), 0.0);
+    assert_eq!(is("cache_disk_inserts_total{region=\"all\"}"), 1.0);
+    assert!(is("cache_tier_requests_total{region=\"default\",tier=\"redis\",result=\"miss\"}") >= 1.0);
+    assert!(is("cache_redis_connections_total{result=\"made\"}") >= 1.0);
+    assert!(is("cache_bus_messages_total{result=\"sent\"}") >= 1.0);
+}

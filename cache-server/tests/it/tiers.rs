@@ -73,6 +73,18 @@ async fn a_redis_that_is_away_is_no_error_and_is_told_when_it_is_back() {
     .await;
     server.get("/readyz").await.expect(200);
 
+    let scrape = server.get("/metrics").await.expect(200).text();
+    for line in [
+        "cache_breaker_state{region=\"default\",tier=\"redis\"} ",
+        "cache_redis_connections_total{result=\"failed\"} ",
+    ] {
+        let figure = scrape
+            .lines()
+            .find_map(|shown| shown.strip_prefix(line))
+            .unwrap_or_else(|| panic!("{line}: {scrape}"));
+        assert_ne!(figure, "0", "{line}");
+    }
+
     redis.restart();
     until(&server, "/health", |answer| answer.json()["status"] == "healthy").await;
     server.put("/v1/entries/after", "back").await.expect(201);
