@@ -140,11 +140,15 @@ async fn tiers_are_scraped_under_the_names_that_there_are() {
     server.put("/v1/entries/k", "v").await.expect(201);
     server.get("/v1/entries/none").await.problem(404);
     let series = scrape(&server).await;
-    let is = |id: &str| *series.get(id).unwrap_or_else(|| panic!("{id}: {:?}", series.keys()));
-    assert_eq!(is("cache_tier_writes_total{region=\"default\",tier=\"redis\",result=\"taken\"}"), 1.0);
-    assert_eq!(is("cache_breaker_state{region=\"default\",tier=\"redis\"}"), 0.0);
-    assert_eq!(is("cache_disk_inserts_total{region=\"all\"}"), 1.0);
-    assert!(is("cache_tier_requests_total{region=\"default\",tier=\"redis\",result=\"miss\"}") >= 1.0);
-    assert!(is("cache_redis_connections_total{result=\"made\"}") >= 1.0);
-    assert!(is("cache_bus_messages_total{result=\"sent\"}") >= 1.0);
+    let of = |id: &str| *series.get(id).unwrap_or_else(|| panic!("{id}: {:?}", series.keys()));
+    for (id, at_least, below) in [
+        ("cache_tier_writes_total{region=\"default\",tier=\"redis\",result=\"taken\"}", 1.0, 2.0),
+        ("cache_breaker_state{region=\"default\",tier=\"redis\"}", 0.0, 1.0),
+        ("cache_disk_inserts_total{region=\"all\"}", 1.0, 2.0),
+        ("cache_tier_requests_total{region=\"default\",tier=\"redis\",result=\"miss\"}", 1.0, 100.0),
+        ("cache_redis_connections_total{result=\"made\"}", 1.0, 100.0),
+        ("cache_bus_messages_total{result=\"sent\"}", 1.0, 1000.0),
+    ] {
+        assert!((at_least..below).contains(&of(id)), "{id} is {}", of(id));
+    }
 }
