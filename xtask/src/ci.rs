@@ -137,8 +137,8 @@ fn workspace() -> Result<Metadata, Failure> {
 /// Features that CI leaves out, because what they compile would take it more time than it has.
 const APART: [(&str, &str); 2] = [("peers", "cache"), ("peers", "limit")];
 
-/// Features that are not built alone, because the lints have built them with all others, and what they compile takes long.
-const TOGETHER: [(&str, &str); 1] = [("cache-redis", "fred")];
+/// Features that are not built alone, because the lints have built them with all others, and what they compile takes long or is a test.
+const TOGETHER: [(&str, &str); 2] = [("cache-redis", "fred"), ("cache-server", "browser")];
 
 /// All features of all packages, as cargo takes them, but for those that are left out.
 fn all_features(workspace: &Metadata) -> String {

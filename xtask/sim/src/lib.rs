@@ -5,8 +5,8 @@
 //! `insert`, `remove`, `expire` or a removal of its tag or of everything. Afterwards no read may answer with anything older:
 //!
 //! 1. at that process, from the moment at which the call has returned;
-//! 2. at all others, once [`BOUND`] has passed, whatever becomes of messages, if the tier was there for all of them;
-//! 3. at all others and in the tier, once [`BOUND`] has passed since the last fault of any kind;
+//! 2. at all others, once `BOUND` has passed, whatever becomes of messages, if the tier was there for all of them;
+//! 3. at all others and in the tier, once `BOUND` has passed since the last fault of any kind;
 //! 4. stale copies, which are marked, are only of what was not removed;
 //! 5. in the end memory and tier disagree nowhere, as the monitor of each process sees it: a tier may only have lost a value;
 //! 6. nobody ever sees an error that is not the loader's, nor a value that was never there.
