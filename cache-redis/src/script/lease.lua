@@ -9,7 +9,7 @@ local is_held = finish and tonumber(finish) > now
 
 local function put(number, ends)
   local life = math.ceil(math.max(ends - now, 0) / 1000) + keep
-  redis.call('SET', KEYS[1], number .. ' ' .. string.format('%.0f', ends), 'PX', string.format('%.0f', life))
+  return redis.pcall('SET', KEYS[1], number .. ' ' .. string.format('%.0f', ends), 'PX', string.format('%.0f', life))
 end
 
 if ARGV[1] == 'acquire' then
@@ -21,15 +21,19 @@ if ARGV[1] == 'acquire' then
     number = tonumber(fence) + 1
   end
   number = string.format('%.0f', number)
-  put(number, now + hold)
-  return number
+  local answer = put(number, now + hold)
+  return answer.err and answer or number
 end
 if not is_held or fence ~= ARGV[4] then
   return false
 end
 if ARGV[1] == 'renew' then
-  put(fence, now + hold)
-else
-  put(fence, 0)
+  local answer = put(fence, now + hold)
+  return answer.err and answer or fence
+end
+-- A server whose memory is full writes nothing, and removes all the same. Whoever waits for the lease is worth more than the number, which
+-- matters only where a clock is set back.
+if put(fence, 0).err then
+  redis.call('UNLINK', KEYS[1])
 end
 return fence

@@ -163,7 +163,13 @@ pub(crate) async fn a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old
     let redis = connection(&server);
     let store = RedisStore::new(redis.clone());
     store.put(key("k"), tagged("v")).await?;
+    let lease = RedisLease::new(redis.clone());
+    let held = lease.acquire(&key("held"), MINUTE).await.expect("there is room").expect("nobody has it");
     server.fill_memory();
+    assert!(
+        lease.release(held).await.expect("that needs no room"),
+        "whoever waits for it would wait for its whole hold"
+    );
     let refused = |error: cache_core::Error| assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
     refused(store.put(key("k"), Entry::new("w")).await.expect_err("it is full"));
     refused(store.note(&key("new"), &Tags::NONE).await.expect_err("it is full"));
@@ -174,6 +180,7 @@ pub(crate) async fn a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old
     assert_eq!(store.get(&key("k")).await?, None);
     assert!(store.remove(&key("k")).await?);
     server.free_memory();
+    assert!(lease.acquire(&key("held"), MINUTE).await.expect("there is room again").is_some());
     works(&redis).await
 }
 
