@@ -39,7 +39,8 @@ impl Handle {
     /// of settings that have changed and only take effect at a start.
     ///
     /// # Errors
-    /// A region that cannot be made or changed so. What comes before it in the order of names has changed then.
+    /// No token any more, where others than this machine can reach the server: then nothing has changed. A region that cannot be made or
+    /// changed so: then what comes before it in the order of names has.
     pub fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, StartError> {
         self.0.reload(settings)
     }
@@ -151,6 +152,13 @@ impl App {
     }
 
     fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, StartError> {
+        // Where it listens is as it was at the start, whatever is said of it now.
+        let listen = self.settings.listen;
+        if !settings.is_guarded() && !listen.ip().is_loopback() {
+            return Err(StartError::new(format!(
+                "this server listens on {listen}, and without a token everyone there could use it"
+            )));
+        }
         for (name, region) in &settings.regions {
             match self.regions.find(name) {
                 Some(cache) => Regions::change(&cache, &region.into()).map_err(StartError::new)?,

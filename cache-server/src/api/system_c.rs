@@ -94,7 +94,9 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     EntryKey(key): EntryKey,
 ) -> Result<Answer<DoneBody>, Problem> {
-    Ok(DoneBody::removed(default(&app)?.remove(&key).await?.into()))
+    let cache = default(&app)?;
+    let _turn = app.regions.turn(&cache, &key).await;
+    Ok(DoneBody::removed(cache.remove(&key).await?.into()))
 }
 
 /// The tags, in the query: `?tags=a,b`.

@@ -52,6 +52,19 @@ fn settings_do_not_show_their_token() {
 }
 
 #[tokio::test]
+async fn who_listens_beyond_loopback_keeps_a_token_whatever_is_read_again() {
+    let server = cache_server::Server::new(settings("listen = \"0.0.0.0:0\"\ntoken = \"s3cret-token\""))
+        .expect("legal");
+    let error =
+        server.handle().reload(settings("[region.more]")).expect_err("it still listens there").to_string();
+    assert!(error.contains("0.0.0.0:0") && error.contains("token"), "{error}");
+    let request = hyper::Request::get("/v1/regions/more").body(axum::body::Body::empty()).expect("legal");
+    let answer = tower::ServiceExt::oneshot(server.router(), request).await.expect("infallible");
+    assert_eq!(answer.status(), 401);
+    server.handle().reload(settings("token = \"another\"")).expect("a token");
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_changes_nothing() {
     let server = Running::with_entry("").await;
     let before = server.state().await;
