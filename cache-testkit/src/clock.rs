@@ -61,6 +61,34 @@ impl Passage for ManualClock {
     }
 }
 
+/// Time as it is, in front of a server that has its own. It waits by tokio's timer.
+#[cfg(feature = "redis")]
+#[derive(Debug, Default)]
+pub struct RealTime(cache_core::SystemClock);
+
+#[cfg(feature = "redis")]
+impl RealTime {
+    /// A clock whose origin is now.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[cfg(feature = "redis")]
+impl Clock for RealTime {
+    fn now(&self) -> Time {
+        self.0.now()
+    }
+}
+
+#[cfg(feature = "redis")]
+#[async_trait]
+impl Passage for RealTime {
+    async fn pass(&self, duration: Duration) {
+        let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

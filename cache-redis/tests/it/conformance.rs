@@ -4,10 +4,11 @@
 use std::thread;
 
 use cache_redis::{Config, Connection, RedisCounters, RedisLease, RedisStore, RedisTransport};
+use cache_testkit::clock::RealTime;
 use cache_testkit::redis::{Cluster, Sentinels, Server};
 use cache_testkit::suite;
 
-use crate::servers::{RealTime, cluster_config, connection, patient, sentinel_config};
+use crate::servers::{cluster_config, connection, patient, sentinel_config};
 
 /// More messages than an inbox of 1024 keeps.
 const FLOOD: usize = 3000;

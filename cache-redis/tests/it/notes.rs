@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use cache_core::{Entry, Removed, Result, Store, StoreExt, Tag, Tags, Ttl};
 use cache_redis::{Config, Connection, RedisStore};
-use cache_testkit::clock::Passage as _;
+use cache_testkit::clock::{Passage as _, RealTime};
 use cache_testkit::race::Race;
 use cache_testkit::redis::{Cluster, Reply, Sentinels, Server};
 use tokio::task::JoinSet;
 
-use crate::servers::{
-    RealTime, cluster_config, config, connection, hasty, key, patient, sentinel_config, succeeds,
-};
+use crate::servers::{cluster_config, config, connection, hasty, key, patient, sentinel_config, succeeds};
 
 fn open(config: Config) -> RedisStore {
     RedisStore::new(Connection::open(config).expect("legal"))

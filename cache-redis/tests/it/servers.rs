@@ -4,34 +4,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use cache_core::{Clock, SystemClock, Time};
 use cache_redis::{Address, Config, Connection, Driver, Mode};
-use cache_testkit::clock::Passage;
+use cache_testkit::clock::{Passage, RealTime};
 use cache_testkit::redis::{Cluster, Sentinels, Server};
-
-/// Time as it is.
-#[derive(Debug)]
-pub(crate) struct RealTime(SystemClock);
-
-impl RealTime {
-    pub(crate) fn new() -> Self {
-        Self(SystemClock::new())
-    }
-}
-
-impl Clock for RealTime {
-    fn now(&self) -> Time {
-        self.0.now()
-    }
-}
-
-#[async_trait]
-impl Passage for RealTime {
-    async fn pass(&self, duration: Duration) {
-        let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
-    }
-}
 
 thread_local! {
     /// Over which driver the tests of this thread go, where their settings do not say it.

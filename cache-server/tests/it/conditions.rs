@@ -1,5 +1,7 @@
 //! Conditions: a client says what it has, or what it means to change.
 
+use cache_testkit::redis::Server as Redis;
+
 use crate::server::Running;
 
 #[tokio::test]
@@ -39,16 +41,22 @@ async fn what_has_changed_meanwhile_is_not_overwritten_or_removed() {
     server.get("/v1/entries/k").await.problem(404);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_who_change_the_same_one_succeeds() {
-    let server = Running::start("").await;
-    server.put("/v1/entries/k", "0").await.expect(201);
-    let etag = server.get("/v1/entries/k").await.header("etag").to_owned();
-    let put = |body: usize| {
-        let (server, etag) = (&server, etag.as_str());
-        async move { server.send("PUT", "/v1/entries/k", &[("if-match", etag)], body.to_string()).await.status }
-    };
-    let statuses = futures_util::future::join_all((1..=16).map(put)).await;
-    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 15, "{statuses:?}");
+    let redis = Redis::start();
+    let settings = format!("redis_url = \"redis://{}\"", redis.address());
+    let (server, other) = (Running::start(&settings).await, Running::start(&settings).await);
+    for round in 0..4 {
+        let path = format!("/v1/entries/{round}");
+        // What another has stored has to be looked for in Redis: between that and the writing, others run.
+        other.put(&path, "0").await.expect(201);
+        let etag = other.get(&path).await.header("etag").to_owned();
+        let put = |body: usize| {
+            let (server, path, etag) = (&server, &path, etag.as_str());
+            async move { server.send("PUT", path, &[("if-match", etag)], body.to_string()).await.status }
+        };
+        let statuses = futures_util::future::join_all((1..=16).map(put)).await;
+        assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 15, "{statuses:?}");
+    }
 }

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use cache_core::{Clock, SystemClock, Time};
 use cache_redis::{Address, Config, Connection, Driver, Mode, RedisStore};
 use cache_testkit::chaos::Chaos;
-use cache_testkit::clock::Passage;
+use cache_testkit::clock::RealTime;
 use cache_testkit::redis::{Cluster, Sentinels, Server};
 use cache_testkit::suite;
 use strata::layer::{Backoff, Layered, Retries};
@@ -54,23 +52,6 @@ fn keeps_every_promise(config: Config, seed: u64) {
     let retries = Retries::new(40, Backoff::new(Duration::ZERO, Duration::ZERO));
     let layered = Layered::new(retries, Arc::<Chaos>::clone(&chaos));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(suite::store::all(&layered, &RealTime(SystemClock::new())));
+    runtime.block_on(suite::store::all(&layered, &RealTime::new()));
     assert!(chaos.operations() > 100, "it was asked {} times", chaos.operations());
-}
-
-/// Time as it is, in front of a server that has its own.
-#[derive(Debug)]
-struct RealTime(SystemClock);
-
-impl Clock for RealTime {
-    fn now(&self) -> Time {
-        self.0.now()
-    }
-}
-
-#[async_trait]
-impl Passage for RealTime {
-    async fn pass(&self, duration: Duration) {
-        let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
-    }
 }
