@@ -1,10 +1,13 @@
 //! `cargo xtask ci`: what CI runs. Cheap steps come first, and the summary at the end names every step.
 //!
-//! A failed step does not stop the others: one run tells all that is wrong. Lints, docs and feature combinations share
+//! A failed step does not stop the others: one run tells all that is wrong. Many tests wait for servers, so the model, which only
+//! computes, runs beside them, and what it says is shown when it has ended. Lints, docs and feature combinations share
 //! what they compile; for that they all check in the development profile, and none of them sets `RUSTFLAGS`. Only the README
 //! builds in release mode, because its reader does.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Output, Stdio};
+use std::{env, io, thread};
 
 use cargo_metadata::{Metadata, MetadataCommand, Package, Target};
 
@@ -17,17 +20,24 @@ const SCHEDULES: &str = "STRATA_SHUTTLE_SCHEDULES";
 struct Step {
     name: &'static str,
     run: fn() -> Outcome,
+    /// Whether those after it need not wait for it.
+    beside: bool,
 }
 
-const STEPS: [Step; 8] = [
-    Step { name: "fmt", run: fmt },
-    Step { name: "tidy", run: law },
-    Step { name: "clippy", run: clippy },
-    Step { name: "docs", run: docs },
-    Step { name: "features", run: features },
-    Step { name: "test", run: || test::run(&[]) },
-    Step { name: "shuttle", run: shuttle },
-    Step { name: "readme", run: || readme::run(&run::root(), readme::README) },
+const fn step(name: &'static str, run: fn() -> Outcome) -> Step {
+    Step { name, run, beside: false }
+}
+
+const STEPS: [Step; 9] = [
+    step("fmt", fmt),
+    step("tidy", law),
+    step("clippy", clippy),
+    step("docs", docs),
+    step("features", features),
+    step("build", test::build),
+    Step { beside: true, ..step("shuttle", shuttle) },
+    step("test", || test::run(&[])),
+    step("readme", || readme::run(&run::root(), readme::README)),
 ];
 
 /// Prints the names of the steps.
@@ -39,12 +49,25 @@ pub(crate) fn list() {
 
 /// Runs the named steps, or all of them, and fails if any of them failed.
 pub(crate) fn run(only: &[String]) -> Outcome {
+    let steps = chosen(only)?;
     let mut summary = Vec::new();
-    for step in chosen(only)? {
+    let mut beside = Vec::new();
+    for step in &steps {
+        if step.beside && steps.len() > 1 {
+            eprintln!("\n== {}: beside those that follow", step.name);
+            beside.push((step.name, thread::spawn(|| run::timed(|| apart(step.name)))));
+            continue;
+        }
         eprintln!("\n== {}", step.name);
         let (outcome, took) = run::timed(step.run);
-        let passed = outcome.map_err(Failure::report).is_ok();
-        summary.push((step.name, passed, took));
+        summary.push((step.name, outcome.map_err(Failure::report).is_ok(), took));
+    }
+    for (name, step) in beside {
+        let (output, took) = step.join().map_err(|_| Failure::new(format!("{name}: it panicked")))?;
+        let output = output.map_err(|error| Failure::new(format!("{name}: cannot be run: {error}")))?;
+        eprintln!("\n== {name}\n{}", String::from_utf8_lossy(&output.stderr));
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        summary.push((name, output.status.success(), took));
     }
     println!("\n{:<10} {:<7} {:>7}", "step", "result", "seconds");
     for (name, passed, took) in &summary {
@@ -52,6 +75,11 @@ pub(crate) fn run(only: &[String]) -> Outcome {
         println!("{name:<10} {result:<7} {:>7.1}", took.as_secs_f32());
     }
     if summary.iter().all(|(_, passed, _)| *passed) { Ok(()) } else { Err(Failure::new("")) }
+}
+
+/// Runs a step by this program once more, so that what it says can be kept until it has ended.
+fn apart(name: &str) -> io::Result<Output> {
+    Command::new(env::current_exe()?).args(["ci", "--only", name]).stdin(Stdio::null()).output()
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Step>, Failure> {
@@ -121,7 +149,7 @@ fn features() -> Outcome {
 fn shuttle() -> Outcome {
     let mut command = run::cargo();
     command.env("RUSTFLAGS", "--cfg strata_shuttle");
-    if std::env::var_os(SCHEDULES).is_none() {
+    if env::var_os(SCHEDULES).is_none() {
         command.env(SCHEDULES, "10000");
     }
     command.args(["test", "--config", "profile.dev.package.strata.opt-level = 2"]);
@@ -138,7 +166,8 @@ fn workspace() -> Result<Metadata, Failure> {
 const APART: [(&str, &str); 2] = [("peers", "cache"), ("peers", "limit")];
 
 /// Features that are not built alone, because the lints have built them with all others, and what they compile takes long or is a test.
-const TOGETHER: [(&str, &str); 2] = [("cache-redis", "fred"), ("cache-server", "browser")];
+const TOGETHER: [(&str, &str); 3] =
+    [("cache-redis", "fred"), ("cache-redis", "tls"), ("cache-server", "browser")];
 
 /// All features of all packages, as cargo takes them, but for those that are left out.
 fn all_features(workspace: &Metadata) -> String {

@@ -19,6 +19,12 @@ pub(crate) fn run(arguments: &[OsString]) -> Outcome {
     Ok(())
 }
 
+/// Builds the tests, and runs none.
+pub(crate) fn build() -> Outcome {
+    tools::ensure(&[tools::C_COMPILER])?;
+    run::run(run::cargo().arg("test").args(SELECTIONS[0]).args(["--locked", "--no-run"]))
+}
+
 /// What only adds, but for what takes long to compile and has its own command in CONTRIBUTING.md: the second driver of `cache-redis`, and what
 /// compares with others, each of which is a cache of its own to be compiled.
 const ADDED: &str = "cache-core/frame,cache-invalidation/toml,cache-memory/moka,cache-redis/tls,cache-testkit/redis,strata/disk,strata/json,\
