@@ -20,10 +20,10 @@ use foldhash::quality::RandomState;
 
 use crate::clock::TickClock;
 use crate::decision::{Answer, By, Decision};
+use crate::index::Fingerprint;
 use crate::meter::{Ask, Kind};
 use crate::rule::{Rule, RuleError};
-use crate::slots::Fingerprint;
-use crate::table::Table;
+use crate::table::AnyTable;
 
 const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
@@ -43,7 +43,7 @@ const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// # Ok::<(), cache_ratelimit::RuleError>(())
 /// ```
 pub struct LocalLimiter {
-    table: Table,
+    table: Box<dyn AnyTable>,
     rule: Rule,
     limit: AtomicU64,
     clock: Arc<dyn Clock>,
@@ -179,7 +179,7 @@ impl LocalLimiter {
 
     #[inline]
     fn fingerprint(&self, key: &(impl Hash + ?Sized)) -> Fingerprint {
-        Fingerprint(self.seed.hash_one(key))
+        Fingerprint::new(self.seed.hash_one(key))
     }
 
     #[cold]
@@ -236,10 +236,10 @@ impl fmt::Debug for LocalLimiter {
     }
 }
 
-fn table(rule: &Rule, max_keys: NonZeroUsize) -> Table {
+fn table(rule: &Rule, max_keys: NonZeroUsize) -> Box<dyn AnyTable> {
     // So few keys in each that making its index anew is no pause, and so many shards that threads seldom meet.
     let shards = (max_keys.get() / KEYS_PER_SHARD).next_power_of_two().clamp(LEAST_SHARDS, MOST_SHARDS);
-    Table::new(rule.meter(), max_keys.get(), shards)
+    rule.table(max_keys.get(), shards)
 }
 
 const KEYS_PER_SHARD: usize = 4096;
