@@ -4,8 +4,9 @@
 //! idling earns no more than that. In a window as long as the burst takes to drain, up to twice the burst can be
 //! admitted: this is a promise about the rate, not about windows.
 
+use super::index::HalfLine;
 use super::meter::{Ask, Meter, Reply};
-use super::rings::Rings;
+use super::rings::{Ring, Rings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Gcra {
@@ -28,6 +29,7 @@ impl Gcra {
 
 impl Meter for Gcra {
     type State = State;
+    type Line = HalfLine;
 
     fn ring_words(&self) -> usize {
         0
@@ -67,7 +69,7 @@ impl Meter for Gcra {
         &mut state.denied
     }
 
-    fn ring(_: &State) -> Option<u32> {
+    fn ring(_: &State) -> Option<Ring> {
         None
     }
 }

@@ -1,8 +1,8 @@
 //! The keys of a shard, each with its state, in one array.
 //!
-//! Open addressing with steps of one, at most seven eighths full. An entry is half a cache line and holds all that nearly every
-//! decision needs, so that a decision finds its key and what it is about in the same line. An entry tells its own home: growing and removing look
-//! at nothing else, and removing leaves no gaps behind that would have to be cleaned up at once later.
+//! Open addressing with steps of one, at most three quarters full. An entry is a cache line, or half of one, and holds all that nearly every decision
+//! needs, so that a decision finds its key and what it is about in the same line. An entry tells its own home: growing and removing look at
+//! nothing else, and removing leaves no gaps behind that would have to be cleaned up at once later.
 
 use std::num::NonZeroU64;
 
@@ -24,31 +24,44 @@ impl Fingerprint {
         (self.0.get() >> 48) as usize & (shards - 1)
     }
 
-    /// Where it would stand among so many entries, which are a power of two.
+    /// Where it would stand among so many places.
     #[inline]
-    fn home(self, entries: usize) -> usize {
-        self.0.get() as usize & (entries - 1)
+    fn home(self, places: usize) -> usize {
+        ((u64::from(self.0.get() as u32) * places as u64) >> 32) as usize
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Index<S> {
-    entries: Vec<Entry<S>>,
+pub(crate) struct Index<S, L> {
+    entries: Vec<Entry<S, L>>,
     len: usize,
+    /// How many places are enough for the keys that are expected.
+    enough: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(32))]
-pub(crate) struct Entry<S> {
+pub(crate) struct Entry<S, L> {
     who: Option<Fingerprint>,
     state: S,
+    _line: L,
 }
+
+/// In an entry, takes no room and has it begin with a cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Line;
+
+/// The same with half of one.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+pub(crate) struct HalfLine;
 
 const FEWEST: usize = 8;
 
-impl<S: Copy + Default> Index<S> {
-    pub(crate) fn new() -> Self {
-        Self { entries: vec![Entry::default(); FEWEST], len: 0 }
+impl<S: Copy + Default, L: Copy + Default> Index<S, L> {
+    /// No keys, of which so many are expected in the end.
+    pub(crate) fn new(expected: usize) -> Self {
+        Self { entries: vec![Entry::default(); FEWEST], len: 0, enough: expected + expected / 3 + 1 }
     }
 
     /// Where the entry of a key is, until entries are added or removed.
@@ -78,7 +91,7 @@ impl<S: Copy + Default> Index<S> {
     /// The place after this one, and after the last one the first.
     #[inline]
     pub(crate) fn after(&self, at: usize) -> usize {
-        (at + 1) & (self.entries.len() - 1)
+        if at + 1 == self.entries.len() { 0 } else { at + 1 }
     }
 
     /// How many keys there are.
@@ -93,17 +106,24 @@ impl<S: Copy + Default> Index<S> {
 
     /// Adds a key that is not there.
     pub(crate) fn insert(&mut self, who: Fingerprint, state: S) {
-        if (self.len + 1) * 8 > self.entries.len() * 7 {
-            let twice = vec![Entry::default(); self.entries.len() * 2];
-            for entry in std::mem::replace(&mut self.entries, twice) {
-                self.put(entry);
-            }
+        if (self.len + 1) * 4 > self.entries.len() * 3 {
+            self.grow();
         }
         self.len += 1;
-        self.put(Entry { who: Some(who), state });
+        self.put(Entry { who: Some(who), state, _line: L::default() });
     }
 
-    fn put(&mut self, entry: Entry<S>) {
+    /// By half, and at first no further than is enough.
+    fn grow(&mut self) {
+        let places = self.entries.len();
+        let more = places + places / 2;
+        let more = if places < self.enough { more.min(self.enough) } else { more };
+        for entry in std::mem::replace(&mut self.entries, vec![Entry::default(); more]) {
+            self.put(entry);
+        }
+    }
+
+    fn put(&mut self, entry: Entry<S, L>) {
         let Some(who) = entry.who else { return };
         let mut at = who.home(self.entries.len());
         while self.entries[at].who.is_some() {
@@ -115,12 +135,12 @@ impl<S: Copy + Default> Index<S> {
     /// Removes the key at a place that was found. Those behind move up, unless that would take them before their home.
     pub(crate) fn remove(&mut self, mut gap: usize) {
         self.len -= 1;
-        let (mut at, mask) = (gap, self.entries.len() - 1);
+        let (mut at, places) = (gap, self.entries.len());
+        let steps = |from: usize, to: usize| if from <= to { to - from } else { to + places - from };
         loop {
             at = self.after(at);
             let Some(who) = self.entries[at].who else { break };
-            let from_home = at.wrapping_sub(who.home(self.entries.len())) & mask;
-            if from_home >= at.wrapping_sub(gap) & mask {
+            if steps(who.home(places), at) >= steps(gap, at) {
                 self.entries[gap] = self.entries[at];
                 gap = at;
             }
@@ -137,12 +157,12 @@ mod tests {
 
     #[test]
     fn agrees_with_a_map_though_homes_collide() {
-        let (mut index, mut map) = (Index::new(), BTreeMap::new());
+        let (mut index, mut map) = (Index::<u64, HalfLine>::new(60), BTreeMap::new());
         let mut random = 1_u64;
         for _ in 0..100_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // Sixteen homes, and for each as many keys.
-            let hash = random >> 60 | (random >> 40 & 63) << 32;
+            let hash = (random >> 60) << 28 | (random >> 40 & 63) << 32;
             let who = Fingerprint::new(hash);
             let found = index.find(who);
             assert_eq!(found.map(|at| *index.state(at)), map.get(&who.0).copied());

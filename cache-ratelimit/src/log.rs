@@ -3,8 +3,9 @@
 //! The ring is sorted from its head on, and what is free stands first. So whether a cost fits is one look: at the last
 //! of the places that it would take. Eight bytes for each unit of the limit: meant for small ones.
 
+use super::index::HalfLine;
 use super::meter::{Ask, Meter, Reply};
-use super::rings::Rings;
+use super::rings::{Ring, Rings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -15,7 +16,7 @@ pub(crate) struct Log {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
-    ring: Option<u32>,
+    ring: Option<Ring>,
     denied: bool,
 }
 
@@ -79,6 +80,7 @@ impl Log {
 
 impl Meter for Log {
     type State = State;
+    type Line = HalfLine;
 
     fn ring_words(&self) -> usize {
         RING + self.most
@@ -107,7 +109,7 @@ impl Meter for Log {
         &mut state.denied
     }
 
-    fn ring(state: &State) -> Option<u32> {
+    fn ring(state: &State) -> Option<Ring> {
         state.ring
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::rings::Rings;
+use super::rings::{Ring, Rings};
 
 /// What a decision is about. Times are nanoseconds of the limiter's clock; `cost` is at most `limit`.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,9 @@ pub(crate) trait Meter: fmt::Debug + Send + Sync + 'static {
     /// What is remembered of every key, and by default of one to which nothing is charged.
     type State: Copy + Default + fmt::Debug + Send;
 
+    /// What the entry of a key begins with: [`Line`](super::index::Line) or half of one.
+    type Line: Copy + Default + fmt::Debug + Send;
+
     /// How many words a ring has.
     fn ring_words(&self) -> usize;
 
@@ -78,14 +81,14 @@ pub(crate) trait Meter: fmt::Debug + Send + Sync + 'static {
     fn denied(state: &mut Self::State) -> &mut bool;
 
     /// The ring that was taken for it.
-    fn ring(state: &Self::State) -> Option<u32>;
+    fn ring(state: &Self::State) -> Option<Ring>;
 }
 
 /// One key by itself, for the tests of meters.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct One<M: Meter> {
-    meter: M,
+    pub(crate) meter: M,
     pub(crate) state: M::State,
     pub(crate) rings: Rings,
 }

@@ -18,7 +18,7 @@ use super::room::Room;
 
 #[derive(Debug)]
 pub(crate) struct Shard<M: Meter> {
-    index: Index<M::State>,
+    index: Index<M::State, M::Line>,
     rings: Rings,
     /// The place that is looked at next.
     hand: usize,
@@ -57,7 +57,7 @@ const CANDIDATES: usize = 8;
 impl<M: Meter> Shard<M> {
     pub(crate) fn new(meter: &M, expected: usize) -> Self {
         Self {
-            index: Index::new(),
+            index: Index::new(expected),
             rings: Rings::new(meter.ring_words(), expected),
             hand: 0,
             denied: 0,

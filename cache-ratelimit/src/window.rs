@@ -1,21 +1,22 @@
 //! The conservative window: a sum, and the counts of the buckets that it is the sum of.
 //!
 //! ```text
-//! state   number of the latest bucket │ its count │ sum │ few older counts, or a ring of them │ denied
+//! state   number of the latest bucket │ its count │ sum │ lowest bits of the older counts      ring   their other bits
 //!
 //! a bucket counts until its end is a window old:      [ oldest ][    ][    ][    ][ latest ]
 //!                                                               ◄──────── window ────────►
 //! ```
 //!
 //! Any interval as long as the window touches at most as many buckets as are counted, and at each admission all of them together are
-//! at most the limit. The many keys that call now and then have few counts at a time, which the state holds itself. Those that call in
-//! more buckets have a ring, which is looked at when a bucket begins.
+//! at most the limit. Of most keys no bucket counts much, so that the state holds all of it. A ring is taken for those of which one
+//! does, and is looked at when a bucket begins.
 
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::index::Line;
 use super::meter::{Ask, Meter, Reply};
-use super::rings::Rings;
+use super::rings::{Ring, Rings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Window<C> {
@@ -23,40 +24,36 @@ pub(crate) struct Window<C> {
     bucket: u64,
     /// How many buckets count at a time.
     buckets: u64,
-    /// How many places a ring has, a power of two: a count stands at the lowest bits of its bucket's number.
-    places: u64,
-    /// The width of a count in a ring, in bits, is two to the power of this.
-    width: u32,
+    /// What a state holds of an older count, and what its ring does.
+    low: Packed,
+    high: Packed,
     counts: PhantomData<C>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State<C> {
     latest: u64,
-    /// Of the latest bucket, whose place in a ring is empty until the next one begins.
+    /// Of the latest bucket, whose own place is empty until the next one begins.
     count: C,
     sum: C,
-    older: Older,
+    low: [u64; LOW],
+    ring: Option<Ring>,
+    /// The lowest bits of the number of the oldest bucket that counts.
+    oldest: u16,
     denied: bool,
 }
 
-/// The counts of buckets before the latest. In bytes, so that a state with counts of 32 bits is half a cache line with its fingerprint.
+/// How many words of a state hold older counts: as many as make it a cache line with its fingerprint.
+const LOW: usize = 4;
+
+/// Numbers of so many bits side by side, one for each of the lowest bits of a bucket's number.
 #[derive(Clone, Copy, Debug)]
-enum Older {
-    /// From the oldest on; those behind the last are zero.
-    Few([Few; FEW]),
-    /// In a ring, and the lowest bits of the number of the oldest bucket that counts.
-    Ring { ring: [u8; 4], oldest: [u8; 2] },
+struct Packed {
+    /// How many there are, which is a power of two.
+    places: u64,
+    /// Zero or a power of two.
+    bits: u32,
 }
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Few {
-    /// The lowest bits of its number.
-    bucket: u8,
-    count: u8,
-}
-
-const FEW: usize = 3;
 
 /// A count that is wide enough for the limit.
 pub(crate) trait Count: Copy + Default + fmt::Debug + Into<u64> + Send + Sync + 'static {
@@ -81,19 +78,19 @@ impl Count for u64 {
 impl<C: Count> Window<C> {
     /// A window of so many nanoseconds in at most 1000 buckets of a millisecond or more, for limits up to `most`.
     pub(crate) fn new(window: u64, buckets: u32, most: u64) -> Self {
-        let width = match most {
-            0..=0xff => 3,
-            0x100..=0xffff => 4,
-            0x1_0000..=0xffff_ffff => 5,
-            _ => 6,
-        };
         // Any interval as long as the window touches one more than it has.
         let counted = u64::from(buckets.max(1)) + 1;
+        let places = counted.next_power_of_two();
+        let low = u32::try_from(LOW as u64 * 64 / places).unwrap_or(u64::BITS).min(u64::BITS);
+        let high = match (u64::BITS - most.leading_zeros()).saturating_sub(low) {
+            0 => 0,
+            bits => bits.next_power_of_two(),
+        };
         Self {
             bucket: window.div_ceil(counted - 1).max(1),
             buckets: counted,
-            places: counted.next_power_of_two(),
-            width,
+            low: Packed { places, bits: low },
+            high: Packed { places, bits: high },
             counts: PhantomData,
         }
     }
@@ -109,97 +106,51 @@ impl<C: Count> Window<C> {
     }
 
     fn turn(&self, state: &mut State<C>, rings: &mut Rings, number: u64) {
-        if state.sum.into() == 0 || number - state.latest >= self.buckets {
-            if let Some(ring) = Self::ring(state) {
-                rings.give_back(ring);
-            }
-            *state = State { denied: state.denied, ..State::default() };
-        } else {
-            match state.older {
-                Older::Few(few) => self.turn_few(state, few, rings, number),
-                Older::Ring { ring, .. } => self.turn_ring(state, u32::from_ne_bytes(ring), rings, number),
-            }
-            state.count = C::default();
+        let latest = state.latest;
+        if state.sum.into() == 0 || number - latest >= self.buckets {
+            return Self::clear(state, rings, number);
         }
-        state.latest = number;
-    }
-
-    fn turn_few(&self, state: &mut State<C>, few: [Few; FEW], rings: &mut Rings, number: u64) {
-        let older = few.iter().map(|one| (one.number(state.latest), u64::from(one.count)));
-        let (mut kept, mut len) = ([(0, 0); FEW + 1], 0);
-        for (bucket, count) in older.chain([(state.latest, state.count.into())]) {
-            if number - bucket >= self.buckets {
-                state.sum = C::of(state.sum.into() - count);
-            } else if count > 0 {
-                kept[len] = (bucket, count);
-                len += 1;
-            }
-        }
-        let kept = &kept[..len];
-        state.older = self.few(kept).unwrap_or_else(|| {
-            let ring = rings.take();
-            let words = rings.words(ring);
-            for (bucket, count) in kept {
-                self.set(words, *bucket, *count);
-            }
-            Older::in_ring(ring, kept[0].0)
-        });
-    }
-
-    /// These counts of buckets without a ring, if they are so few and small.
-    fn few(&self, counts: &[(u64, u64)]) -> Option<Older> {
-        let mut few = [Few::default(); FEW];
-        if self.buckets > 1 << u8::BITS || counts.len() > FEW {
-            return None;
-        }
-        for (one, (bucket, count)) in few.iter_mut().zip(counts) {
-            *one = Few { bucket: low(*bucket), count: u8::try_from(*count).ok()? };
-        }
-        Some(Older::Few(few))
-    }
-
-    fn turn_ring(&self, state: &mut State<C>, ring: u32, rings: &mut Rings, number: u64) {
-        let words = rings.words(ring);
-        self.set(words, state.latest, state.count.into());
         let mut oldest = state.oldest();
+        self.set(state, rings, latest, state.count.into());
         loop {
-            let count = self.get(words, oldest);
+            let count = self.get(state, rings, oldest);
             if count > 0 && number - oldest < self.buckets {
-                state.older = Older::in_ring(ring, oldest);
                 break;
+            }
+            if oldest == latest {
+                return Self::clear(state, rings, number);
             }
             state.sum = C::of(state.sum.into() - count);
-            self.set(words, oldest, 0);
-            if oldest == state.latest {
-                rings.give_back(ring);
-                state.older = Older::default();
-                break;
-            }
+            self.set(state, rings, oldest, 0);
             oldest += 1;
         }
+        *state = State { latest: number, count: C::default(), oldest: lowest(oldest), ..*state };
+    }
+
+    /// Forgets everything that is charged.
+    fn clear(state: &mut State<C>, rings: &mut Rings, latest: u64) {
+        if let Some(ring) = state.ring {
+            rings.give_back(ring);
+        }
+        *state = State { latest, oldest: lowest(latest), denied: state.denied, ..State::default() };
     }
 
     /// The moment at which so much has left.
     #[inline]
     fn until(&self, state: &State<C>, rings: &mut Rings, mut lacking: u64) -> u64 {
-        let oldest = state.oldest();
+        let mut number = state.oldest();
         // Whoever is denied again and again lacks a single unit, and one has left when the oldest bucket has.
         if lacking > 1 {
-            for number in oldest..state.latest {
-                let count = match state.older {
-                    Older::Few(few) => {
-                        few.iter().find(|it| it.bucket == low(number)).map_or(0, |it| it.count.into())
-                    }
-                    Older::Ring { ring, .. } => self.get(rings.words(u32::from_ne_bytes(ring)), number),
-                };
+            while number < state.latest {
+                let count = self.get(state, rings, number);
                 if lacking <= count {
-                    return self.leaves(number);
+                    break;
                 }
                 lacking -= count;
+                number += 1;
             }
-            return self.leaves(state.latest);
         }
-        self.leaves(oldest)
+        self.leaves(number)
     }
 
     /// When a bucket stops counting.
@@ -208,35 +159,28 @@ impl<C: Count> Window<C> {
     }
 
     #[inline]
-    fn get(&self, words: &[u64], number: u64) -> u64 {
-        let (word, shift) = self.position(number);
-        (words[word] >> shift) & self.mask()
+    fn get(&self, state: &State<C>, rings: &mut Rings, number: u64) -> u64 {
+        let high = state.ring.map_or(0, |ring| self.high.get(rings.words(ring), number) << self.low.bits);
+        self.low.get(&state.low, number) | high
     }
 
     #[inline]
-    fn set(&self, words: &mut [u64], number: u64, count: u64) {
-        let (word, shift) = self.position(number);
-        words[word] = words[word] & !(self.mask() << shift) | count << shift;
-    }
-
-    /// Word and bit of a bucket's place in a ring.
-    #[inline]
-    fn position(&self, number: u64) -> (usize, u64) {
-        let bit = (number & (self.places - 1)) << self.width;
-        (usize::try_from(bit >> 6).unwrap_or(usize::MAX), bit & 63)
-    }
-
-    #[inline]
-    fn mask(&self) -> u64 {
-        u64::MAX >> (64 - (1 << self.width))
+    fn set(&self, state: &mut State<C>, rings: &mut Rings, number: u64, count: u64) {
+        self.low.set(&mut state.low, number, count);
+        let high = count.checked_shr(self.low.bits).unwrap_or(0);
+        if high > 0 || state.ring.is_some() {
+            let ring = *state.ring.get_or_insert_with(|| rings.take());
+            self.high.set(rings.words(ring), number, high);
+        }
     }
 }
 
 impl<C: Count> Meter for Window<C> {
     type State = State<C>;
+    type Line = Line;
 
     fn ring_words(&self) -> usize {
-        usize::try_from((self.places << self.width).div_ceil(64)).unwrap_or(usize::MAX)
+        self.high.words()
     }
 
     #[inline]
@@ -279,11 +223,8 @@ impl<C: Count> Meter for Window<C> {
         &mut state.denied
     }
 
-    fn ring(state: &State<C>) -> Option<u32> {
-        match state.older {
-            Older::Few(_) => None,
-            Older::Ring { ring, .. } => Some(u32::from_ne_bytes(ring)),
-        }
+    fn ring(state: &State<C>) -> Option<Ring> {
+        state.ring
     }
 }
 
@@ -291,45 +232,43 @@ impl<C> State<C> {
     /// The number of the oldest bucket that counts, which is the latest if no other does.
     #[inline]
     fn oldest(&self) -> u64 {
-        match self.older {
-            Older::Few([Few { count: 0, .. }, ..]) => self.latest,
-            Older::Few([first, ..]) => first.number(self.latest),
-            Older::Ring { oldest, .. } => {
-                let age = low_two(self.latest).wrapping_sub(u16::from_ne_bytes(oldest));
-                self.latest - u64::from(age)
-            }
-        }
+        self.latest - u64::from(lowest(self.latest).wrapping_sub(self.oldest))
     }
 }
 
-impl Older {
-    fn in_ring(ring: u32, oldest: u64) -> Self {
-        Self::Ring { ring: ring.to_ne_bytes(), oldest: low_two(oldest).to_ne_bytes() }
+impl Packed {
+    fn words(self) -> usize {
+        usize::try_from((self.places * u64::from(self.bits)).div_ceil(64)).unwrap_or(usize::MAX)
     }
-}
 
-impl Default for Older {
-    fn default() -> Self {
-        Self::Few([Few::default(); FEW])
-    }
-}
-
-impl Few {
     #[inline]
-    fn number(self, latest: u64) -> u64 {
-        latest - u64::from(low(latest).wrapping_sub(self.bucket))
+    fn get(self, words: &[u64], number: u64) -> u64 {
+        let (word, shift) = self.position(number);
+        (words[word] >> shift) & self.mask()
+    }
+
+    /// As many of the lowest bits of a count as fit.
+    #[inline]
+    fn set(self, words: &mut [u64], number: u64, count: u64) {
+        let (word, shift) = self.position(number);
+        words[word] = words[word] & !(self.mask() << shift) | (count & self.mask()) << shift;
+    }
+
+    #[inline]
+    fn position(self, number: u64) -> (usize, u64) {
+        let bit = (number & (self.places - 1)) * u64::from(self.bits);
+        (usize::try_from(bit >> 6).unwrap_or(usize::MAX), bit & 63)
+    }
+
+    #[inline]
+    fn mask(self) -> u64 {
+        u64::MAX.checked_shr(u64::BITS - self.bits).unwrap_or(0)
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are meant")]
 #[inline]
-fn low(number: u64) -> u8 {
-    number as u8
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are meant")]
-#[inline]
-fn low_two(number: u64) -> u16 {
+fn lowest(number: u64) -> u16 {
     number as u16
 }
 
@@ -409,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_counts_are_few_or_in_a_ring_is_not_to_be_seen() {
+    fn whether_counts_are_in_the_state_or_a_ring_is_not_to_be_seen() {
         fn check<C: Count>(most: u64, buckets: u32, random: &mut impl FnMut(u64) -> u64) {
             let mut one = One::of(Window::<C>::new(u64::from(buckets) * MILLI, buckets, most));
             let (mut naive, mut now, mut rings) = (Naive::default(), MILLI * random(1 << 40), 0);
@@ -434,12 +373,11 @@ mod tests {
                 }
                 rings += usize::from(Window::ring(&one.state).is_some());
             }
-            assert!(
-                buckets <= 3 || (1..2_000).contains(&rings),
-                "{rings} of 2000 in a ring, {buckets} buckets"
-            );
+            assert_eq!(rings > 0, one.meter.high.bits > 0, "{rings} of 2000 with a ring, {one:?}");
             one.charged(now + MILLI * 10_000);
-            assert_eq!((Window::ring(&one.state), one.rings.take()), (None, 0), "it has given back its ring");
+            assert_eq!(Window::ring(&one.state), None);
+            let is_free = rings == 0 || one.rings.take() == Rings::new(1, 0).take();
+            assert!(is_free, "{one:?}");
         }
         let mut seed = 1_u64;
         let mut random = |end: u64| {
