@@ -99,11 +99,6 @@ impl<S: Copy + Default, L: Copy + Default> Index<S, L> {
         self.len
     }
 
-    /// How many places there are.
-    pub(crate) fn places(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Adds a key that is not there.
     pub(crate) fn insert(&mut self, who: Fingerprint, state: S) {
         if (self.len + 1) * 4 > self.entries.len() * 3 {
@@ -175,7 +170,7 @@ mod tests {
             }
             assert_eq!(index.len, map.len());
         }
-        assert_eq!((0..index.places()).filter(|at| index.get(*at).is_some()).count(), map.len());
+        assert_eq!((0..index.entries.len()).filter(|at| index.get(*at).is_some()).count(), map.len());
         for (who, state) in map {
             let at = index.find(Fingerprint(who)).expect("it is there");
             assert_eq!(*index.state(at), state);
