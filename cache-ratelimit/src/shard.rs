@@ -19,7 +19,8 @@ use super::room::Room;
 #[derive(Debug)]
 pub(crate) struct Shard<M: Meter> {
     index: Index<M::State, M::Line>,
-    rings: Rings,
+    /// Apart, as few keys need one, so that what each decision needs of a shard is in two cache lines.
+    rings: Box<Rings>,
     /// The place that is looked at next.
     hand: usize,
     /// How many keys were denied.
@@ -58,7 +59,7 @@ impl<M: Meter> Shard<M> {
     pub(crate) fn new(meter: &M, expected: usize) -> Self {
         Self {
             index: Index::new(expected),
-            rings: Rings::new(meter.ring_words(), expected),
+            rings: Box::new(Rings::new(meter.ring_words(), expected)),
             hand: 0,
             denied: 0,
             least_denied: u64::MAX,
