@@ -245,3 +245,32 @@ fn table(rule: &Rule, max_keys: NonZeroUsize) -> Box<dyn AnyTable> {
 const KEYS_PER_SHARD: usize = 4096;
 const LEAST_SHARDS: usize = 32;
 const MOST_SHARDS: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use crate::index::Fingerprint;
+    use crate::log::Log;
+    use crate::meter::{Ask, Meter as _};
+    use crate::rings::Rings;
+    use crate::room::Room;
+    use crate::shard::{Shard, Source};
+
+    #[test]
+    fn whoever_is_given_up_reset_or_only_asks_leaves_its_ring_to_others() {
+        let (meter, room) = (Log::new(100, 2), Room::new(4));
+        let mut shard = Shard::new(&meter, 4);
+        for number in 1..1000 {
+            let who = Fingerprint::new(number << 24);
+            let ask = Ask { cost: 1, limit: 2, now: number, charges: number % 3 > 0 };
+            assert!(shard.begin(&meter, who, ask, Source::Shared(&room)).is_some());
+            if number % 5 == 0 && shard.reset(who) {
+                room.give_back(1);
+            }
+            assert!(room.taken() <= 4);
+        }
+        // Four keys, and whoever comes while they are there.
+        let mut few = Rings::new(meter.ring_words(), 0);
+        let few = [few.take(), few.take(), few.take(), few.take(), few.take()];
+        assert!(few.contains(&shard.rings.take()), "{shard:?}");
+    }
+}

@@ -20,7 +20,7 @@ use super::room::Room;
 pub(crate) struct Shard<M: Meter> {
     index: Index<M::State, M::Line>,
     /// Apart, as few keys need one, so that what each decision needs of a shard is in two cache lines.
-    rings: Box<Rings>,
+    pub(crate) rings: Box<Rings>,
     /// The place that is looked at next.
     hand: usize,
     /// How many keys were denied.
@@ -201,30 +201,5 @@ impl<M: Meter> Shard<M> {
             self.rings.give_back(ring);
         }
         self.index.remove(at);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::log::Log;
-    use super::*;
-
-    #[test]
-    fn whoever_is_given_up_reset_or_only_asks_leaves_its_ring_to_others() {
-        let (meter, room) = (Log::new(100, 2), Room::new(4));
-        let mut shard = Shard::new(&meter, 4);
-        for number in 1..1000 {
-            let who = Fingerprint::new(number << 24);
-            let ask = Ask { cost: 1, limit: 2, now: number, charges: number % 3 > 0 };
-            assert!(shard.begin(&meter, who, ask, Source::Shared(&room)).is_some());
-            if number % 5 == 0 && shard.reset(who) {
-                room.give_back(1);
-            }
-            assert!(room.taken() <= 4 && shard.index.len() == room.taken());
-        }
-        // Four keys, and whoever comes while they are there.
-        let mut few = Rings::new(meter.ring_words(), 0);
-        let few = [few.take(), few.take(), few.take(), few.take(), few.take()];
-        assert!(few.contains(&shard.rings.take()), "{shard:?}");
     }
 }
