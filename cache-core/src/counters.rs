@@ -24,8 +24,11 @@ pub trait Counters: fmt::Debug + Send + Sync + 'static {
     /// asks without charging.
     async fn charge(&self, charges: &[Charge]) -> Result<Verdict>;
 
-    /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there. So it gives back nothing
-    /// of a smooth quota, which has no buckets, and of an exact one only within the same microsecond.
+    /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there, and of an exact quota only
+    /// within the same microsecond.
+    ///
+    /// Of a smooth quota it gives back nothing. All that is kept of one is when everything will have drained, and a charge does not say
+    /// when it was made: if it has drained meanwhile and another was made since, what is taken out is the other's, and the burst is exceeded by it.
     async fn refund(&self, charges: &[Charge]) -> Result<()>;
 
     /// Forgets everything charged to a key.

@@ -4,7 +4,9 @@
 //! idling earns no more than that. In a window as long as the burst takes to drain, up to twice the burst can be
 //! admitted: this is a promise about the rate, not about windows.
 
-use super::meter::{Ask, Reply};
+use super::index::HalfLine;
+use super::meter::{Ask, Meter, Reply};
+use super::rings::{Ring, Rings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Gcra {
@@ -12,85 +14,98 @@ pub(crate) struct Gcra {
     each: u64,
 }
 
-impl Gcra {
-    pub(crate) const WORDS: usize = 1;
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct State {
+    drained: u64,
+    denied: bool,
+}
 
+impl Gcra {
     /// `rate` units, which are at least one, drain in so many nanoseconds.
     pub(crate) fn new(window: u64, rate: u64) -> Self {
         Self { each: window.div_ceil(rate.max(1)).max(1) }
     }
+}
 
-    pub(crate) fn each(&self) -> u64 {
-        self.each
+impl Meter for Gcra {
+    type State = State;
+    type Line = HalfLine;
+
+    fn ring_words(&self) -> usize {
+        0
     }
 
     /// The limit is the burst.
-    pub(crate) fn decide(&self, state: &mut [u64], ask: Ask) -> Reply {
-        let drained = state[0].max(ask.now).saturating_add(self.each.saturating_mul(ask.cost));
+    fn decide(&self, state: &mut State, _: &mut Rings, ask: Ask) -> Reply {
+        let drained = state.drained.max(ask.now).saturating_add(self.each.saturating_mul(ask.cost));
         let ahead = drained - ask.now;
         let most = self.each.saturating_mul(ask.limit);
         if ahead > most {
             return Reply::full(ahead - most);
         }
         if ask.charges {
-            state[0] = drained;
+            state.drained = drained;
         }
         Reply::room((most - ahead) / self.each, ahead, drained)
     }
 
     /// Gives back if nothing was charged since: later charges may have begun after this one had drained.
-    pub(crate) fn give_back(&self, state: &mut [u64], cost: u64, mark: u64) {
-        if state[0] == mark {
-            state[0] = mark.saturating_sub(self.each.saturating_mul(cost));
+    fn give_back(&self, state: &mut State, _: &mut Rings, cost: u64, mark: u64) {
+        if state.drained == mark {
+            state.drained = mark.saturating_sub(self.each.saturating_mul(cost));
         }
     }
 
     /// How many units have not drained yet.
-    pub(crate) fn charged(&self, state: &[u64], now: u64) -> u64 {
-        state[0].saturating_sub(now).div_ceil(self.each)
+    fn charged(&self, state: &mut State, _: &mut Rings, now: u64) -> u64 {
+        state.drained.saturating_sub(now).div_ceil(self.each)
+    }
+
+    fn grain(&self) -> u64 {
+        self.each
+    }
+
+    fn denied(state: &mut State) -> &mut bool {
+        &mut state.denied
+    }
+
+    fn ring(_: &State) -> Option<Ring> {
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::meter::Kind;
+    use super::super::meter::One;
     use super::*;
-
-    fn left(reply: Reply) -> Option<u64> {
-        (reply.kind == Kind::Room).then_some(reply.remaining)
-    }
 
     #[test]
     fn a_burst_and_then_the_rate_however_long_it_has_idled() {
-        let gcra = Gcra::new(600, 6);
         for idle in [0, 890, 1_000_000] {
-            let mut state = [0];
-            let mut asked = |now| gcra.decide(&mut state, Ask { cost: 1, limit: 10, now, charges: true });
+            let mut one = One::of(Gcra::new(600, 6));
+            let mut asked = |now| one.asks((1, 10), now);
             for remaining in (0..10).rev() {
-                assert_eq!(left(asked(idle)), Some(remaining));
+                assert_eq!(asked(idle).left(), Some(remaining));
             }
             assert_eq!(asked(idle), Reply::full(100));
             assert_eq!(asked(idle + 99), Reply::full(1));
-            assert_eq!(left(asked(idle + 100)), Some(0));
+            assert_eq!(asked(idle + 100).left(), Some(0));
             assert_eq!(asked(idle + 100), Reply::full(100));
         }
     }
 
     #[test]
     fn only_the_last_charge_is_given_back_and_once() {
-        let gcra = Gcra::new(100, 1);
-        let mut state = [0];
-        gcra.decide(&mut state, Ask { cost: 2, limit: 3, now: 50, charges: true });
-        gcra.give_back(&mut state, 2, 250);
-        gcra.give_back(&mut state, 2, 250);
-        assert_eq!(state, [50]);
+        let mut one = One::of(Gcra::new(100, 1));
+        one.asks((2, 3), 50);
+        one.gives_back(2, 250);
+        one.gives_back(2, 250);
+        assert_eq!(one.state.drained, 50);
     }
 
     #[test]
     fn extremes_do_not_overflow() {
-        let gcra = Gcra::new(u64::MAX, 1);
-        let mut state = [0];
-        let ask = Ask { cost: u64::MAX, limit: u64::MAX, now: u64::MAX, charges: true };
-        assert!(left(gcra.decide(&mut state, ask)).is_some());
+        let mut one = One::of(Gcra::new(u64::MAX, 1));
+        assert!(one.asks((u64::MAX, u64::MAX), u64::MAX).left().is_some());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LocalLimiter ── within a process: keyed, sharded, bounded, synchronous     rule ► meter: window │ log │ gcra
-//!                                                                            table ► shard ► index, slots
+//!                                                                            table ► shard ► index, rings
 //! SharedLimiter ─ among processes: one step of `Counters` per decision       denials: who is denied is not asked about
 //!    │                                                                       fallback: open │ closed │ share
 //! ClassLimiter ── anonymous, authenticated, premium, admin                   audit: who, what, when, decided how
@@ -26,11 +26,11 @@ mod index;
 mod local;
 mod log;
 mod meter;
+mod rings;
 mod room;
 mod rule;
 mod shard;
 mod shared;
-mod slots;
 mod sync;
 mod table;
 mod window;

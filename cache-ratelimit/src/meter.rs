@@ -1,12 +1,11 @@
 //! What is remembered of one key, and how a decision reads and changes it.
 //!
-//! The state of a key is a few words in its shard's slab, as many for every key of a limiter. What they mean is up to
-//! one of three meters. All of them keep two rules: a clock that went back frees nothing, and what was charged is
-//! counted too long rather than too short.
+//! A key has a state of a few bytes beside its fingerprint, and a ring of words if its meter takes one for it. All meters keep two
+//! rules: a clock that went back frees nothing, and what was charged is counted too long rather than too short.
 
-use super::gcra::Gcra;
-use super::log::Log;
-use super::window::Window;
+use std::fmt;
+
+use super::rings::{Ring, Rings};
 
 /// What a decision is about. Times are nanoseconds of the limiter's clock; `cost` is at most `limit`.
 #[derive(Clone, Copy, Debug)]
@@ -55,57 +54,69 @@ impl Reply {
     }
 }
 
-#[derive(Clone, Debug)]
-pub(crate) enum Meter {
-    Window(Window),
-    Log(Log),
-    Smooth(Gcra),
-}
+/// One of the ways to count.
+pub(crate) trait Meter: fmt::Debug + Send + Sync + 'static {
+    /// What is remembered of every key, and by default of one to which nothing is charged.
+    type State: Copy + Default + fmt::Debug + Send;
 
-impl Meter {
-    /// How many words the state of a key has.
-    pub(crate) fn words(&self) -> usize {
-        match self {
-            Self::Window(window) => window.words(),
-            Self::Log(log) => log.words(),
-            Self::Smooth(_) => Gcra::WORDS,
-        }
-    }
+    /// What the entry of a key begins with: [`Line`](super::index::Line) or half of one.
+    type Line: Copy + Default + fmt::Debug + Send;
+
+    /// How many words a ring has.
+    fn ring_words(&self) -> usize;
 
     /// Decides, and charges if that is asked for.
-    #[inline]
-    pub(crate) fn decide(&self, state: &mut [u64], ask: Ask) -> Reply {
-        match self {
-            Self::Window(window) => window.decide(state, ask),
-            Self::Log(log) => log.decide(state, ask),
-            Self::Smooth(gcra) => gcra.decide(state, ask),
-        }
-    }
+    fn decide(&self, state: &mut Self::State, rings: &mut Rings, ask: Ask) -> Reply;
 
     /// Takes out what was charged at this mark, as far as it is certain to be there still.
-    pub(crate) fn give_back(&self, state: &mut [u64], cost: u64, mark: u64) {
-        match self {
-            Self::Window(_) => Window::give_back(state, cost, mark),
-            Self::Log(log) => log.give_back(state, cost, mark),
-            Self::Smooth(gcra) => gcra.give_back(state, cost, mark),
-        }
-    }
+    fn give_back(&self, state: &mut Self::State, rings: &mut Rings, cost: u64, mark: u64);
 
     /// How much counts at this moment.
-    pub(crate) fn charged(&self, state: &mut [u64], now: u64) -> u64 {
-        match self {
-            Self::Window(window) => window.charged(state, now),
-            Self::Log(log) => log.charged(state, now) as u64,
-            Self::Smooth(gcra) => gcra.charged(state, now),
-        }
-    }
+    fn charged(&self, state: &mut Self::State, rings: &mut Rings, now: u64) -> u64;
 
     /// The shortest time after which anything can have changed.
-    pub(crate) fn grain(&self) -> u64 {
-        match self {
-            Self::Window(window) => window.bucket(),
-            Self::Log(_) => 1_000_000,
-            Self::Smooth(gcra) => gcra.each(),
-        }
+    fn grain(&self) -> u64;
+
+    /// Whether the key was ever denied, which the shard keeps here, where there is room for it.
+    fn denied(state: &mut Self::State) -> &mut bool;
+
+    /// The ring that was taken for it.
+    fn ring(state: &Self::State) -> Option<Ring>;
+}
+
+/// One key by itself, for the tests of meters.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct One<M: Meter> {
+    pub(crate) meter: M,
+    pub(crate) state: M::State,
+    pub(crate) rings: Rings,
+}
+
+#[cfg(test)]
+impl<M: Meter> One<M> {
+    pub(crate) fn of(meter: M) -> Self {
+        Self { state: M::State::default(), rings: Rings::new(meter.ring_words(), 1), meter }
+    }
+
+    pub(crate) fn asks(&mut self, (cost, limit): (u64, u64), now: u64) -> Reply {
+        let ask = Ask { cost, limit, now, charges: true };
+        self.meter.decide(&mut self.state, &mut self.rings, ask)
+    }
+
+    pub(crate) fn gives_back(&mut self, cost: u64, mark: u64) {
+        self.meter.give_back(&mut self.state, &mut self.rings, cost, mark);
+    }
+
+    pub(crate) fn charged(&mut self, now: u64) -> u64 {
+        self.meter.charged(&mut self.state, &mut self.rings, now)
+    }
+}
+
+#[cfg(test)]
+impl Reply {
+    /// How much is left, if there was room.
+    pub(crate) fn left(self) -> Option<u64> {
+        (self.kind == Kind::Room).then_some(self.remaining)
     }
 }

@@ -1,7 +1,7 @@
 //! One shard of the table: what stands behind one lock.
 //!
 //! ```text
-//! fingerprint ─► index ─► slot: state
+//! fingerprint ─► index: state
 //!                  │ not there? decide for an empty state, and keep it if something was charged
 //!                  └─► in a place of the table's room │ of a key that is idle │ of the one with the least charged among
 //!                      a few that were not denied
@@ -9,19 +9,22 @@
 //!
 //! Whoever was denied is never given up for another key: it would get its limit again. Of the others, those with many
 //! charges stay longest, so who wants to be forgotten has to fill the whole table with keys that are nearly at their
-//! limit, within a window.
+//! limit, within a window. A hand goes round the index, so that in time all keys are looked at.
 
-use super::index::Index;
+use super::index::{Fingerprint, Index};
 use super::meter::{Ask, Kind, Meter, Reply};
+use super::rings::Rings;
 use super::room::Room;
-use super::slots::{Fingerprint, Slots};
 
 #[derive(Debug)]
-pub(crate) struct Shard {
-    index: Index,
-    slots: Slots,
-    /// The state of a key that has no slot yet.
-    scratch: Box<[u64]>,
+pub(crate) struct Shard<M: Meter> {
+    index: Index<M::State, M::Line>,
+    /// Apart, as few keys need one, so that what each decision needs of a shard is in two cache lines.
+    pub(crate) rings: Box<Rings>,
+    /// The place that is looked at next.
+    hand: usize,
+    /// How many keys were denied.
+    denied: usize,
     /// The least that was charged to a key when it was denied, at least 1: keys may be denied for different limits and costs.
     least_denied: u64,
     pub(crate) counts: Counts,
@@ -47,17 +50,18 @@ pub(crate) enum Source<'a> {
     Taken(&'a Room),
 }
 
-/// How many idle keys a new one looks for: more than it adds, and no call pays for all.
-const SWEPT: usize = 2;
+/// At how many places a new key looks for idle ones: there are more than it adds, and no call pays for all.
+const SWEPT: usize = 8;
 /// Among how many a key is chosen that is given up.
 const CANDIDATES: usize = 8;
 
-impl Shard {
-    pub(crate) fn new(meter: &Meter, expected: usize) -> Self {
+impl<M: Meter> Shard<M> {
+    pub(crate) fn new(meter: &M, expected: usize) -> Self {
         Self {
-            index: Index::new(),
-            slots: Slots::new(meter.words(), expected),
-            scratch: vec![0; meter.words()].into(),
+            index: Index::new(expected),
+            rings: Box::new(Rings::new(meter.ring_words(), expected)),
+            hand: 0,
+            denied: 0,
             least_denied: u64::MAX,
             counts: Counts::default(),
         }
@@ -65,49 +69,56 @@ impl Shard {
 
     /// Decides for a key that is there, and charges.
     #[inline]
-    pub(crate) fn decide(&mut self, meter: &Meter, slot: u32, ask: Ask) -> Reply {
-        let (state, was_apart) = self.slots.state(slot);
-        let reply = meter.decide(state, ask);
+    pub(crate) fn decide(&mut self, meter: &M, at: usize, ask: Ask) -> Reply {
+        let state = self.index.state(at);
+        let reply = meter.decide(state, &mut self.rings, ask);
         if ask.charges {
-            let denied = reply.kind != Kind::Room;
-            self.count(denied);
-            // It stays apart when it is admitted again, until somebody needs its place: one that is denied every other
-            // time would move as often.
-            if denied && !was_apart {
-                let charged = self.charged(meter, slot, ask.now);
+            let is_denied = reply.kind != Kind::Room;
+            // It counts as denied when it is admitted again, until somebody needs its place.
+            if is_denied && !*M::denied(state) {
+                *M::denied(state) = true;
+                self.denied += 1;
+                let charged = meter.charged(state, &mut self.rings, ask.now);
                 self.least_denied = self.least_denied.min(charged.max(1));
-                self.slots.put(slot, true);
             }
+            self.count(is_denied);
         }
         reply
     }
 
     #[inline]
-    fn count(&mut self, denied: bool) {
-        *if denied { &mut self.counts.denied } else { &mut self.counts.admitted } += 1;
+    fn count(&mut self, is_denied: bool) {
+        *if is_denied { &mut self.counts.denied } else { &mut self.counts.admitted } += 1;
     }
 
-    /// Decides for a key that is not there, which gets a slot only if something is charged to it; `None` if it needs one
+    /// Decides for a key that is not there, which is kept only if something is charged to it; `None` if that needs room
     /// and there is none in this shard.
     pub(crate) fn begin(
         &mut self,
-        meter: &Meter,
+        meter: &M,
         who: Fingerprint,
         ask: Ask,
         source: Source<'_>,
     ) -> Option<Reply> {
         self.sweep(meter, ask.now, source);
-        self.scratch.fill(0);
-        let reply = meter.decide(&mut self.scratch, ask);
+        let mut state = M::State::default();
+        let reply = meter.decide(&mut state, &mut self.rings, ask);
         let is_kept = ask.charges && ask.cost > 0 && reply.kind == Kind::Room;
-        match source {
-            Source::Taken(room) if !is_kept => room.give_back(1),
-            Source::Shared(room) if is_kept && !room.take() && !self.give_up_one(meter, ask) => return None,
-            _ => {}
+        let has_room = match source {
+            Source::Taken(room) if !is_kept => {
+                room.give_back(1);
+                false
+            }
+            Source::Shared(room) if is_kept => room.take() || self.give_up_one(meter, ask),
+            _ => is_kept,
+        };
+        if has_room {
+            self.index.insert(who, state);
+        } else if let Some(ring) = M::ring(&state) {
+            self.rings.give_back(ring);
         }
-        if is_kept {
-            let slot = self.slots.take(who, &self.scratch);
-            self.index.insert(who.tag(), slot);
+        if is_kept && !has_room {
+            return None;
         }
         if ask.charges {
             self.count(reply.kind != Kind::Room);
@@ -116,71 +127,79 @@ impl Shard {
     }
 
     /// Frees a few keys if nothing is charged to them any more.
-    fn sweep(&mut self, meter: &Meter, now: u64, source: Source<'_>) {
+    fn sweep(&mut self, meter: &M, now: u64, source: Source<'_>) {
         let (Source::Shared(room) | Source::Taken(room)) = source;
-        for apart in [false, true] {
-            for _ in 0..SWEPT {
-                let Some(slot) = self.slots.first(apart) else { break };
-                if self.charged(meter, slot, now) == 0 {
-                    self.forget(slot);
+        for _ in 0..SWEPT {
+            match self.charged(meter, self.hand, now) {
+                // The key behind it may be there now.
+                Some(0) => {
+                    self.forget(self.hand);
                     room.give_back(1);
-                } else {
-                    self.slots.put(slot, apart);
                 }
+                _ => self.hand = self.index.after(self.hand),
             }
         }
     }
 
-    /// Frees the slot of a key for another one. Those that were denied stay, unless they have more room again than any had that was.
-    pub(crate) fn give_up_one(&mut self, meter: &Meter, ask: Ask) -> bool {
-        let mut least: Option<(u64, u32)> = None;
-        for apart in [false, true] {
-            for _ in 0..CANDIDATES {
-                let Some(slot) = self.slots.first(apart) else { break };
-                // Whoever was looked at goes behind the others, so that in time all are.
-                self.slots.put(slot, apart);
-                let charged = self.charged(meter, slot, ask.now);
-                let may_go = !apart || charged < self.least_denied;
-                if may_go && least.is_none_or(|(fewest, _)| charged < fewest) {
-                    least = Some((charged, slot));
-                }
+    /// Frees the place of a key for another one. Those that were denied stay, unless they have more room again than any had that was.
+    /// Where nearly all were, the hand goes once round to find another: some microseconds for the few thousand places of a shard.
+    pub(crate) fn give_up_one(&mut self, meter: &M, ask: Ask) -> bool {
+        let are_all_denied = self.denied == self.index.len();
+        let candidates = if are_all_denied { self.denied } else { self.index.len() - self.denied };
+        let mut wanted = CANDIDATES.min(candidates);
+        let mut least: Option<(u64, usize)> = None;
+        while wanted > 0 {
+            let at = self.hand;
+            self.hand = self.index.after(at);
+            let Some(state) = self.index.get(at) else { continue };
+            if *M::denied(state) != are_all_denied {
+                continue;
             }
-            if least.is_some() {
-                break;
+            wanted -= 1;
+            let charged = meter.charged(state, &mut self.rings, ask.now);
+            let may_go = !are_all_denied || charged < self.least_denied;
+            if may_go && least.is_none_or(|(fewest, _)| charged < fewest) {
+                least = Some((charged, at));
             }
         }
-        let Some((charged, slot)) = least else { return false };
+        let Some((charged, at)) = least else { return false };
         self.counts.given_up += u64::from(charged > 0);
-        self.forget(slot);
+        self.forget(at);
         true
     }
 
-    fn charged(&mut self, meter: &Meter, slot: u32, now: u64) -> u64 {
-        meter.charged(self.slots.state(slot).0, now)
+    /// How much is charged to the key at a place, if there is one.
+    fn charged(&mut self, meter: &M, at: usize, now: u64) -> Option<u64> {
+        let state = self.index.get(at)?;
+        Some(meter.charged(state, &mut self.rings, now))
     }
 
     /// Forgets a key and what is charged to it; tells whether it was there.
     pub(crate) fn reset(&mut self, who: Fingerprint) -> bool {
         let found = self.find(who);
-        if let Some(slot) = found {
-            self.forget(slot);
+        if let Some(at) = found {
+            self.forget(at);
         }
         found.is_some()
     }
 
-    pub(crate) fn give_back(&mut self, meter: &Meter, who: Fingerprint, cost: u64, mark: u64) {
-        if let Some(slot) = self.find(who) {
-            meter.give_back(self.slots.state(slot).0, cost, mark);
+    pub(crate) fn give_back(&mut self, meter: &M, who: Fingerprint, cost: u64, mark: u64) {
+        if let Some(at) = self.find(who) {
+            meter.give_back(self.index.state(at), &mut self.rings, cost, mark);
         }
     }
 
     #[inline]
-    pub(crate) fn find(&self, who: Fingerprint) -> Option<u32> {
-        self.index.find(who.tag(), |slot| self.slots.is(slot, who))
+    pub(crate) fn find(&self, who: Fingerprint) -> Option<usize> {
+        self.index.find(who)
     }
 
-    fn forget(&mut self, slot: u32) {
-        self.index.remove(self.slots.fingerprint(slot).tag(), slot);
-        self.slots.give_back(slot);
+    fn forget(&mut self, at: usize) {
+        let state = self.index.state(at);
+        self.denied -= usize::from(*M::denied(state));
+        if let Some(ring) = M::ring(state) {
+            self.rings.give_back(ring);
+        }
+        self.index.remove(at);
     }
 }

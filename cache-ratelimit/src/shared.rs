@@ -129,8 +129,10 @@ impl SharedLimiter {
         said.decision(self.name, &self.quota, cost)
     }
 
-    /// Gives back what an admitted call has taken, as far as it is in the present bucket, which smooth quotas have not. Lost if the
-    /// counters are away.
+    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away.
+    ///
+    /// Nothing of a smooth quota, as [`Counters::refund`] says why. A [`LocalLimiter`](crate::LocalLimiter) does while nothing else has been charged
+    /// to the key since, which it can see.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it may have been given back.

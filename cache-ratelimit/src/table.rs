@@ -4,16 +4,18 @@
 //! the other shards, one at a time and with no lock held; if it finds nothing but keys that are at their limit, nobody
 //! looks again for a while.
 
+use std::fmt;
+
+use super::index::Fingerprint;
 use super::meter::{Ask, Meter, Reply};
 use super::room::Room;
 use super::shard::{Counts, Shard, Source};
-use super::slots::Fingerprint;
 use super::sync::{AtomicU64, Mutex, Ordering};
 
 #[derive(Debug)]
-pub(crate) struct Table {
-    meter: Meter,
-    shards: Box<[Padded]>,
+pub(crate) struct Table<M: Meter> {
+    meter: M,
+    shards: Box<[Padded<M>]>,
     room: Room,
     /// Until then there is no room for another key, and no use in looking for some.
     crowded_until: AtomicU64,
@@ -22,27 +24,35 @@ pub(crate) struct Table {
 /// Two shards never share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Padded(Mutex<Shard>);
+struct Padded<M: Meter>(Mutex<Shard<M>>);
 
-impl Table {
+/// A table, whatever its meter.
+pub(crate) trait AnyTable: fmt::Debug + Send + Sync {
+    /// Decides for a key, and charges if that is asked for.
+    fn decide(&self, who: Fingerprint, ask: Ask) -> Reply;
+
+    /// Takes out what was charged to a key at this mark, as far as it is certain to be there still.
+    fn give_back(&self, who: Fingerprint, cost: u64, mark: u64);
+
+    /// Forgets a key and what is charged to it.
+    fn reset(&self, who: Fingerprint);
+
+    /// How many keys are kept, which is never more than the bound.
+    fn keys(&self) -> usize;
+
+    /// The sums over all shards.
+    fn counts(&self) -> Counts;
+}
+
+impl<M: Meter> Table<M> {
     /// A table of at most so many keys, in shards whose number is a power of two.
-    pub(crate) fn new(meter: Meter, max_keys: usize, shards: usize) -> Self {
+    pub(crate) fn new(meter: M, max_keys: usize, shards: usize) -> Self {
         // Keys are spread at random, so some shards have a few more than their part.
         let part = max_keys / shards.max(1);
         let expected = part + part / 8 + 8;
         let shard = |_| Padded(Mutex::new(Shard::new(&meter, expected.min(max_keys))));
         let shards = (0..shards.max(1)).map(shard).collect();
         Self { meter, shards, room: Room::new(max_keys), crowded_until: AtomicU64::new(0) }
-    }
-
-    #[inline]
-    pub(crate) fn decide(&self, who: Fingerprint, ask: Ask) -> Reply {
-        let mut shard = self.shard(who).lock();
-        if let Some(slot) = shard.find(who) {
-            return shard.decide(&self.meter, slot, ask);
-        }
-        drop(shard);
-        self.begin(who, ask)
     }
 
     /// Decides for a key that was not there a moment ago.
@@ -70,30 +80,44 @@ impl Table {
 
     fn try_begin(&self, who: Fingerprint, ask: Ask, source: Source<'_>) -> Option<Reply> {
         let mut shard = self.shard(who).lock();
-        let Some(slot) = shard.find(who) else { return shard.begin(&self.meter, who, ask, source) };
+        let Some(at) = shard.find(who) else { return shard.begin(&self.meter, who, ask, source) };
         if let Source::Taken(room) = source {
             room.give_back(1);
         }
-        Some(shard.decide(&self.meter, slot, ask))
+        Some(shard.decide(&self.meter, at, ask))
     }
 
-    pub(crate) fn give_back(&self, who: Fingerprint, cost: u64, mark: u64) {
+    #[inline]
+    fn shard(&self, who: Fingerprint) -> &Mutex<Shard<M>> {
+        &self.shards[who.shard(self.shards.len())].0
+    }
+}
+
+impl<M: Meter> AnyTable for Table<M> {
+    fn decide(&self, who: Fingerprint, ask: Ask) -> Reply {
+        let mut shard = self.shard(who).lock();
+        if let Some(at) = shard.find(who) {
+            return shard.decide(&self.meter, at, ask);
+        }
+        drop(shard);
+        self.begin(who, ask)
+    }
+
+    fn give_back(&self, who: Fingerprint, cost: u64, mark: u64) {
         self.shard(who).lock().give_back(&self.meter, who, cost, mark);
     }
 
-    pub(crate) fn reset(&self, who: Fingerprint) {
+    fn reset(&self, who: Fingerprint) {
         if self.shard(who).lock().reset(who) {
             self.room.give_back(1);
         }
     }
 
-    /// How many keys have a slot, which is never more than the bound.
-    pub(crate) fn keys(&self) -> usize {
+    fn keys(&self) -> usize {
         self.room.taken()
     }
 
-    /// The sums over all shards.
-    pub(crate) fn counts(&self) -> Counts {
+    fn counts(&self) -> Counts {
         self.shards.iter().fold(Counts::default(), |sum, shard| {
             let counts = shard.0.lock().counts;
             Counts {
@@ -103,11 +127,6 @@ impl Table {
                 crowded: sum.crowded + counts.crowded,
             }
         })
-    }
-
-    #[inline]
-    fn shard(&self, who: Fingerprint) -> &Mutex<Shard> {
-        &self.shards[who.shard(self.shards.len())].0
     }
 }
 

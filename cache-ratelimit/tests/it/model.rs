@@ -27,53 +27,63 @@ mod index;
 mod log;
 #[path = "../../src/meter.rs"]
 mod meter;
+#[path = "../../src/rings.rs"]
+mod rings;
 #[path = "../../src/room.rs"]
 mod room;
 #[path = "../../src/shard.rs"]
 mod shard;
-#[path = "../../src/slots.rs"]
-mod slots;
 #[path = "../../src/table.rs"]
 mod table;
 #[path = "../../src/window.rs"]
 mod window;
 
 use gcra::Gcra;
+use index::Fingerprint;
 use log::Log;
 use loom::sync::Arc;
 use loom::thread;
-use meter::{Ask, Kind, Meter};
-use slots::Fingerprint;
-use table::Table;
+use meter::{Ask, Kind};
+use table::{AnyTable, Table};
 use window::Window;
 
 const LIMIT: u64 = 2;
 const NOW: u64 = 5_000_000;
 
-fn table(max_keys: usize, shards: usize) -> Arc<Table> {
-    Arc::new(Table::new(meters()[0].clone(), max_keys, shards))
+type Shared = Arc<Box<dyn AnyTable>>;
+
+fn shared(table: impl AnyTable + 'static) -> Shared {
+    Arc::new(Box::new(table))
 }
 
-fn meters() -> [Meter; 3] {
-    let (window, log) = (Window::new(3_000_000, 3, LIMIT), Log::new(3_000_000, 2));
-    [Meter::Window(window), Meter::Log(log), Meter::Smooth(Gcra::new(3_000_000, LIMIT))]
+fn table(max_keys: usize, shards: usize) -> Shared {
+    shared(Table::new(Window::<u32>::new(3_000_000, 3, LIMIT), max_keys, shards))
+}
+
+/// The same of other meters.
+fn logs(max_keys: usize, shards: usize) -> Shared {
+    shared(Table::new(Log::new(3_000_000, 2), max_keys, shards))
+}
+
+fn rates(max_keys: usize, shards: usize) -> Shared {
+    shared(Table::new(Gcra::new(3_000_000, LIMIT), max_keys, shards))
 }
 
 /// The key with this number, in the shard with this number.
 fn key(number: u64, shard: u64) -> Fingerprint {
-    Fingerprint(shard << 48 | number)
+    Fingerprint::new(shard << 48 | number)
 }
 
-fn takes(table: &Table, who: Fingerprint, times: u64) -> u64 {
+fn takes(table: &Shared, who: Fingerprint, times: u64) -> u64 {
     let ask = Ask { cost: 1, limit: LIMIT, now: NOW, charges: true };
     (0..times).map(|_| u64::from(table.decide(who, ask).kind == Kind::Room)).sum()
 }
 
 #[test]
 fn two_threads_get_exactly_the_limit_of_a_key_that_neither_has_seen() {
-    for meter in meters() {
+    for table in [table, logs, rates] {
         loom::model(move || {
-            let table = Arc::new(Table::new(meter.clone(), 4, 1));
+            let table = table(4, 1);
             let other = Arc::clone(&table);
             let thread = thread::spawn(move || takes(&other, key(1, 0), 2));
             let admitted = takes(&table, key(1, 0), 2);
