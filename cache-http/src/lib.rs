@@ -9,5 +9,9 @@
 //! Each layer is a module behind a feature of its name, knows no other, and leaves the application's types as they are. There
 //! is one so far: `limit`.
 
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "limit")]
 pub mod limit;
+#[cfg(feature = "session")]
+pub mod session;
