@@ -86,6 +86,7 @@ where
     {
         let Some(Turn { mut service, reply }) = take(&self.slot) else { return Err(Failed) };
         let last = last.as_ref().map(Last::value).filter(|last| self.asked.selects(last));
+        let replaces = last.is_some();
         let answer = self.ask(&mut service, last).await;
         // What it holds, such as a place among those that run at the same time, is free before a long body is read.
         drop(service);
@@ -96,15 +97,15 @@ where
             }
             Ok(Answer::Same(response)) => match self.decide(&response) {
                 Ok(decision) => Ok(self.keep(response, decision, reply)),
-                Err(why) => Ok(self.pass(response.map(Body::from), why, reply).await),
+                Err(why) => Ok(self.pass(response.map(Body::from), (why, replaces), reply).await),
             },
             Ok(Answer::Whole(response)) => match self.decide(&response) {
-                Ok(decision) => self.read(response, decision, reply).await,
+                Ok(decision) => Ok(self.read(response, decision, (replaces, reply)).await),
                 Err(why) if ERRORS.contains(&response.status().as_u16()) => {
                     let _ = reply.send(Reply::Passed(Ok(response.map(Body::own)), why));
                     Err(Failed)
                 }
-                Err(why) => Ok(self.pass(response.map(Body::own), why, reply).await),
+                Err(why) => Ok(self.pass(response.map(Body::own), (why, replaces), reply).await),
             },
         }
     }
@@ -159,16 +160,17 @@ where
         &self,
         response: Response<R>,
         decision: Decision,
-        reply: oneshot::Sender<Reply<R, E>>,
-    ) -> Result<Loaded<Stored>, Failed> {
+        (replaces, reply): (bool, oneshot::Sender<Reply<R, E>>),
+    ) -> Loaded<Stored> {
         let (head, body) = response.into_parts();
-        match body::whole(body, self.shared.settings.max_body_bytes).await {
+        let (body, why) = match body::whole(body, self.shared.settings.max_body_bytes).await {
             Ok(body) if is_whole(&head.headers, &body) => {
-                Ok(self.keep(Response::from_parts(head, body), decision, reply))
+                return self.keep(Response::from_parts(head, body), decision, reply);
             }
-            Ok(body) => Ok(self.pass(Response::from_parts(head, body.into()), "incomplete", reply).await),
-            Err(body) => Ok(self.pass(Response::from_parts(head, body), "body", reply).await),
-        }
+            Ok(body) => (body.into(), "incomplete"),
+            Err(body) => (body, "body"),
+        };
+        self.pass(Response::from_parts(head, body), (why, replaces), reply).await
     }
 
     fn keep(
@@ -197,7 +199,7 @@ where
     async fn pass(
         &self,
         response: Response<Body<R>>,
-        why: &'static str,
+        (why, replaces): (&'static str, bool),
         reply: oneshot::Sender<Reply<R, E>>,
     ) -> Loaded<Stored> {
         let is_lasting = ["credentials", "no-store", "private", "set-cookie", "vary"].contains(&why);
@@ -205,8 +207,10 @@ where
             self.shared.passes.insert(self.asked.pass(), ());
         }
         let _ = reply.send(Reply::Passed(Ok(response), why));
-        // What was kept until now is not what the application says any more.
-        let _ = self.shared.cache.remove(&self.key).await;
+        if replaces {
+            // What was kept until now is not what the application says any more.
+            let _ = self.shared.cache.remove(&self.key).await;
+        }
         Loaded::new(Stored::refused()).do_not_store()
     }
 }
