@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use cache_core::{
-    CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
+    CacheKey, Entry, Header, Key, KeyWriter, Life, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
 };
 
 use cache_invalidation::{Action, Target};
@@ -85,7 +84,7 @@ impl<V: Send + Sync + 'static> Below<V> {
         let windows = Windows::read(&header);
         Some(Record {
             value: Arc::new(value),
-            life: lifetime(&entry.meta, &header, windows.under(options), now),
+            life: windows.life(&entry.meta, &header, options, now),
             keep: true,
             tags,
             priority: entry.meta.priority,
@@ -175,23 +174,6 @@ impl<V: Send + Sync + 'static> Below<V> {
     /// All of the cache.
     pub(crate) fn all(&self) -> Group {
         Group::All(self.name().into())
-    }
-}
-
-/// The life of an entry, from now on. Its windows are its own or those of whoever reads it, as far as the tier keeps it.
-fn lifetime(meta: &Meta, header: &Header, windows: (Duration, Duration), now: Time) -> Lifetime {
-    let stored = header.life.stored_at();
-    let whole = header.life.stale_for(stored);
-    // Once it is stale, some of both windows is over.
-    let over = if meta.ttl.is_zero() { whole.saturating_sub(meta.stale_for) } else { Duration::ZERO };
-    let window = |asked: Duration| asked.saturating_sub(over).min(meta.stale_for);
-    let (stale_for, fail_safe_for) = windows;
-    let life = Lifetime::new(now, meta.ttl)
-        .with_stale_for(window(stale_for))
-        .with_fail_safe_for(window(fail_safe_for));
-    match (header.life.ttl(stored).finite(), header.life.due_in(stored).finite()) {
-        (Some(stale), Some(due)) => life.with_due_before(stale.saturating_sub(due)),
-        _ => life,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Header, Lifetime};
+use cache_core::{Header, Lifetime, Meta, Time};
 
 use crate::options::Options;
 
@@ -35,8 +35,25 @@ impl Windows {
             .filter_map(|(label, window)| Some((label.to_owned(), window?.as_millis().to_string())))
     }
 
+    /// The life of an entry, from now on. Its windows are its own or those of whoever reads it, as far as the tier keeps it.
+    pub(crate) fn life(self, meta: &Meta, header: &Header, options: &Options, now: Time) -> Lifetime {
+        let stored = header.life.stored_at();
+        let whole = header.life.stale_for(stored);
+        // Once it is stale, some of both windows is over.
+        let over = if meta.ttl.is_zero() { whole.saturating_sub(meta.stale_for) } else { Duration::ZERO };
+        let window = |asked: Duration| asked.saturating_sub(over).min(meta.stale_for);
+        let (stale_for, fail_safe_for) = self.under(options);
+        let life = Lifetime::new(now, meta.ttl)
+            .with_stale_for(window(stale_for))
+            .with_fail_safe_for(window(fail_safe_for));
+        match (header.life.ttl(stored).finite(), header.life.due_in(stored).finite()) {
+            (Some(stale), Some(due)) => life.with_due_before(stale.saturating_sub(due)),
+            _ => life,
+        }
+    }
+
     /// These where they are set, and those of whoever reads the value where not.
-    pub(crate) fn under(self, options: &Options) -> (Duration, Duration) {
+    fn under(self, options: &Options) -> (Duration, Duration) {
         let (stale_for, fail_safe_for) = options.windows();
         (self.stale_for.unwrap_or(stale_for), self.fail_safe_for.unwrap_or(fail_safe_for))
     }
