@@ -78,10 +78,7 @@ pub struct Sessions<T> {
     prolonged: Memory<String, ()>,
     idle: Duration,
     most: Duration,
-    #[cfg_attr(
-        not(feature = "tower-sessions"),
-        expect(dead_code, reason = "only its stores do not know the user")
-    )]
+    /// Which entry of the data says whose it is, in the stores of `tower-sessions`.
     user_key: Option<Arc<str>>,
     wall: Arc<dyn Fn() -> Wall + Send + Sync>,
 }
