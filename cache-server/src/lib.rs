@@ -35,6 +35,7 @@ mod insight;
 mod linger;
 pub mod log;
 mod metrics;
+mod monitor;
 mod origin;
 mod places;
 mod problem;
@@ -45,6 +46,7 @@ mod socket;
 
 pub use app::{Handle, Server, StartError};
 pub use config::{Flags, Settings, SettingsError};
+pub use monitor::monitor;
 pub use role::Role;
 
 use tokio::net::TcpListener;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use cache_core::{Clock, Key, Tags};
 use cache_memory::Policy;
@@ -154,32 +153,13 @@ impl Regions {
         cache.reconfigure(change)
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<BlobCache> {
-        self.registry.cache(name)
+    /// The list of them, as regions of any type.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
-    /// What is wrong below memory, each trouble once: regions share their tiers.
-    pub(crate) fn troubles(&self) -> Vec<String> {
-        let mut tiers: BTreeMap<&str, (Option<Duration>, u64)> = BTreeMap::new();
-        let mut is_bus_whole = true;
-        for health in self.all().into_iter().map(|cache| cache.health()) {
-            is_bus_whole &= health.is_bus_whole != Some(false);
-            for tier in health.tiers {
-                let (away_for, owed) = tiers.entry(tier.name).or_default();
-                *away_for = tier.away_for.max(*away_for);
-                *owed += tier.backlog;
-            }
-        }
-        let mut troubles = Vec::new();
-        for (name, (away_for, owed)) in tiers {
-            let away = away_for.map(|time| format!("the tier {name} has been away for {} s", time.as_secs()));
-            let owed = (owed > 0).then(|| format!("the tier {name} has not been told of {owed} changes yet"));
-            troubles.extend(away.into_iter().chain(owed));
-        }
-        if !is_bus_whole {
-            troubles.push("news of other servers may be missing".to_owned());
-        }
-        troubles
+    pub(crate) fn find(&self, name: &str) -> Option<BlobCache> {
+        self.registry.cache(name)
     }
 
     /// Takes a region off the list. Requests that already found it finish with it.

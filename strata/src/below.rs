@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use cache_core::{
-    CacheKey, Entry, Header, Key, KeyWriter, Life, Lifetime, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
+    CacheKey, Entry, Header, Key, KeyWriter, Life, Meta, Namespace, Pattern, Tag, Tags, Time, Ttl,
 };
 
 use cache_invalidation::{Action, Target};
@@ -27,6 +26,7 @@ use crate::options::Options;
 use crate::sync::{Handle, select};
 use crate::task::Stored;
 use crate::tiers::{Fetched, Group, Notes, Reading, Silent, Tiers, Versions};
+use crate::windows::Windows;
 use crate::write::Record;
 
 /// The label of what `Loaded::with_validator` said.
@@ -81,14 +81,16 @@ impl<V: Send + Sync + 'static> Below<V> {
         self.versions.see(header.version);
         let tags = entry.meta.tags.iter().map(|tag| tag.as_str().strip_prefix(&*self.scope));
         let tags = Tags::new(tags.collect::<Option<Vec<_>>>()?).ok()?;
+        let windows = Windows::read(&header);
         Some(Record {
             value: Arc::new(value),
-            life: lifetime(&entry.meta, &header, options, now),
+            life: windows.life(&entry.meta, &header, options, now),
             keep: true,
             tags,
             priority: entry.meta.priority,
             cost: entry.meta.cost,
             validator: header.labels.get(VALIDATOR).map(|text| text.as_str().into()),
+            windows,
             is_negative: header.labels.contains_key(NEGATIVE),
             mark: self.stamp(key, &entry.value).map(|stamp| Arc::new(stamp.into())),
         })
@@ -104,6 +106,7 @@ impl<V: Send + Sync + 'static> Below<V> {
         let stale_for = life.gone().since(life.stale().max(now));
         let mut labels = BTreeMap::new();
         labels.extend(validator.as_ref().map(|text| (VALIDATOR.to_owned(), text.to_string())));
+        labels.extend(record.windows.labels());
         labels.extend(is_negative.then(|| (NEGATIVE.to_owned(), String::new())));
         let (fresh, due) = (life.stale().since(now), life.due().since(now));
         let stored =
@@ -171,23 +174,6 @@ impl<V: Send + Sync + 'static> Below<V> {
     /// All of the cache.
     pub(crate) fn all(&self) -> Group {
         Group::All(self.name().into())
-    }
-}
-
-/// The life of an entry, from now on. Its windows are those of whoever reads it, as far as the tier keeps it.
-fn lifetime(meta: &Meta, header: &Header, options: &Options, now: Time) -> Lifetime {
-    let stored = header.life.stored_at();
-    let whole = header.life.stale_for(stored);
-    // Once it is stale, some of both windows is over.
-    let over = if meta.ttl.is_zero() { whole.saturating_sub(meta.stale_for) } else { Duration::ZERO };
-    let window = |asked: Duration| asked.saturating_sub(over).min(meta.stale_for);
-    let (stale_for, fail_safe_for) = options.windows();
-    let life = Lifetime::new(now, meta.ttl)
-        .with_stale_for(window(stale_for))
-        .with_fail_safe_for(window(fail_safe_for));
-    match (header.life.ttl(stored).finite(), header.life.due_in(stored).finite()) {
-        (Some(stale), Some(due)) => life.with_due_before(stale.saturating_sub(due)),
-        _ => life,
     }
 }
 

@@ -108,7 +108,7 @@ where
     }
 
     /// How long memory keeps a value as fresh at most, so that it is looked up below again. For a cache with tiers and no bus this
-    /// bounds how long another process's change goes unnoticed. Default: as long as the value is fresh.
+    /// bounds how long another process's change goes unnoticed. Without a tier it means nothing. Default: as long as the value is fresh.
     pub fn max_memory_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.max_memory_ttl = ttl.into();
         self
@@ -270,7 +270,8 @@ where
         let watch = self.monitor.map(|monitor| Arc::new(Watch::new(monitor, tiers, self.seed)));
         let shared = Arc::new(Shared {
             namespace,
-            max_memory_ttl: self.max_memory_ttl,
+            // Where nothing is below there is nothing to look up again.
+            max_memory_ttl: if below.is_some() { self.max_memory_ttl } else { Ttl::FOREVER },
             below,
             watch,
             versions,

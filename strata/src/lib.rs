@@ -74,6 +74,7 @@ mod task;
 mod through;
 mod tiers;
 mod wait;
+mod windows;
 mod write;
 
 pub use analytics::{AccessPattern, Analytics};

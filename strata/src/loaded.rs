@@ -8,6 +8,7 @@ use cache_core::{Priority, Tags, Ttl};
 use thiserror::Error;
 
 use crate::flight::Failure;
+use crate::windows::Windows;
 
 /// A loaded value with what its loader knows better than the caller: its life, its tags, what it is worth.
 ///
@@ -31,6 +32,7 @@ pub struct Loaded<V> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct About {
     pub(crate) ttl: Option<Ttl>,
+    pub(crate) windows: Windows,
     pub(crate) tags: Option<Tags>,
     pub(crate) priority: Option<Priority>,
     pub(crate) cost: Option<Duration>,
@@ -46,7 +48,8 @@ impl<V> Loaded<V> {
         Self { value: Some(value), about: About::default() }
     }
 
-    /// What the cache still has is right, and gets a new life. Keeps its tags and its validator unless others are given.
+    /// What the cache still has is right, and gets a new life. Keeps its tags and its validator unless others are given; windows of its
+    /// own are to be given again.
     ///
     /// A loader that [`get_or_refresh`](crate::Cache::get_or_refresh) has shown nothing may not say so:
     /// [`LoadError::NothingToKeep`].
@@ -58,6 +61,20 @@ impl<V> Loaded<V> {
     #[must_use]
     pub fn with_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.about.ttl = Some(ttl.into());
+        self
+    }
+
+    /// Overrides [`Options::with_stale_for`](crate::Options::with_stale_for), for this value wherever it is read.
+    #[must_use]
+    pub fn with_stale_for(mut self, window: Duration) -> Self {
+        self.about.windows.stale_for = Some(window);
+        self
+    }
+
+    /// Overrides [`Options::with_fail_safe_for`](crate::Options::with_fail_safe_for), for this value wherever it is read.
+    #[must_use]
+    pub fn with_fail_safe_for(mut self, window: Duration) -> Self {
+        self.about.windows.fail_safe_for = Some(window);
         self
     }
 

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use cache_core::{CacheKey, Pattern, Result};
+use cache_core::{CacheKey, Pattern, Result, Ttl};
+use cache_memory::Policy;
 use thiserror::Error;
 
 use crate::analytics::Analytics;
 use crate::builder::BuildError;
 use crate::cache::Cache;
 use crate::change::Change;
+use crate::health::Health;
 use crate::stats::Stats;
 
 /// What every cache offers, whatever its types.
@@ -31,6 +33,15 @@ pub trait Region: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What its builder would refuse; then nothing has changed.
     fn reconfigure(&self, change: Change) -> Result<(), BuildError>;
+
+    /// How the places are on which it relies: see [`Cache::health`].
+    fn health(&self) -> Health;
+
+    /// How long a value is fresh that does not say so itself.
+    fn ttl(&self) -> Ttl;
+
+    /// Who is evicted first.
+    fn policy(&self) -> Policy;
 
     /// Its limit in entries, if it has one.
     fn max_entries(&self) -> Option<u64>;
@@ -84,6 +95,18 @@ where
 
     fn reconfigure(&self, change: Change) -> Result<(), BuildError> {
         Cache::reconfigure(self, change)
+    }
+
+    fn health(&self) -> Health {
+        Cache::health(self)
+    }
+
+    fn ttl(&self) -> Ttl {
+        self.options().ttl().unwrap_or(self.memory().default_ttl())
+    }
+
+    fn policy(&self) -> Policy {
+        self.memory().policy()
     }
 
     fn max_entries(&self) -> Option<u64> {

@@ -17,6 +17,7 @@ use crate::loaded::{About, Loaded};
 use crate::monitor::Mark;
 use crate::options::Options;
 use crate::stats::LoadCounts;
+use crate::windows::Windows;
 
 /// Where a loaded value comes from.
 pub(crate) struct Origin<'a, V> {
@@ -39,7 +40,8 @@ where
         let wanted = about.ttl.or(negative_ttl).or(options.ttl()).unwrap_or(self.memory.default_ttl());
         let ttl = options.jitter().map_or(wanted, |share| self.chance.shorten(wanted, share));
         let now = if ttl.is_forever() { Time::ZERO } else { self.memory.clock().now() };
-        let life = options.lifetime(now, ttl).with_due_before(about.lead);
+        let windows = about.windows;
+        let life = windows.over(options.lifetime(now, ttl)).with_due_before(about.lead);
         Record {
             value,
             life,
@@ -48,6 +50,7 @@ where
             priority: about.priority.or(options.priority()).unwrap_or_default(),
             cost: about.cost.or(options.cost()).unwrap_or_default(),
             validator: about.validator,
+            windows,
             is_negative,
             mark: self.below.as_ref().and_then(|below| below.mark()),
         }
@@ -133,6 +136,8 @@ pub(crate) struct Record<V> {
     pub(crate) priority: Priority,
     pub(crate) cost: Duration,
     pub(crate) validator: Option<Arc<str>>,
+    /// What the value says of its windows itself.
+    pub(crate) windows: Windows,
     pub(crate) is_negative: bool,
     /// Which write it is of, told once it is written below.
     pub(crate) mark: Mark,

@@ -27,7 +27,7 @@ pub(crate) fn build() -> Outcome {
 
 /// What only adds, but for what takes long to compile and has its own command in CONTRIBUTING.md: the second driver of `cache-redis`, and what
 /// compares with others, each of which is a cache of its own to be compiled.
-const ADDED: &str = "cache-core/frame,cache-invalidation/toml,cache-memory/moka,cache-redis/tls,cache-testkit/redis,strata/disk,strata/json,\
+const ADDED: &str = "cache-core/frame,cache-http/cache,cache-http/limit,cache-http/tower-sessions,cache-invalidation/toml,cache-memory/moka,cache-redis/tls,cache-testkit/redis,strata/disk,strata/json,\
                      strata/lz4,strata/macros,strata/msgpack,strata/ratelimit,strata/redis,strata/seal,strata/zstd";
 
 /// What is built and run together. The other lock of `cache-memory` stands in place of its own, and is tested by itself.

@@ -12,9 +12,9 @@ use cache_core::KeyError;
 use cache_http::limit::{Caller, Decided, Hops, LimitLayer};
 use cache_ratelimit::{Class, Subject};
 use http::request::Parts;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -50,11 +50,7 @@ impl App {
 
     /// A connection to it.
     pub(crate) async fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.address).await.expect("it listens");
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
-        tokio::spawn(connection);
-        Client(sender)
+        Client::connect(self.address).await
     }
 }
 
@@ -64,10 +60,10 @@ impl Drop for App {
     }
 }
 
-pub(crate) struct Client(hyper::client::conn::http1::SendRequest<Empty<Bytes>>);
+pub(crate) struct Client(hyper::client::conn::http1::SendRequest<Full<Bytes>>);
 
 /// What the client got.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) fields: BTreeMap<String, String>,
@@ -75,15 +71,27 @@ pub(crate) struct Answer {
 }
 
 impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
     pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::get(path).header("host", "localhost");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Empty::new()).expect("a legal request");
-        self.0.ready().await.expect("the connection lasts");
-        let response = self.0.send_request(request).await.expect("an answer");
-        let (head, body) = response.into_parts();
+        self.send("GET", path, headers, "").await
+    }
+
+    /// The host is `localhost`, unless it is given.
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let (head, body) = self.begin(method, path, headers, body).await.into_parts();
         let mut fields: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in &head.headers {
             let value = value.to_str().expect("text");
@@ -93,6 +101,26 @@ impl Client {
         let body = body.collect().await.expect("a whole body").to_bytes();
         let body = String::from_utf8(body.to_vec()).expect("text");
         Answer { status: head.status, fields, body }
+    }
+
+    /// The head of the answer, with a body that is still to come.
+    pub(crate) async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "localhost");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.to_owned().into())).expect("a legal request");
+        self.0.ready().await.expect("the connection lasts");
+        self.0.send_request(request).await.expect("an answer")
     }
 
     /// How many of so many requests are admitted.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::body::Json;
 use super::extract::NoParams;
 use crate::app::App;
-use crate::insight::{Finding, Health, Recommendation, Region, Report, Snapshot, Traffic, ratio};
+use crate::insight::{Finding, Health, Recommendation, Region, Report, Snapshot, Source, Traffic, ratio};
 use crate::problem::Problem;
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -273,4 +273,20 @@ fn by_region<T>(snapshot: &Snapshot, of: impl Fn(&Region) -> T) -> BTreeMap<Stri
 
 fn megabytes(bytes: u64) -> f64 {
     ratio(bytes, 1 << 20)
+}
+
+/// The same views of the caches of another application, as they are mounted there.
+pub(crate) fn metrics_of(source: &dyn Source) -> impl Serialize + use<> {
+    CachesBody::of(&Snapshot::of(source))
+}
+
+pub(crate) fn dashboard_of(source: &dyn Source) -> impl Serialize + use<> {
+    let Report { stats, insights, recommendations, .. } = Report::of(source);
+    DashboardBody { metrics: CachesBody::of(&stats), insights, recommendations }
+}
+
+pub(crate) fn health_of(source: &dyn Source) -> impl Serialize + use<> {
+    let metrics = Traffic::of(source);
+    let health = Health::of(source, &metrics);
+    HealthBody { health, uptime_seconds: source.uptime().as_secs_f64(), metrics }
 }

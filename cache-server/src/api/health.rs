@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::insight::{Health, Traffic};
+use crate::insight::{Health, Traffic, troubles};
 use crate::metrics;
 use crate::problem::Problem;
 
@@ -41,7 +41,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Answer<HealthBody> {
         total_operations: traffic.total_operations,
         average_response_time_ms: traffic.average_response_time_ms,
     };
-    let connection_healthy = app.regions.troubles().is_empty();
+    let connection_healthy = troubles(&app).is_empty();
     let fallback_enabled = !app.regions.places().is_memory_alone();
     let health = Health::of(&app, &traffic);
     Answer(HealthBody { health, connection_healthy, fallback_enabled, metrics })

@@ -3,7 +3,7 @@
 //! Everything about keys is one router, mounted twice: at `/v1` for the region `default`, and at
 //! `/v1/regions/{region}`. Handlers check all of a request before they change anything.
 
-mod aliases;
+pub(crate) mod aliases;
 mod body;
 mod conditions;
 mod describe;

@@ -33,11 +33,16 @@ pub(crate) enum Status {
 
 impl Health {
     /// `troubles` are those of the tiers, and of news of other servers.
-    pub(super) fn judge(traffic: &Traffic, process: &Process, troubles: Vec<String>) -> Self {
+    pub(super) fn judge(
+        traffic: &Traffic,
+        process: &Process,
+        who_fails: &str,
+        troubles: Vec<String>,
+    ) -> Self {
         let mut reasons = troubles;
         let rate = if traffic.total_operations >= MEANINGFUL_ANSWERS { traffic.error_rate } else { 0.0 };
         if rate >= DEGRADED_ERROR_RATE {
-            reasons.push(format!("{:.1} % of the answers are errors of the server", rate * 100.0));
+            reasons.push(format!("{:.1} % of the {who_fails}", rate * 100.0));
         }
         if process.is_nearly_full() {
             let Process { connections, max_connections, .. } = process;
@@ -62,7 +67,8 @@ mod tests {
     #[track_caller]
     fn check(traffic: (u64, f64), process: Process, trouble: Option<&str>, expected: Status) {
         let traffic = Traffic { total_operations: traffic.0, error_rate: traffic.1, ..Traffic::default() };
-        let health = Health::judge(&traffic, &process, trouble.map(str::to_owned).into_iter().collect());
+        let health =
+            Health::judge(&traffic, &process, "answers", trouble.map(str::to_owned).into_iter().collect());
         assert_eq!(health.status, expected, "{health:?}");
         assert_eq!(health.reasons.is_empty(), expected == Status::Healthy);
     }

@@ -3,16 +3,17 @@
 //! A moment is noted when the server has nothing better to do, and when someone looks; never by a request that is served.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache_core::Time;
 use serde::Serialize;
+use strata::Region;
 
 use super::latency::Timings;
 use super::region::{Counts, per_second};
 use super::resident_bytes;
-use crate::app::App;
+use super::source::Source;
 use crate::figures::Totals;
 
 /// How far apart moments are.
@@ -68,14 +69,17 @@ impl Moment {
         }
     }
 
-    pub(super) fn now(app: &App) -> Self {
-        let regions = app.regions.all();
-        let counts = regions.iter().map(|cache| (cache.name().to_owned(), Counts::of(&app.regions, cache)));
+    pub(super) fn now(app: &dyn Source) -> Self {
+        let regions = app.regions();
+        let counts = |region: &Arc<dyn Region>| {
+            let counts = Counts::new(&region.stats().memory, app.too_large(region.name()));
+            (region.name().to_owned(), counts)
+        };
         Self {
-            at: app.clock.now(),
-            regions: counts.collect(),
-            totals: app.figures.totals(),
-            timings: app.figures.timings(),
+            at: app.now(),
+            regions: regions.iter().map(counts).collect(),
+            totals: app.totals(),
+            timings: app.timings(),
             resident_bytes: resident_bytes(),
         }
     }
@@ -115,8 +119,8 @@ impl History {
     }
 
     /// Notes this moment, unless the last one was just now.
-    pub(crate) fn note(&self, app: &App) {
-        if self.is_due(app.clock.now()) {
+    pub(crate) fn note(&self, app: &dyn Source) {
+        if self.is_due(app.now()) {
             self.add(Moment::now(app));
         }
     }

@@ -16,6 +16,7 @@ mod latency;
 mod region;
 mod report;
 mod snapshot;
+mod source;
 mod traffic;
 
 pub(crate) use findings::Finding;
@@ -24,7 +25,8 @@ pub(crate) use history::History;
 pub(crate) use latency::{Latency, Timings};
 pub(crate) use region::{Counts, Region, TopKey};
 pub(crate) use report::{Recommendation, Report};
-pub(crate) use snapshot::{Snapshot, resident_bytes};
+pub(crate) use snapshot::{Process, Snapshot, resident_bytes};
+pub(crate) use source::{Source, troubles};
 pub(crate) use traffic::Traffic;
 
 /// A share of a whole; zero where there is no whole yet.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cache_core::Key;
 use serde::Serialize;
 use strata::Analytics;
 
@@ -107,7 +106,11 @@ pub(crate) struct Tier {
 
 impl Counts {
     pub(crate) fn of(regions: &Regions, cache: &BlobCache) -> Self {
-        let memory = cache.stats().memory;
+        Self::new(&cache.stats().memory, regions.too_large(cache.name()))
+    }
+
+    /// What a region counts, and how many values were refused before it saw them.
+    pub(super) fn new(memory: &cache_memory::Stats, too_large: u64) -> Self {
         Self {
             entries: memory.entries,
             bytes: memory.bytes,
@@ -119,7 +122,7 @@ impl Counts {
             evicted: memory.evicted,
             replaced: memory.replaced,
             removed: memory.removed,
-            too_large: memory.too_large + regions.too_large(cache.name()),
+            too_large: memory.too_large + too_large,
         }
     }
 
@@ -155,14 +158,14 @@ impl Counts {
 }
 
 impl Region {
-    pub(super) fn of(cache: &BlobCache, stats: Counts, recent: Recent) -> Self {
-        let (memory, analytics, loads) = (cache.memory(), cache.analytics(TOP_KEYS), cache.stats());
+    pub(super) fn of(cache: &dyn strata::Region, stats: Counts, recent: Recent) -> Self {
+        let (health, analytics, loads) = (cache.health(), cache.analytics(TOP_KEYS), cache.stats());
         Self {
             name: cache.name().to_owned(),
-            max_entries: memory.max_entries(),
-            max_bytes: memory.max_bytes(),
-            ttl_seconds: memory.default_ttl().finite().map(|ttl| ttl.as_secs_f64()),
-            policy: memory.policy().as_str(),
+            max_entries: cache.max_entries(),
+            max_bytes: cache.max_bytes(),
+            ttl_seconds: cache.ttl().finite().map(|ttl| ttl.as_secs_f64()),
+            policy: cache.policy().as_str(),
             stats,
             recent,
             loads: Loads {
@@ -177,9 +180,9 @@ impl Region {
             access_pattern: analytics.access_pattern.as_str(),
             concentration: analytics.concentration,
             sampled_hits: analytics.top.hits,
-            top_keys: top_keys(&analytics),
-            tiers: tiers(cache),
-            is_bus_whole: cache.health().is_bus_whole,
+            top_keys: top_keys(cache.name(), &analytics),
+            tiers: health.tiers.iter().map(Tier::of).collect(),
+            is_bus_whole: health.is_bus_whole,
         }
     }
 
@@ -188,23 +191,25 @@ impl Region {
     }
 }
 
-/// The places below memory, in reading order.
-pub(super) fn tiers(cache: &BlobCache) -> Vec<Tier> {
-    let of = |tier: strata::TierStats| Tier {
-        name: tier.name,
-        hits: tier.hits,
-        misses: tier.misses,
-        writes: tier.writes,
-        errors: tier.errors,
-        backlog: tier.backlog,
-        away_seconds: tier.away_for.map(|away| away.as_secs_f64()),
-    };
-    cache.tiers().into_iter().map(of).collect()
+impl Tier {
+    fn of(tier: &strata::TierStats) -> Self {
+        Self {
+            name: tier.name,
+            hits: tier.hits,
+            misses: tier.misses,
+            writes: tier.writes,
+            errors: tier.errors,
+            backlog: tier.backlog,
+            away_seconds: tier.away_for.map(|away| away.as_secs_f64()),
+        }
+    }
 }
 
-fn top_keys(analytics: &Analytics<Key>) -> Vec<TopKey> {
-    let of = |top: &cache_memory::TopKey<Key>| TopKey {
-        key: top.key.as_str().to_owned(),
+fn top_keys(region: &str, analytics: &Analytics<String>) -> Vec<TopKey> {
+    let own =
+        |key: &str| key.strip_prefix(region).and_then(|key| key.strip_prefix(':')).unwrap_or(key).to_owned();
+    let of = |top: &cache_memory::TopKey<String>| TopKey {
+        key: own(&top.key),
         hits: top.hits,
         share: ratio(top.hits.saturating_sub(top.error), analytics.top.hits),
     };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::findings::{self, Finding, Severity};
 use super::history::{Moment, Stretch};
 use super::snapshot::Snapshot;
-use crate::app::App;
+use super::source::Source;
 
 /// What the page shows, and `GET /v1/stats` answers.
 #[derive(Clone, Debug, Serialize)]
@@ -35,13 +35,13 @@ pub(crate) struct Recommendation {
 
 impl Report {
     /// Gathers everything, as [`Snapshot::of`].
-    pub(crate) fn of(app: &App) -> Self {
-        app.history.note(app);
+    pub(crate) fn of(app: &dyn Source) -> Self {
+        app.history().note(app);
         let now = Moment::now(app);
         let stats = Snapshot::at(app, &now);
         let insights = findings::findings(&stats);
         let recommendations = insights.iter().filter_map(Recommendation::of).collect();
-        Self { history: app.history.stretches(&now), stats, insights, recommendations }
+        Self { history: app.history().stretches(&now), stats, insights, recommendations }
     }
 }
 

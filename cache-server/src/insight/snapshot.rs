@@ -1,7 +1,6 @@
 //! All figures at one moment.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
@@ -9,9 +8,10 @@ use super::health::Health;
 use super::history::Moment;
 use super::latency::Percentiles;
 use super::region::{Counts, Recent, Region};
+use super::source::{Source, troubles};
 use super::traffic::Traffic;
 use super::{ratio, share};
-use crate::app::App;
+use crate::figures;
 
 /// All figures at one moment: the one thing that every view shows a part of.
 #[derive(Clone, Debug, Serialize)]
@@ -74,28 +74,28 @@ pub(crate) struct Process {
 
 impl Snapshot {
     /// Gathers everything. Locks each shard of each region for some moments, one after the other.
-    pub(crate) fn of(app: &App) -> Self {
-        app.history.note(app);
+    pub(crate) fn of(app: &dyn Source) -> Self {
+        app.history().note(app);
         Self::at(app, &Moment::now(app))
     }
 
-    pub(super) fn at(app: &App, now: &Moment) -> Self {
-        let earlier = app.history.recent(now.at);
+    pub(super) fn at(app: &dyn Source, now: &Moment) -> Self {
+        let earlier = app.history().recent(now.at);
         let stretch = now.at.since(earlier.at);
-        let caches = app.regions.all();
-        let of = |cache: &crate::regions::BlobCache| {
+        let caches = app.regions();
+        let of = |cache: &std::sync::Arc<dyn strata::Region>| {
             let stats = now.regions.get(cache.name()).copied()?;
             let before = earlier.regions.get(cache.name()).copied().unwrap_or_default();
-            Some(Region::of(cache, stats, stats.since(&before, stretch)))
+            Some(Region::of(&**cache, stats, stats.since(&before, stretch)))
         };
         let regions: Vec<Region> = caches.iter().filter_map(of).collect();
         let sum = Sum::of(&regions);
         let traffic = Traffic::new((sum.stats.hits, sum.stats.misses), app);
-        let process = Process { resident_bytes: now.resident_bytes, ..Process::of(app) };
+        let process = Process { resident_bytes: now.resident_bytes, ..app.process() };
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: app.uptime().as_secs_f64(),
-            health: Health::judge(&traffic, &process, app.regions.troubles()),
+            health: Health::judge(&traffic, &process, app.who_fails(), troubles(app)),
             traffic,
             sum,
             regions,
@@ -133,29 +133,19 @@ impl Sum {
 }
 
 impl Route {
-    fn all(app: &App) -> Vec<Self> {
-        let of = |route: &crate::figures::Route| Self {
+    fn all(app: &dyn Source) -> Vec<Self> {
+        let of = |route: &figures::Route| Self {
             template: route.template().to_owned(),
             answers: route.answers().collect(),
             average_ms: ratio(route.timed_nanos(), route.timed()) / 1e6,
         };
-        let mut routes: Vec<Self> = app.figures.routes().iter().map(|route| of(route)).collect();
+        let mut routes: Vec<Self> = app.routes().iter().map(|route| of(route)).collect();
         routes.sort_unstable_by(|one, other| one.template.cmp(&other.template));
         routes
     }
 }
 
 impl Process {
-    fn of(app: &App) -> Self {
-        Self {
-            resident_bytes: None,
-            connections: app.figures.connections.load(Relaxed),
-            max_connections: app.max_connections as u64,
-            rejected_connections: app.figures.rejected_connections.load(Relaxed),
-            is_stopping: app.is_draining(),
-        }
-    }
-
     /// Whether nine of ten connections are taken.
     pub(super) fn is_nearly_full(&self) -> bool {
         self.connections.saturating_mul(10) >= self.max_connections.saturating_mul(9)
@@ -164,8 +154,8 @@ impl Process {
 
 impl Health {
     /// How the server is now, without what a probe does not ask for.
-    pub(crate) fn of(app: &App, traffic: &Traffic) -> Self {
-        Self::judge(traffic, &Process::of(app), app.regions.troubles())
+    pub(crate) fn of(app: &dyn Source, traffic: &Traffic) -> Self {
+        Self::judge(traffic, &app.process(), app.who_fails(), troubles(app))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ratio;
-use crate::app::App;
+use super::source::Source;
 
 /// What has happened since the start, over all regions and routes. Rates are zero before there is anything to divide.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -21,18 +21,18 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn of(app: &App) -> Self {
+    pub(crate) fn of(app: &dyn Source) -> Self {
         let (mut hits, mut misses) = (0, 0);
-        for cache in app.regions.all() {
-            let memory = cache.stats().memory;
+        for region in app.regions() {
+            let memory = region.stats().memory;
             hits += memory.hits;
             misses += memory.misses;
         }
         Self::new((hits, misses), app)
     }
 
-    pub(super) fn new((hits, misses): (u64, u64), app: &App) -> Self {
-        let totals = app.figures.totals();
+    pub(super) fn new((hits, misses): (u64, u64), app: &dyn Source) -> Self {
+        let totals = app.totals();
         Self {
             hit_rate: ratio(hits, hits + misses),
             error_rate: ratio(totals.errors, totals.answers),

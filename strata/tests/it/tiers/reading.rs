@@ -129,6 +129,38 @@ async fn a_window_that_is_over_is_over_below_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn windows_that_a_value_brings_along_hold_wherever_it_is_read() {
+    let world = World::new();
+    // Neither has windows of its own.
+    let (mine, other) = (world.node(ttl(60)), world.node(ttl(60)));
+    let load = || async {
+        let loaded = Loaded::new("old".to_owned()).with_ttl(Ttl::from_secs(60));
+        let loaded =
+            loaded.with_stale_for(Duration::from_secs(50)).with_fail_safe_for(Duration::from_secs(100));
+        Ok::<_, Down>(loaded)
+    };
+    let down = || async { Err::<String, _>(Down(1)) };
+    mine.get_or_load(&1, load).await.expect("the loader never fails");
+    behind(&mine).await;
+    let throttle = Options::new().with_fail_safe_throttle(Duration::ZERO);
+    for (after, expected) in
+        [(61, Some(Stale::Refreshing)), (48, Some(Stale::Refreshing)), (2, Some(Stale::Failed))]
+    {
+        world.clock.advance(Duration::from_secs(after));
+        for node in [&mine, &other] {
+            let hit = node.get_or_load(&1, down).with(throttle.clone()).await.expect("a copy answers");
+            assert_eq!((hit.as_str(), hit.stale()), ("old", expected));
+            behind(node).await;
+            other.remove_local(&1);
+        }
+    }
+    world.clock.advance(Duration::from_secs(50));
+    for node in [&mine, &other] {
+        assert!(node.get_or_load(&1, down).await.is_err(), "both windows are over");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_value_below_answers_while_it_is_refreshed() {
     let world = World::new();
     let options = ttl(60).with_stale_for(Duration::from_mins(10));
