@@ -26,6 +26,8 @@ mod health;
 mod keys;
 #[path = "it/many.rs"]
 mod many;
+#[path = "it/packaging.rs"]
+mod packaging;
 #[path = "it/page.rs"]
 mod page;
 #[path = "it/process.rs"]

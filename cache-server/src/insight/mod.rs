@@ -19,7 +19,7 @@ mod snapshot;
 mod traffic;
 
 pub(crate) use findings::Finding;
-pub(crate) use health::Health;
+pub(crate) use health::{Health, Status};
 pub(crate) use history::History;
 pub(crate) use latency::{Latency, Timings};
 pub(crate) use region::{Counts, Region, TopKey};

@@ -21,7 +21,7 @@ const FENCES: [Fence; 5] = [
         things: &["http", "http-body", "http-body-util", "hyper", "hyper-util", "reqwest", "tower-http"],
         open_to: &["cache-http", "cache-server"],
     },
-    Fence { things: &["ureq"], open_to: &["cache-cli"] },
+    Fence { things: &["ureq"], open_to: &["cache-cli", "cache-server"] },
     Fence { things: &COMPETITORS, open_to: &["peers"] },
 ];
 
