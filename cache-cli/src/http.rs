@@ -78,6 +78,10 @@ impl Client {
     fn unreachable(&self, error: &ureq::Error) -> Error {
         let (url, time) = (&self.target.url, self.target.timeout);
         let (what, hint) = match error {
+            error if is_of_tls(error) => (
+                format!("no safe connection to {url}: {error}"),
+                "name the certificate of whoever vouches for the server by --ca-file",
+            ),
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => (
                 format!("nobody listens at {url}"),
                 "start the server, or name another one by --server or STRATA_URL",
@@ -94,16 +98,21 @@ impl Client {
                 format!("{url} has said nothing for {time:?}"),
                 "it may still have done what it was asked; --timeout gives it longer",
             ),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => (
-                format!("no safe connection to {url}: {error}"),
-                "name the certificate of whoever vouches for the server by --ca-file",
-            ),
             error => (
                 format!("the connection to {url} broke: {error}"),
                 "the server may have ended, or have hung up on too much; it may have done what it was asked",
             ),
         };
         Error::Unreachable { what, hint }
+    }
+}
+
+/// Whether no safe connection could be made; some of these come as errors of reading.
+fn is_of_tls(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        ureq::Error::Io(error) => matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()),
+        _ => false,
     }
 }
 

@@ -6,6 +6,8 @@
 mod entries;
 #[path = "it/figures.rs"]
 mod figures;
+#[path = "it/https.rs"]
+mod https;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/refusals.rs"]
