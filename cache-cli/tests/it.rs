@@ -12,5 +12,7 @@ mod https;
 mod program;
 #[path = "it/refusals.rs"]
 mod refusals;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/transfer.rs"]
 mod transfer;

@@ -33,7 +33,14 @@ impl Running {
 
     /// The program, told to ask this server.
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = program(arguments);
+        let mut command = self.command(env!("CARGO_BIN_EXE_strata"));
+        command.args(arguments);
+        command
+    }
+
+    /// Another one, in the same environment.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = alone(program);
         command.env("STRATA_URL", format!("http://{}", self.address));
         command
     }
@@ -53,8 +60,14 @@ impl Running {
 
 /// The program with an environment of the test's own.
 pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_strata"));
-    command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = alone(env!("CARGO_BIN_EXE_strata"));
+    command.args(arguments);
+    command
+}
+
+fn alone(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
