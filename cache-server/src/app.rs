@@ -84,11 +84,13 @@ impl Server {
 
     /// All routes, to be mounted elsewhere or asked without a socket.
     pub fn router(&self) -> Router {
-        api::router()
+        let router = api::router()
             .layer(from_fn_with_state(Arc::clone(&self.app), auth::check))
             .layer(from_fn_with_state(Arc::clone(&self.app), origin::check))
-            .layer(from_fn_with_state(Arc::clone(&self.app), edge::guard))
-            .with_state(Arc::clone(&self.app))
+            .layer(from_fn_with_state(Arc::clone(&self.app), edge::guard));
+        #[cfg(feature = "otel")]
+        let router = router.layer(axum::middleware::from_fn(crate::traces::request));
+        router.with_state(Arc::clone(&self.app))
     }
 
     /// Serves until `shutdown` is ready and the requests of that moment are finished, or the drain timeout is over.

@@ -1,6 +1,7 @@
 //! The edge: what happens to every request and every answer, whatever is asked.
 //!
-//! A panic becomes a 500 and costs nobody else anything; an error becomes a problem; every answer is counted.
+//! A panic becomes a 500 and costs nobody else anything; an error becomes a problem; every answer is counted, and each error of the server
+//! is a line of the log.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,6 +24,14 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     // What a panic leaves behind is caches, which lock nothing across calls, and this request, which ends here.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = problem::uniform(answer.unwrap_or_else(|_| after_panic(route.template())));
+    // A probe that hears of a stop has not met an error.
+    if response.status().is_server_error() && !app.is_draining() {
+        tracing::error!(
+            route = route.template(),
+            status = response.status().as_u16(),
+            "an error of the server"
+        );
+    }
     route.count(response.status(), begun.map(|begun| app.clock.now().since(begun)));
     response
 }

@@ -43,11 +43,15 @@ mod regions;
 mod role;
 mod serve;
 mod socket;
+#[cfg(feature = "otel")]
+mod traces;
 
 pub use app::{Handle, Server, StartError};
 pub use config::{Flags, Settings, SettingsError};
 pub use monitor::monitor;
 pub use role::Role;
+#[cfg(feature = "otel")]
+pub use traces::{Traces, TracesError};
 
 use tokio::net::TcpListener;
 

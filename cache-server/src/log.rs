@@ -25,6 +25,29 @@ pub fn start(settings: &Settings) -> Result<(), SetGlobalDefaultError> {
     }
 }
 
+/// As [`start`], and sends spans of requests where the variables of OpenTelemetry say.
+///
+/// # Errors
+/// As [`start`].
+#[cfg(feature = "otel")]
+pub fn start_with(settings: &Settings, traces: &crate::Traces) -> Result<(), SetGlobalDefaultError> {
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::filter::{FilterExt, filter_fn};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    // A span of a request is none of the log's: its lines are the same with and without.
+    let is_of_the_log = filter_fn(|about| about.target() != crate::traces::TARGET);
+    let lines = lines.with_filter(EnvFilter::new(&settings.log).and(is_of_the_log));
+    let all = tracing_subscriber::registry().with(lines).with(traces.layer());
+    tracing::subscriber::set_global_default(all)
+}
+
 /// A text from outside, as it may stand in a log line or an error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shown<'a>(pub(crate) &'a str);

@@ -29,8 +29,24 @@ fn main() -> ExitCode {
         let _ = std::io::stdout().write_all(shown.as_bytes());
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = log::start(&settings) {
+    #[cfg(feature = "otel")]
+    let traces = match cache_server::Traces::from_environment(&variables()) {
+        Ok(traces) => traces,
+        Err(error) => return fail(&error, WRONG_SETTING),
+    };
+    #[cfg(feature = "otel")]
+    let started =
+        traces.as_ref().map_or_else(|| log::start(&settings), |traces| log::start_with(&settings, traces));
+    #[cfg(not(feature = "otel"))]
+    let started = log::start(&settings);
+    if let Err(error) = started {
         return fail(&error, CANNOT_RUN);
+    }
+    #[cfg(not(feature = "otel"))]
+    if variables().keys().any(|name| name.starts_with("OTEL_EXPORTER_OTLP_")) {
+        tracing::warn!(
+            "no effect: this server was built without the feature otel, so OTEL_EXPORTER_OTLP_* is ignored"
+        );
     }
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -39,7 +55,12 @@ fn main() -> ExitCode {
         tracing::info!("the settings are right");
         return ExitCode::SUCCESS;
     }
-    match serve(settings, &flags) {
+    let served = serve(settings, &flags);
+    #[cfg(feature = "otel")]
+    if let Some(traces) = traces {
+        traces.shutdown();
+    }
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.as_ref(), CANNOT_RUN),
     }

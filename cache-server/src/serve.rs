@@ -30,6 +30,7 @@ use tokio::time::{interval, timeout};
 
 use crate::app::App;
 use crate::config::Settings;
+use crate::insight::{Health, Status, Traffic};
 use crate::socket::Socket;
 
 /// What a client may take, in number and in time.
@@ -79,12 +80,13 @@ pub(crate) async fn serve(
     router: Router,
     (limits, shutdown): (Limits, impl Future<Output = ()>),
 ) {
-    let mut door =
-        Door { listener, app, router, limits, closing: watch::Sender::new(false), complained: None };
+    let closing = watch::Sender::new(false);
+    let mut door = Door { listener, app, router, limits, closing, complained: None, health: None };
     let mut connections = JoinSet::new();
     door.accept_until(shutdown, &mut connections).await;
 
     door.app.begin_draining();
+    door.tell_health();
     door.closing.send_replace(true);
     tracing::info!(connections = connections.len(), "stopping: waiting for requests to finish");
     let mut latecomers = JoinSet::new();
@@ -105,6 +107,8 @@ struct Door {
     closing: watch::Sender<bool>,
     /// When it was last said that a connection could not be accepted.
     complained: Option<Time>,
+    /// How the server was when it was last said.
+    health: Option<Status>,
 }
 
 impl Door {
@@ -123,9 +127,18 @@ impl Door {
         }
     }
 
-    fn upkeep(&self) {
+    fn upkeep(&mut self) {
         self.app.figures.upkeep();
         self.app.history.note(&self.app);
+        self.tell_health();
+    }
+
+    /// Says how the server is, at the start and whenever that changes.
+    fn tell_health(&mut self) {
+        let Health { status, reasons } = Health::of(&self.app, &Traffic::of(&self.app));
+        if self.health.replace(status) != Some(status) {
+            tracing::info!(status = status.as_str(), reasons = reasons.join("; "), "health");
+        }
     }
 
     /// Waits for the connections to end. Meanwhile whoever comes is served once, so that a probe hears 503 and nobody
@@ -236,7 +249,7 @@ mod tests {
         let app = Arc::new(App::new(settings, Arc::new(SystemClock::new())).expect("default regions"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (router, closing) = (Router::new(), watch::Sender::new(false));
-        Door { listener, app, router, limits, closing, complained: None }
+        Door { listener, app, router, limits, closing, complained: None, health: None }
     }
 
     #[tokio::test]
@@ -249,6 +262,33 @@ mod tests {
         assert!(complained.is_some());
         assert!(door.admit(failed(), &mut connections, true).now_or_never().is_none());
         assert_eq!(door.complained, complained, "once a second is enough");
+    }
+
+    /// What is written while this is done.
+    fn logged(act: impl FnOnce()) -> String {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let writer = std::sync::Mutex::new(file.reopen().expect("it is there"));
+        let lines = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        tracing::subscriber::with_default(lines, act);
+        std::fs::read_to_string(file.path()).expect("it is there")
+    }
+
+    #[tokio::test]
+    async fn health_is_said_at_info_when_it_changes_and_then_alone() {
+        let mut door = door().await;
+        let said = logged(|| {
+            door.upkeep();
+            door.upkeep();
+        });
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("INFO") && said.contains("health status=\"healthy\" reasons=\"\""), "{said}");
+        door.app.begin_draining();
+        let said = logged(|| {
+            door.upkeep();
+            door.upkeep();
+        });
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("status=\"unhealthy\" reasons=\"the server is stopping\""), "{said}");
     }
 
     #[test]

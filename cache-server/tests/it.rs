@@ -8,10 +8,14 @@ mod assets;
 mod auth;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/clients.rs"]
+mod clients;
 #[path = "it/conditions.rs"]
 mod conditions;
 #[path = "it/connections.rs"]
 mod connections;
+#[path = "it/contract.rs"]
+mod contract;
 #[path = "it/documentation.rs"]
 mod documentation;
 #[path = "it/entries.rs"]
@@ -22,12 +26,18 @@ mod events;
 mod groups;
 #[path = "it/health.rs"]
 mod health;
+#[path = "it/jobs.rs"]
+mod jobs;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/many.rs"]
 mod many;
 #[path = "it/monitor.rs"]
 mod monitor;
+#[path = "it/msgpack.rs"]
+mod msgpack;
+#[path = "it/packaging.rs"]
+mod packaging;
 #[path = "it/page.rs"]
 mod page;
 #[path = "it/process.rs"]
@@ -44,6 +54,8 @@ mod scrape;
 mod server;
 #[path = "it/settings.rs"]
 mod settings;
+#[path = "it/shortcut.rs"]
+mod shortcut;
 #[path = "it/stats.rs"]
 mod stats;
 #[path = "it/stopping.rs"]
@@ -52,7 +64,13 @@ mod stopping;
 mod system_c;
 #[path = "it/tiers.rs"]
 mod tiers;
+#[path = "it/tls.rs"]
+mod tls;
 #[path = "it/transfer.rs"]
 mod transfer;
+#[path = "it/warming.rs"]
+mod warming;
+#[path = "it/watch.rs"]
+mod watch;
 #[path = "it/wire.rs"]
 mod wire;

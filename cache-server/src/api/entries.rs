@@ -42,14 +42,19 @@ pub(super) async fn get(
     conditions: Conditions,
 ) -> Result<Response, Problem> {
     let found = cache.get(&key).await?;
-    let event = if found.is_some() { "Cache HIT" } else { "Cache MISS" };
-    tracing::debug!(region = cache.name(), key = %Shown(key.as_str()), "{event}");
+    note(&cache, &key, found.is_some());
     let hit = found.ok_or_else(miss)?;
     let headers = describe(&hit, app.clock.now());
     if conditions.has(&hit) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     Ok((headers, hit.bytes.clone()).into_response())
+}
+
+/// Writes down that a key was found or not, for who looks for what happens to it.
+pub(super) fn note(cache: &BlobCache, key: &Key, is_hit: bool) {
+    let event = if is_hit { "Cache HIT" } else { "Cache MISS" };
+    tracing::debug!(region = cache.name(), key = %Shown(key.as_str()), "{event}");
 }
 
 /// As [`get`] without the bytes. Counts neither as a read nor as a use, if memory has the entry.

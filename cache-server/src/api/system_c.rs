@@ -84,7 +84,10 @@ pub(super) async fn get(
     EntryKey(key): EntryKey,
     _: NoParams,
 ) -> Result<Answer<FoundBody>, Problem> {
-    let hit = default(&app)?.get(&key).await?.ok_or_else(entries::miss)?;
+    let cache = default(&app)?;
+    let found = cache.get(&key).await?;
+    entries::note(&cache, &key, found.is_some());
+    let hit = found.ok_or_else(entries::miss)?;
     let entry = EntryOut::new(&hit, hit.remaining(app.clock.now()));
     Ok(Answer(FoundBody { success: true, key: key.as_str().to_owned(), entry }))
 }

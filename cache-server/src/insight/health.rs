@@ -31,6 +31,17 @@ pub(crate) enum Status {
     Unhealthy,
 }
 
+impl Status {
+    /// As it stands in JSON.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 impl Health {
     /// `troubles` are those of the tiers, and of news of other servers.
     pub(super) fn judge(

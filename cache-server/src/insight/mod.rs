@@ -20,7 +20,7 @@ mod source;
 mod traffic;
 
 pub(crate) use findings::Finding;
-pub(crate) use health::Health;
+pub(crate) use health::{Health, Status};
 pub(crate) use history::History;
 pub(crate) use latency::{Latency, Timings};
 pub(crate) use region::{Counts, Region, TopKey};

@@ -179,6 +179,46 @@ async fn a_hostile_key_is_one_line_of_the_log_and_values_are_none() {
     assert!(seen.contains("Cache MISS") && !seen.contains("top-text"), "{seen}");
 }
 
+/// Lines of the log until one of this message.
+async fn until(process: &mut Process, message: &str) -> Vec<serde_json::Value> {
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last: &serde_json::Value| last["fields"]["message"] != message) {
+        let line = process.next_line().await;
+        seen.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}; {seen:?}")));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn every_way_to_read_is_logged_and_errors_are_at_error() {
+    let mut process = Process::start(&["--log", "debug", "--log-format", "json"], &[ANY_PORT]).await;
+    let mut raw = Raw::connect(process.address).await;
+    raw.write("GET /api/v1/enhanced-cache/get/first HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.answer().await.problem(404);
+    let body = r#"{"keys": ["second"]}"#;
+    let head = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+    raw.write(format!("POST /v1/get-many HTTP/1.1\r\nhost: localhost\r\n{head}\r\n\r\n{body}")).await;
+    raw.answer().await.expect(200);
+    for key in ["first", "second"] {
+        let seen = until(&mut process, "Cache MISS").await;
+        let last = seen.last().expect("a line");
+        assert_eq!((&last["fields"]["key"], &last["level"]), (&key.into(), &"DEBUG".into()));
+    }
+    let mut watchers = Vec::new();
+    for _ in 0..32 {
+        let mut watcher = Raw::connect(process.address).await;
+        watcher.write("GET /v1/events/stats HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        soon(tokio::io::AsyncReadExt::read_u8(&mut watcher.0)).await.expect("it is let in");
+        watchers.push(watcher);
+    }
+    raw.write("GET /v1/events/stats HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.answer().await.problem(503);
+    let seen = until(&mut process, "an error of the server").await;
+    let last = seen.last().expect("a line");
+    assert_eq!((&last["level"], &last["fields"]["status"]), (&"ERROR".into(), &503.into()));
+    assert_eq!(last["fields"]["route"], "/v1/events/stats");
+}
+
 #[tokio::test]
 async fn a_signal_under_load_loses_no_request_that_was_begun() {
     let mut process = Process::start(&[], &[ANY_PORT]).await;

@@ -14,13 +14,14 @@ struct Fence {
     open_to: &'static [&'static str],
 }
 
-const FENCES: [Fence; 4] = [
+const FENCES: [Fence; 5] = [
     Fence { things: &["redis", "fred"], open_to: &["cache-redis"] },
     Fence { things: &["axum", "axum-server", "metrics-exporter-prometheus"], open_to: &["cache-server"] },
     Fence {
         things: &["http", "http-body", "http-body-util", "hyper", "hyper-util", "reqwest", "tower-http"],
         open_to: &["cache-http", "cache-server"],
     },
+    Fence { things: &["ureq"], open_to: &["cache-cli", "cache-server"] },
     Fence { things: &COMPETITORS, open_to: &["peers"] },
 ];
 

@@ -8,7 +8,7 @@ use cargo_metadata::{Dependency, DependencyKind, Target};
 use super::Violation;
 use super::tree::{Member, Tree};
 
-const RANKS: [(&str, u8); 13] = [
+const RANKS: [(&str, u8); 14] = [
     ("cache-core", 0),
     ("cache-policy", 0),
     ("cache-macros", 0),
@@ -22,6 +22,7 @@ const RANKS: [(&str, u8); 13] = [
     ("cache-http", 3),
     ("cache-refresh", 3),
     ("cache-server", 4),
+    ("cache-cli", 4),
 ];
 
 const OUTSIDE: [&str; 4] = ["xtask", "measure", "peers", "sim"];
