@@ -35,6 +35,7 @@ mod insight;
 mod linger;
 pub mod log;
 mod metrics;
+mod news;
 mod origin;
 mod places;
 mod problem;

@@ -12,6 +12,8 @@ mod client;
 mod conditions;
 #[path = "it/connections.rs"]
 mod connections;
+#[path = "it/contract.rs"]
+mod contract;
 #[path = "it/documentation.rs"]
 mod documentation;
 #[path = "it/entries.rs"]
@@ -26,6 +28,8 @@ mod health;
 mod keys;
 #[path = "it/many.rs"]
 mod many;
+#[path = "it/msgpack.rs"]
+mod msgpack;
 #[path = "it/page.rs"]
 mod page;
 #[path = "it/process.rs"]
@@ -52,5 +56,7 @@ mod system_c;
 mod tiers;
 #[path = "it/transfer.rs"]
 mod transfer;
+#[path = "it/watch.rs"]
+mod watch;
 #[path = "it/wire.rs"]
 mod wire;

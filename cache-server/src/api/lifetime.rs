@@ -1,9 +1,11 @@
 //! Lifetimes, tags and priorities, as queries and bodies carry them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use cache_core::{Priority, Tags, Ttl};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use strata::{Options, Presets};
 
@@ -19,6 +21,22 @@ pub(super) enum Lifetime {
 impl<'de> Deserialize<'de> for Lifetime {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         input.deserialize_any(LifetimeVisitor)
+    }
+}
+
+impl JsonSchema for Lifetime {
+    fn schema_name() -> Cow<'static, str> {
+        "Lifetime".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time-to-live: seconds, or a text with units (`90s`, `1h30m`), `forever`, or the name of a preset.",
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": MOST_SECONDS},
+                {"type": "string", "pattern": TEXT_FORM, "maxLength": LONGEST},
+            ],
+        })
     }
 }
 
@@ -61,9 +79,19 @@ impl Lifetime {
     }
 }
 
+/// The most characters of a time-to-live.
+const LONGEST: usize = 64;
+
+/// What the document promises to take: fewer than are taken, as other texts may be presets.
+const TEXT_FORM: &str = r"^(forever|short|medium|long|hot|session|[0-9]{1,9}|[0-9]{1,6}(ms|s|m|h|d))$";
+/// Some tags in one text.
+pub(super) const TAG_LIST: &str =
+    r"^[^,\u0000-\u001f\u007f-\u009f]{1,256}(,[^,\u0000-\u001f\u007f-\u009f]{1,256}){0,63}$";
+
+const MOST_SECONDS: u32 = 1_000_000_000;
+
 /// Reads a time-to-live: a preset's name, or what `Ttl` reads.
 fn ttl(text: &str, presets: &Presets, field: &str) -> Result<Ttl, Problem> {
-    const LONGEST: usize = 64;
     if text.len() > LONGEST {
         return Err(Problem::field(field, format!("a time-to-live has at most {LONGEST} characters")));
     }
@@ -72,11 +100,16 @@ fn ttl(text: &str, presets: &Presets, field: &str) -> Result<Ttl, Problem> {
 }
 
 /// What a query may say of an entry.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutParams {
+    /// Seconds, a text with units (`90s`, `1h30m`), `forever`, or the name of a preset.
+    #[schemars(regex(pattern = TEXT_FORM))]
     ttl: Option<String>,
+    /// Separated by commas.
+    #[schemars(regex(pattern = TAG_LIST))]
     tags: Option<String>,
+    #[schemars(with = "Option<PriorityName>")]
     priority: Option<String>,
 }
 
@@ -96,6 +129,17 @@ impl PutParams {
         }
         Ok(options)
     }
+}
+
+/// The names of priorities, for the document.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is asked for")]
+pub(super) enum PriorityName {
+    Low,
+    Normal,
+    High,
+    Critical,
 }
 
 pub(super) fn priority(text: &str, field: &str) -> Result<Priority, Problem> {

@@ -9,7 +9,6 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -19,12 +18,16 @@ use bytes::Bytes;
 use cache_core::{Key, Ttl};
 use futures_util::stream;
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::answer::Answer;
 use super::entry::{EntryIn, EntryOut};
 use super::extract::{Bare, InRegion, NoParams};
 use super::json::{self, Object};
+use super::openapi::Description;
+use super::route::Input;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::regions::BlobCache;
@@ -41,6 +44,20 @@ struct Line<'a> {
     #[serde(flatten)]
     entry: EntryOut,
     tags: Vec<&'a str>,
+}
+
+pub(super) fn describe_export(operation: &mut Description<'_>) {
+    operation.answers_bytes(200, "lines of JSON", "application/x-ndjson");
+}
+
+pub(super) fn describe_import(operation: &mut Description<'_>) {
+    operation.takes_lines("lines of JSON, as an export has them, in whatever type");
+    operation.fails(&[400, 408, 413]);
+}
+
+/// The lines are described by [`describe_import`].
+impl Input for Request {
+    fn describe(_: &mut Description<'_>) {}
 }
 
 /// Tells all that memory holds. What is stored, changed or removed meanwhile may be told as it was or as it is, each entry as a whole.
@@ -79,7 +96,7 @@ fn write(cache: &BlobCache, key: &Key, lines: &mut Vec<u8>) {
 }
 
 /// What has become of an import.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ImportedBody {
     /// Lines that were read.
     lines: u64,
