@@ -1,24 +1,25 @@
 //! The application: what all requests share, and the server as its owner sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use cache_core::{Clock, SystemClock, Time};
+use cache_refresh::Warming;
 use strata::Presets;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
-use crate::config::Settings;
+use crate::config::{Settings, WarmingSettings};
 use crate::figures::Figures;
 use crate::insight::History;
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
-use crate::{api, edge, origin, serve};
+use crate::{api, edge, origin, serve, warm};
 
 /// How long a region that stops waits for a tier that is away.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -97,6 +98,7 @@ impl Server {
     /// Dropping it ends the server and its connections at once.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let (router, app) = (self.router(), Arc::clone(&self.app));
+        app.begin_warming().await;
         serve::serve(listener, self.app, router, (self.limits, shutdown)).await;
         app.close().await;
     }
@@ -122,6 +124,8 @@ pub(crate) struct App {
     pub(crate) walks: api::Walks,
     started: Time,
     draining: watch::Sender<bool>,
+    /// From when it runs on, if there are any warmers.
+    warming: OnceLock<Warming>,
 }
 
 impl App {
@@ -147,6 +151,7 @@ impl App {
             started: clock.now(),
             clock,
             draining: watch::Sender::new(false),
+            warming: OnceLock::new(),
             settings,
         })
     }
@@ -182,6 +187,26 @@ impl App {
 
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.now().since(self.started)
+    }
+
+    /// Makes the warmers, if there are any, and begins to run them.
+    async fn begin_warming(self: &Arc<Self>) {
+        let settings = &self.settings.warming;
+        if settings.warmers.is_empty() {
+            return;
+        }
+        match warm::begin(self, settings).await {
+            Ok(warming) => drop(self.warming.set(warming)),
+            Err(error) => tracing::error!(%error, "nothing is warmed"),
+        }
+    }
+
+    pub(crate) fn warming(&self) -> Option<&Warming> {
+        self.warming.get()
+    }
+
+    pub(crate) fn warming_settings(&self) -> &WarmingSettings {
+        &self.settings.warming
     }
 
     /// Tells the tiers what they could not be told yet, for a moment at most, and ends their use.

@@ -43,6 +43,7 @@ mod regions;
 mod role;
 mod serve;
 mod socket;
+mod warm;
 
 pub use app::{Handle, Server, StartError};
 pub use config::{Flags, Settings, SettingsError};

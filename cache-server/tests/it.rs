@@ -56,6 +56,8 @@ mod system_c;
 mod tiers;
 #[path = "it/transfer.rs"]
 mod transfer;
+#[path = "it/warming.rs"]
+mod warming;
 #[path = "it/watch.rs"]
 mod watch;
 #[path = "it/wire.rs"]

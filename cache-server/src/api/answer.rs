@@ -1,4 +1,4 @@
-//! Structured answers: JSON, or MessagePack for who asks for it.
+//! Structured answers: JSON, or `MessagePack` for who asks for it.
 //!
 //! A route whose handler answers with [`Answer`] is wrapped in [`negotiate`], which reads `Accept` before anything is done; the answer is then
 //! written in what was agreed on. All other routes, such as those of raw values, never pass here.
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::body::JSON;
 use crate::problem::Problem;
 
-/// What is sent as MessagePack is called so.
+/// What is sent as `MessagePack` is called so.
 const MSGPACK: HeaderValue = HeaderValue::from_static("application/msgpack");
 
 /// What it is called by those who ask: the usual name, an older one, and the registered one.
@@ -23,11 +23,11 @@ pub(super) const MSGPACK_NAMES: [&str; 3] =
     ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"];
 
 tokio::task_local! {
-    /// Set where MessagePack was agreed on, and nowhere else: the usual answer pays nothing for it.
+    /// Set where `MessagePack` was agreed on, and nowhere else: the usual answer pays nothing for it.
     static AS_MSGPACK: ();
 }
 
-/// Whether the answer that is being made goes out as MessagePack.
+/// Whether the answer that is being made goes out as `MessagePack`.
 pub(super) fn is_msgpack() -> bool {
     AS_MSGPACK.try_with(|()| ()).is_ok()
 }

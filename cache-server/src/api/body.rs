@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -66,6 +67,27 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Structured<T> {
             }
         };
         read.map(|Object(body)| Self(body))
+    }
+}
+
+/// A structured body that may be left out: then nothing is said in it.
+pub(super) struct MaybeStructured<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MaybeStructured<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        if request.body().is_end_stream() && !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(Self(T::default()));
+        }
+        Structured::from_request(request, app).await.map(|Structured(body)| Self(body))
+    }
+}
+
+impl<T: JsonSchema> Input for MaybeStructured<T> {
+    fn describe(operation: &mut Description<'_>) {
+        Structured::<T>::describe(operation);
+        operation.may_be_without_body();
     }
 }
 

@@ -14,11 +14,14 @@ use super::answer;
 use super::any::{AnyJson, Binary};
 use super::body::{self, JSON, OCTETS};
 use super::json;
-use super::lifetime::{self, Lifetime, PriorityName};
+use super::lifetime::{self, Lifetime, MOST_SECONDS, PriorityName};
 use super::openapi::TEXT;
 use crate::blob::{Blob, Said};
 use crate::problem::Problem;
 use crate::regions;
+
+/// What base64 looks like, to the last bit.
+const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 
 /// The most bytes of metadata. They are held in memory with the entry, whatever they are for.
 const MAX_METADATA_BYTES: usize = 16 << 10;
@@ -36,7 +39,7 @@ pub(super) struct EntryIn {
     #[serde(default, deserialize_with = "present")]
     value: Option<AnyJson>,
     /// Any bytes, in the place of `value`; in `MessagePack`, `bytes` holds them as they are.
-    #[schemars(extend("contentEncoding" = "base64", "pattern" = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"))]
+    #[schemars(extend("contentEncoding" = "base64", "pattern" = BASE64))]
     base64: Option<String>,
     #[schemars(skip)]
     bytes: Option<Binary>,
@@ -50,13 +53,13 @@ pub(super) struct EntryIn {
     #[schemars(with = "Option<PriorityName>")]
     priority: Option<String>,
     /// Seconds that it takes to make again.
-    #[schemars(range(min = 0, max = 1_000_000_000))]
+    #[schemars(range(min = 0, max = MOST_SECONDS))]
     cost: Option<f64>,
     /// Any JSON of at most 16 KiB, kept with it.
     metadata: Option<AnyJson>,
     /// What was left of its life when it was exported; `null` if it does not end.
     #[serde(default, deserialize_with = "present_seconds")]
-    #[schemars(range(min = 0, max = 1_000_000_000))]
+    #[schemars(range(min = 0, max = MOST_SECONDS))]
     ttl_seconds: Option<Option<f64>>,
 }
 
@@ -117,6 +120,8 @@ impl EntryIn {
             if self.ttl.is_some() {
                 return Err(Problem::field(field("ttl_seconds"), "say either ttl or ttl_seconds"));
             }
+            let seconds =
+                seconds.map(|seconds| lifetime::at_most(seconds, &field("ttl_seconds"))).transpose()?;
             let ttl = seconds.map_or(Ok(Ttl::FOREVER), Ttl::try_from_secs_f64);
             let ttl = ttl.map_err(|error| Problem::field(field("ttl_seconds"), error.to_string()))?;
             options = options.with_ttl(ttl);

@@ -90,7 +90,7 @@ impl<'de, N: TryFrom<u64>> Visitor<'de> for Whole<N> {
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
         // From here on not every whole number is one of these.
         const EXACT: f64 = 9_007_199_254_740_992.0;
-        if number == number.trunc() && (0.0..=EXACT).contains(&number) {
+        if (0.0..=EXACT).contains(&number) && number.fract() <= 0.0 {
             self.visit_u64(number as u64)
         } else {
             Err(E::invalid_value(Unexpected::Float(number), &self))

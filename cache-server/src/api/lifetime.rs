@@ -33,7 +33,7 @@ impl JsonSchema for Lifetime {
         json_schema!({
             "description": "A time-to-live: seconds, or a text with units (`90s`, `1h30m`), `forever`, or the name of a preset.",
             "anyOf": [
-                {"type": "number", "minimum": 0, "maximum": MOST_SECONDS},
+                {"type": "number", "minimum": 0, "exclusiveMaximum": TOO_MANY_SECONDS},
                 {"type": "string", "pattern": TEXT_FORM, "maxLength": LONGEST},
             ],
         })
@@ -88,7 +88,18 @@ const TEXT_FORM: &str = r"^(forever|short|medium|long|hot|session|[0-9]{1,9}|[0-
 pub(super) const TAG_LIST: &str =
     r"^[^,\u0000-\u001f\u007f-\u009f]{1,256}(,[^,\u0000-\u001f\u007f-\u009f]{1,256}){0,63}$";
 
-const MOST_SECONDS: u32 = 1_000_000_000;
+/// From here on a number of seconds is none: 2^64.
+const TOO_MANY_SECONDS: f64 = 18_446_744_073_709_551_616.0;
+
+/// The most seconds that are still told apart, of what is said in seconds alone: 285 million years.
+pub(super) const MOST_SECONDS: u64 = 9_000_000_000_000_000;
+
+/// Refuses what is more than [`MOST_SECONDS`].
+#[expect(clippy::cast_precision_loss, reason = "less than 2^53")]
+pub(super) fn at_most(seconds: f64, field: &str) -> Result<f64, Problem> {
+    let detail = || format!("seconds, at most {MOST_SECONDS}");
+    (seconds <= MOST_SECONDS as f64).then_some(seconds).ok_or_else(|| Problem::field(field, detail()))
+}
 
 /// Reads a time-to-live: a preset's name, or what `Ttl` reads.
 fn ttl(text: &str, presets: &Presets, field: &str) -> Result<Ttl, Problem> {
@@ -150,7 +161,7 @@ pub(super) fn priority(text: &str, field: &str) -> Result<Priority, Problem> {
 /// How long a value takes to make again, from seconds.
 pub(super) fn cost(seconds: f64, field: &str) -> Result<Duration, Problem> {
     let detail = "a cost is a number of seconds, zero or more";
-    Duration::try_from_secs_f64(seconds).map_err(|_| Problem::field(field, detail))
+    Duration::try_from_secs_f64(at_most(seconds, field)?).map_err(|_| Problem::field(field, detail))
 }
 
 /// What is left of a life, in seconds to the millisecond; nothing if it does not end.

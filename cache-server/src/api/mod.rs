@@ -29,6 +29,7 @@ mod stats;
 mod system_b;
 mod system_c;
 mod transfer;
+mod warming;
 mod watch;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use route::{Routes, delete, get, post};
 
 pub(crate) use keys::Walks;
 pub(crate) use stats::Watchers;
+pub(crate) use transfer::load;
 
 /// The most keys of one call.
 const MAX_KEYS: usize = 10_000;
@@ -75,6 +77,10 @@ fn routes() -> Routes {
             "/cache/invalidate",
             post(system_b::invalidate, "Removes by keys, tags, prefix or all").also(may_miss),
         )
+        .route("/v1/warming", get(warming::metrics, "What came of the last run of each warmer"))
+        .route("/v1/warming/trigger", post(warming::trigger, "Runs warmers now").also(may_miss))
+        .route("/cache/warming/metrics", get(warming::metrics, "What came of the last run of each warmer"))
+        .route("/cache/warming/trigger", post(warming::trigger, "Runs warmers now").also(may_miss))
         .route("/v1/stats", get(stats::stats, "All figures, insights and recommendations"))
         .route(
             "/v1/events/stats",

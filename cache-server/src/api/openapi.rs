@@ -169,6 +169,13 @@ impl Description<'_> {
         self.body = Some(json!({"required": true, "content": content}));
     }
 
+    /// The body may be left out.
+    pub(super) fn may_be_without_body(&mut self) {
+        if let Some(body) = &mut self.body {
+            body["required"] = false.into();
+        }
+    }
+
     /// Takes a body of this type as it is.
     pub(super) fn takes_bytes(&mut self, content_type: &str, description: &str) {
         self.body = Some(

@@ -25,7 +25,7 @@ pub(super) trait Input {
 
 /// What a handler answers with, as the document has it.
 pub(super) trait Output: IntoResponse {
-    /// Whether the client chooses between JSON and MessagePack.
+    /// Whether the client chooses between JSON and `MessagePack`.
     const IS_STRUCTURED: bool = false;
 
     fn describe(operation: &mut Description<'_>);

@@ -31,6 +31,12 @@ struct Raw<'a> {
     content_type: &'a str,
 }
 
+/// What is stored together.
+#[derive(Serialize)]
+struct Many<'a> {
+    entries: [Raw<'a>; 1],
+}
+
 fn bytes<S: serde::Serializer>(bytes: &[u8], output: S) -> Result<S::Ok, S::Error> {
     output.serialize_bytes(bytes)
 }
@@ -44,10 +50,6 @@ async fn what_is_packed_is_the_same_as_what_is_written_in_json() {
         {"key": "null", "value": null, "ttl": "1h"},
     ]});
     assert_eq!(unpacked(&post(&server, "/v1/set-many", packed(&entries)).await), json!({"stored": 2}));
-    #[derive(Serialize)]
-    struct Many<'a> {
-        entries: [Raw<'a>; 1],
-    }
     let image = Raw { key: "image", bytes: b"\x00\xff\xfe", content_type: "image/png" };
     assert_eq!(
         unpacked(&post(&server, "/v1/set-many", packed(&Many { entries: [image] })).await),
