@@ -85,7 +85,7 @@ impl Server {
 
     /// All routes, to be mounted elsewhere or asked without a socket.
     pub fn router(&self) -> Router {
-        api::router()
+        api::router(&self.app)
             .layer(from_fn_with_state(Arc::clone(&self.app), auth::check))
             .layer(from_fn_with_state(Arc::clone(&self.app), origin::check))
             .layer(from_fn_with_state(Arc::clone(&self.app), edge::guard))
@@ -122,6 +122,7 @@ pub(crate) struct App {
     pub(crate) history: History,
     pub(crate) watchers: api::Watchers,
     pub(crate) walks: api::Walks,
+    pub(crate) jobs: api::Jobs,
     started: Time,
     draining: watch::Sender<bool>,
     /// From when it runs on, if there are any warmers.
@@ -148,6 +149,7 @@ impl App {
             history: History::new(clock.now()),
             watchers: api::Watchers::new(),
             walks: api::Walks::new(),
+            jobs: api::Jobs::default(),
             started: clock.now(),
             clock,
             draining: watch::Sender::new(false),

@@ -24,6 +24,8 @@ mod events;
 mod groups;
 #[path = "it/health.rs"]
 mod health;
+#[path = "it/jobs.rs"]
+mod jobs;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/many.rs"]

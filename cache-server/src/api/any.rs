@@ -25,6 +25,12 @@ impl AnyJson {
     }
 }
 
+impl Clone for AnyJson {
+    fn clone(&self) -> Self {
+        Self(self.0.to_owned())
+    }
+}
+
 impl<'de> Deserialize<'de> for AnyJson {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         if input.is_human_readable() {

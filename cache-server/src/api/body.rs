@@ -137,7 +137,8 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn read(app: &App, body: Body, declared: Option<usize>) -> Result<Bytes, Problem> {
+/// A body as it comes, within the limits of size and time.
+pub(super) async fn read(app: &App, body: Body, declared: Option<usize>) -> Result<Bytes, Problem> {
     let limit = app.body_limit_bytes;
     if declared.is_some_and(|declared| declared > limit) {
         return Err(too_large(limit));

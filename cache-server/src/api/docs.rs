@@ -11,7 +11,8 @@ use super::extract::NoParams;
 use super::openapi::{self, Description};
 
 /// Made once: what a program serves does not change while it runs.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi::document(&super::routes()).to_string().into());
+static DOCUMENT: LazyLock<Bytes> =
+    LazyLock::new(|| openapi::document(&super::routes(None)).to_string().into());
 
 pub(super) async fn document(_: NoParams) -> Response {
     // Another version of the program has another document.

@@ -78,6 +78,18 @@ impl<S: Sync> FromRequestParts<S> for OneTag {
     }
 }
 
+/// The number of a job in the path.
+pub(super) struct JobId(pub(super) u64);
+
+impl<S: Sync> FromRequestParts<S> for JobId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let text = param(parts, "id").await?.unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Problem::field("id", "not the number of a job"))
+    }
+}
+
 /// The parameters behind the `?`; each that is not known is refused by its name.
 pub(super) struct Params<T>(pub(super) T);
 
@@ -156,7 +168,7 @@ macro_rules! may_be_wrong {
     };
 }
 
-may_be_wrong!(RegionName EntryKey OneTag NoParams Bare);
+may_be_wrong!(RegionName EntryKey OneTag JobId NoParams Bare);
 
 async fn param(parts: &mut Parts, name: &'static str) -> Result<Option<String>, Problem> {
     let not_utf8 = |_| Problem::bad_request("the path has a part that is not UTF-8 once decoded");

@@ -16,6 +16,7 @@ mod extract;
 mod get_many;
 mod groups;
 mod health;
+mod jobs;
 mod json;
 mod keys;
 mod lifetime;
@@ -41,6 +42,7 @@ use crate::app::App;
 
 use route::{Routes, delete, get, post};
 
+pub(crate) use jobs::Jobs;
 pub(crate) use keys::Walks;
 pub(crate) use stats::Watchers;
 pub(crate) use transfer::load;
@@ -49,23 +51,31 @@ pub(crate) use transfer::load;
 const MAX_KEYS: usize = 10_000;
 
 /// All routes, as axum serves them.
-pub(crate) fn router() -> Router<Arc<App>> {
-    routes().router
+pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    routes(Some(app)).router
 }
 
 /// All routes, as they are served and as they are documented.
-fn routes() -> Routes {
+fn routes(app: Option<&Arc<App>>) -> Routes {
     let region = get(regions::show, "Shows a region")
         .put(regions::create, "Makes a region")
         .also(|operation| operation.fails(&[409]))
         .delete(regions::remove, "Removes a region and all that is in it")
         .also(|operation| operation.fails(&[409]));
-    Routes::default()
-        .nest("/v1", of_region())
-        .nest("/v1/regions/{region}", of_region())
+    Routes::of(app)
+        .nest("/v1", of_region(app))
+        .nest("/v1/regions/{region}", of_region(app))
         .route("/v1/regions", get(regions::list, "Lists the regions"))
         .route("/v1/regions/{region}", region)
-        .route("/v1/clear-all", post(regions::clear_all, "Empties all regions"))
+        .route("/v1/clear-all", post(regions::clear_all, "Empties all regions").or_later())
+        .route("/v1/jobs", get(jobs::list, "Lists the jobs"))
+        .route(
+            "/v1/jobs/{id}",
+            get(jobs::show, "Shows a job")
+                .also(may_miss)
+                .delete(jobs::cancel, "Ends a job, or forgets it")
+                .also(may_miss),
+        )
         .route("/v1/openapi.json", get(docs::document, "This document").also(docs::describe_document))
         .route("/health", get(health::health, "Healthy, degraded or unhealthy, and why"))
         .route("/livez", get(health::live, "The process answers"))
@@ -78,7 +88,7 @@ fn routes() -> Routes {
             post(system_b::invalidate, "Removes by keys, tags, prefix or all").also(may_miss),
         )
         .route("/v1/warming", get(warming::metrics, "What came of the last run of each warmer"))
-        .route("/v1/warming/trigger", post(warming::trigger, "Runs warmers now").also(may_miss))
+        .route("/v1/warming/trigger", post(warming::trigger, "Runs warmers now").also(may_miss).or_later())
         .route("/cache/warming/metrics", get(warming::metrics, "What came of the last run of each warmer"))
         .route("/cache/warming/trigger", post(warming::trigger, "Runs warmers now").also(may_miss))
         .route("/v1/stats", get(stats::stats, "All figures, insights and recommendations"))
@@ -86,7 +96,7 @@ fn routes() -> Routes {
             "/v1/events/stats",
             get(stats::events, "All figures, every second").also(stats::describe_events),
         )
-        .nest("/api/v1/enhanced-cache", of_system_c())
+        .nest("/api/v1/enhanced-cache", of_system_c(app))
         .merge(aliases::routes())
         .merge(page::routes())
 }
@@ -97,16 +107,19 @@ fn may_miss(operation: &mut openapi::Description<'_>) {
 }
 
 /// What users of an earlier system write and read with.
-fn of_system_c() -> Routes {
-    Routes::default()
+fn of_system_c(app: Option<&Arc<App>>) -> Routes {
+    Routes::of(app)
         .route("/set", post(system_c::set, "Stores an entry"))
         .route("/get/{key}", get(system_c::get, "Reads an entry").also(may_miss))
         .route("/delete/{key}", delete(system_c::delete, "Removes an entry"))
         .route("/delete-by-tags", delete(system_c::delete_by_tags, "Removes what has one of these tags"))
         .route("/clear", post(system_c::clear, "Empties the region"))
-        .route("/warm-up", post(system_c::warm_up, "Stores entries to begin with"))
+        .route("/warm-up", post(system_c::warm_up, "Stores entries to begin with").or_later())
         .route("/configure", post(system_c::configure, "Changes a running region").also(may_miss))
-        .route("/benchmark", post(system_c::benchmark, "Measures a cache of its own in this process"))
+        .route(
+            "/benchmark",
+            post(system_c::benchmark, "Measures a cache of its own in this process").or_later(),
+        )
         .route(
             "/export",
             get(transfer::export, "All entries, a line of JSON each").also(transfer::describe_export),
@@ -114,7 +127,7 @@ fn of_system_c() -> Routes {
 }
 
 /// What can be done with one region.
-fn of_region() -> Routes {
+fn of_region(app: Option<&Arc<App>>) -> Routes {
     let entry = get(entries::get, "Reads a value")
         .also(entries::describe_get)
         .head(entries::head, "Looks at an entry")
@@ -127,8 +140,8 @@ fn of_region() -> Routes {
         .also(|operation| operation.fails(&[412]));
     let tag = get(groups::keys_with_tag, "Lists the keys with a tag")
         .delete(groups::remove_tag, "Removes what has a tag");
-    Routes::default()
-        .route("/entries", delete(groups::remove_prefix, "Removes what begins with a prefix"))
+    Routes::of(app)
+        .route("/entries", delete(groups::remove_prefix, "Removes what begins with a prefix").or_later())
         .refuse("/entries/", any(entries::no_key))
         .route("/entries/{key}", entry)
         .route(
@@ -143,7 +156,7 @@ fn of_region() -> Routes {
         .route("/events", get(watch::watch, "All changes, as they happen").also(watch::describe_watch))
         .route("/keys", get(keys::list, "Lists keys, page by page"))
         .route("/tags/{tag}", tag)
-        .route("/clear", post(groups::clear, "Empties the region"))
+        .route("/clear", post(groups::clear, "Empties the region").or_later())
         .route(
             "/export",
             get(transfer::export, "All entries, a line of JSON each").also(transfer::describe_export),

@@ -124,7 +124,8 @@ fn path_parameters(path: &str) -> Vec<Value> {
 pub(super) const TEXT: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
 /// What stands in braces in the templates: name, meaning, form, most characters.
-const PATH_PARAMETERS: [(&str, &str, &str, u32); 3] = [
+const PATH_PARAMETERS: [(&str, &str, &str, u32); 4] = [
+    ("id", "The number of a job.", "^[1-9][0-9]*$", 18),
     ("region", "The name of a region.", r"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$", 64),
     ("key", "A key: at most 1,024 bytes of UTF-8 without control characters, percent-encoded.", TEXT, 1024),
     ("tag", "A tag: at most 256 bytes of UTF-8 without control characters, percent-encoded.", TEXT, 256),
@@ -261,7 +262,7 @@ fn bound_integers(schema: &mut Schema) {
 }
 
 /// The statuses of problems, and when each is answered with.
-const FAILURES: [(u16, &str); 15] = [
+const FAILURES: [(u16, &str); 14] = [
     (400, "Something in the path, the query or the body is wrong."),
     (401, "No token, or not the right one."),
     (403, "The token has not the role for this, or a page of another site asks."),
@@ -269,11 +270,10 @@ const FAILURES: [(u16, &str); 15] = [
     (406, "None of the forms that the Accept header allows."),
     (408, "The body did not arrive in time."),
     (409, "It exists already, or there are too many."),
-    (411, "A body without a length."),
     (412, "What is stored is not what the condition names."),
     (413, "The body, the entry, the number of keys or the answer is too large."),
     (415, "A body of another type, or an encoded one."),
-    (422, "It cannot be done so."),
+    (426, "It takes another protocol."),
     (429, "Too many requests of this client."),
     (500, "A fault of the server."),
     (503, "The server is stopping, or has too much to do."),

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::handler::Handler;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
 
 use super::answer::{self, Answer, Created, NoContent};
+use super::jobs;
 use super::openapi::Description;
 use crate::app::App;
 use crate::problem::Problem;
@@ -79,6 +80,8 @@ where
 /// Routes, as they are served and as they are documented.
 #[derive(Default)]
 pub(super) struct Routes {
+    /// What remembers the jobs; nothing where nothing is served.
+    app: Option<Arc<App>>,
     pub(super) router: Router<Arc<App>>,
     pub(super) operations: Vec<(String, Operation)>,
 }
@@ -92,8 +95,17 @@ pub(super) struct Operation {
 }
 
 impl Routes {
+    /// No routes yet, of which those that take long may become jobs of this application.
+    pub(super) fn of(app: Option<&Arc<App>>) -> Self {
+        Self { app: app.cloned(), ..Self::default() }
+    }
+
     pub(super) fn route(mut self, path: &str, methods: Methods) -> Self {
-        self.router = self.router.route(path, methods.router);
+        let mut router = methods.router;
+        if let Some(app) = self.app.as_ref().filter(|_| methods.is_long) {
+            router = router.route_layer(from_fn_with_state(Arc::clone(app), jobs::perhaps_later));
+        }
+        self.router = self.router.route(path, router);
         self.operations.extend(methods.operations.into_iter().map(|operation| (path.to_owned(), operation)));
         self
     }
@@ -121,6 +133,8 @@ impl Routes {
 /// The methods of one route.
 pub(super) struct Methods {
     router: MethodRouter<Arc<App>, Infallible>,
+    /// Whether a client need not wait for them.
+    is_long: bool,
     operations: Vec<Operation>,
 }
 
@@ -141,6 +155,15 @@ impl Methods {
         }
         self.router = self.router.merge(router);
         self.operations.push(Operation { method, summary, describe: vec![H::describe] });
+        self
+    }
+
+    /// Becomes a job where the client prefers that; all methods so far.
+    pub(super) fn or_later(mut self) -> Self {
+        for operation in &mut self.operations {
+            operation.describe.push(jobs::describe_later);
+        }
+        self.is_long = true;
         self
     }
 
@@ -173,7 +196,7 @@ macro_rules! begins {
         $(
             /// A route whose first method this is.
             pub(super) fn $name<H: Described<T>, T: 'static>(handler: H, summary: &'static str) -> Methods {
-                Methods { router: MethodRouter::new(), operations: Vec::new() }.$name(handler, summary)
+                Methods { router: MethodRouter::new(), is_long: false, operations: Vec::new() }.$name(handler, summary)
             }
         )*
     };

@@ -26,18 +26,19 @@ const resolve = (part) => (part && part.$ref ? part.$ref.split("/").slice(1).red
 // Something of this schema, to begin with.
 function example(schema = {}) {
   schema = resolve(schema);
+  if (typeof schema !== "object") return 1;
   if ("default" in schema && schema.default !== null) return schema.default;
   if ("const" in schema) return schema.const;
   if (schema.enum) return schema.enum[0];
   const choice = (schema.anyOf || schema.oneOf || []).find((one) => one.type !== "null");
-  if (choice) return example(choice);
+  if (choice && !schema.type) return example(choice);
   const type = Array.isArray(schema.type) ? schema.type.find((one) => one !== "null") : schema.type;
   switch (type) {
     case "object": {
       const needed = schema.required || [];
       const fields = Object.entries(schema.properties || {});
       const shown = needed.length ? fields.filter(([name]) => needed.includes(name) || name === "value") : fields;
-      return Object.fromEntries(shown.map(([name, field]) => [name, example(field)]));
+      return Object.fromEntries(shown.map(([name, field]) => [name, name === "region" ? "default" : example(field)]));
     }
     case "array": return [example(schema.items)];
     case "string": return "text";

@@ -87,6 +87,10 @@ fn the_document_has_every_route_and_its_operations_have_names_of_their_own() {
         }
     }
     assert!(ids.len() > 60, "{}", ids.len());
+    let text = contract::document().to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(contract::document().pointer(reference).is_some(), "{reference} is not there");
+    }
 }
 
 #[tokio::test]
@@ -98,7 +102,11 @@ async fn every_operation_of_the_document_is_served_and_no_other_method() {
     let paths: BTreeSet<&str> = documented.iter().map(|(path, _)| *path).collect();
     for path in paths {
         for method in METHODS {
-            let uri = path.replace("{region}", "default").replace("{key}", "k").replace("{tag}", "t");
+            let uri = path
+                .replace("{region}", "default")
+                .replace("{key}", "k")
+                .replace("{tag}", "t")
+                .replace("{id}", "1");
             let request = Request::builder().method(method.to_uppercase().as_str()).uri(uri);
             let request = request.body(Body::empty()).expect("legal");
             let response = router.clone().oneshot(request).await.expect("infallible");
