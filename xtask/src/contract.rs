@@ -48,9 +48,9 @@ pub(crate) fn run(seconds: u32, seed: Option<&str>) -> Outcome {
         .args(["--exclude-path-regex", ENDLESS, "--no-color"])
         .args(seed.iter().flat_map(|seed| ["--seed", seed]))
         .current_dir(target);
-    let tested = run::run(&mut command);
+    let outcome = run::run(&mut command);
     server.end(DRAIN)?;
-    tested
+    outcome
 }
 
 /// The tester's program, installed below this folder if it is not there.

@@ -67,7 +67,7 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
-    /// Tests a server against the document of its API with schemathesis, which it installs from PyPI; fails if anything is found.
+    /// Tests a server against the document of its API with schemathesis, which it installs by pip; fails if anything is found.
     Contract {
         /// How long to test.
         #[arg(long, value_name = "SECONDS", default_value_t = 120)]

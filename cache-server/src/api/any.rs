@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// Any JSON, as a text: in JSON it goes through as it is, to the last digit. In `MessagePack` it is what JSON can say as well.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AnyJson(Box<RawValue>);
 
 impl AnyJson {
@@ -22,12 +22,6 @@ impl AnyJson {
 
     pub(super) fn get(&self) -> &str {
         self.0.get()
-    }
-}
-
-impl Clone for AnyJson {
-    fn clone(&self) -> Self {
-        Self(self.0.to_owned())
     }
 }
 
