@@ -87,6 +87,7 @@ function inside(path, method, about) {
     event.preventDefault();
     answer.hidden = false;
     answer.textContent = "…";
+    redraw();
     send.disabled = true;
     ask(request()).then((text) => { answer.textContent = text; }, (error) => { answer.textContent = error.message; })
       .finally(() => { send.disabled = false; });
