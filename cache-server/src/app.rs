@@ -1,24 +1,31 @@
 //! The application: what all requests share, and the server as its owner sees it.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use cache_core::{Clock, SystemClock, Time};
+use cache_http::limit::Hops;
+use cache_ratelimit::Audit;
+use cache_refresh::Warming;
+use rustls::ServerConfig;
 use strata::Presets;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
-use crate::config::Settings;
+use crate::config::{Settings, Tls, WarmingSettings};
+use crate::crowd::Crowd;
 use crate::figures::Figures;
 use crate::insight::History;
+use crate::limits::{self, Limits};
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
-use crate::{api, edge, origin, serve};
+use crate::{api, edge, origin, serve, warm};
 
 /// How long a region that stops waits for a tier that is away.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -35,7 +42,8 @@ pub struct Server {
 pub struct Handle(Arc<App>);
 
 impl Handle {
-    /// Goes on by these settings, without dropping a connection: regions, presets and tokens. Regions that are not named stay. Returns the names
+    /// Goes on by these settings, without dropping a connection: regions, presets, tokens, the certificate of new connections, and how much each
+    /// class of clients may. Regions that are not named stay. Returns the names
     /// of settings that have changed and only take effect at a start.
     ///
     /// # Errors
@@ -82,15 +90,22 @@ impl Server {
         Handle(Arc::clone(&self.app))
     }
 
-    /// All routes, to be mounted elsewhere or asked without a socket.
+    /// All routes, to be mounted elsewhere or asked without a socket. Addresses of clients, which limits and the audit log ask for, are then those
+    /// of `axum::extract::ConnectInfo<SocketAddr>`.
     pub fn router(&self) -> Router {
-        let router = api::router()
-            .layer(from_fn_with_state(Arc::clone(&self.app), auth::check))
-            .layer(from_fn_with_state(Arc::clone(&self.app), origin::check))
-            .layer(from_fn_with_state(Arc::clone(&self.app), edge::guard));
+        let app = &self.app;
+        let router = api::router(app)
+            .layer(from_fn_with_state(Arc::clone(app), auth::check))
+            .layer(from_fn_with_state(Arc::clone(app), origin::check));
+        // Where nobody is counted, nobody pays for it.
+        let router = match &app.limits {
+            Some(limits) => router.layer(limits::layer(app, limits)),
+            None => router,
+        };
+        let router = router.layer(from_fn_with_state(Arc::clone(app), edge::guard));
         #[cfg(feature = "otel")]
         let router = router.layer(axum::middleware::from_fn(crate::traces::request));
-        router.with_state(Arc::clone(&self.app))
+        router.with_state(Arc::clone(app))
     }
 
     /// Serves until `shutdown` is ready and the requests of that moment are finished, or the drain timeout is over.
@@ -99,6 +114,7 @@ impl Server {
     /// Dropping it ends the server and its connections at once.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let (router, app) = (self.router(), Arc::clone(&self.app));
+        app.begin_warming().await;
         serve::serve(listener, self.app, router, (self.limits, shutdown)).await;
         app.close().await;
     }
@@ -112,6 +128,10 @@ pub(crate) struct App {
     guard: ArcSwapOption<Guard>,
     /// As they were at the start, for what cannot be changed later.
     settings: Settings,
+    tls: ArcSwapOption<ServerConfig>,
+    pub(crate) limits: Option<Arc<Limits>>,
+    pub(crate) crowd: Crowd,
+    pub(crate) audit: Option<Audit>,
     pub(crate) figures: Figures,
     pub(crate) body_limit_bytes: usize,
     pub(crate) body_timeout: Duration,
@@ -122,8 +142,11 @@ pub(crate) struct App {
     pub(crate) history: History,
     pub(crate) watchers: api::Watchers,
     pub(crate) walks: api::Walks,
+    pub(crate) jobs: api::Jobs,
     started: Time,
     draining: watch::Sender<bool>,
+    /// From when it runs on, if there are any warmers.
+    warming: OnceLock<Warming>,
 }
 
 impl App {
@@ -134,7 +157,12 @@ impl App {
             regions.create(name, region)?;
         }
         let figures = Figures::new().map_err(|error| StartError { message: format!("metrics: {error}") })?;
+        let limits = Limits::new(&settings.clients, regions.places(), &clock)?;
         Ok(Self {
+            tls: ArcSwapOption::from(settings.tls.clone().map(|Tls(config)| config)),
+            limits: limits.map(Arc::new),
+            crowd: Crowd::new(settings.clients.max_requests),
+            audit: settings.audit_log.as_deref().map(audit).transpose()?,
             regions,
             presets: ArcSwap::from_pointee(settings.presets.clone()),
             guard: ArcSwapOption::from(Guard::new(&settings).map(Arc::new)),
@@ -146,9 +174,11 @@ impl App {
             history: History::new(clock.now()),
             watchers: api::Watchers::new(),
             walks: api::Walks::new(),
+            jobs: api::Jobs::default(),
             started: clock.now(),
             clock,
             draining: watch::Sender::new(false),
+            warming: OnceLock::new(),
             settings,
         })
     }
@@ -167,7 +197,14 @@ impl App {
                 None => drop(self.regions.create(name, region)?),
             }
         }
+        if let Some(limits) = &self.limits {
+            limits.change(settings.clients.classes)?;
+        }
         self.guard.store(Guard::new(&settings).map(Arc::new));
+        // Whether TLS is spoken is as it was: a port that spoke it is not opened to all by what a file does not say any more.
+        if let Some(Tls(config)) = settings.tls.clone().filter(|_| self.settings.tls.is_some()) {
+            self.tls.store(Some(config));
+        }
         let restarts = self.settings.that_differ(&settings);
         self.presets.store(Arc::new(settings.presets));
         Ok(restarts)
@@ -182,8 +219,43 @@ impl App {
         self.guard.load()
     }
 
+    /// With what new connections are sealed, if they are.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.load_full()
+    }
+
+    /// How many proxies are believed about where a request comes from.
+    pub(crate) fn hops(&self) -> Hops {
+        self.settings.clients.hops
+    }
+
+    /// Whether it matters where a request comes from.
+    pub(crate) fn asks_for_peers(&self) -> bool {
+        self.limits.is_some() || self.audit.is_some()
+    }
+
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.now().since(self.started)
+    }
+
+    /// Makes the warmers, if there are any, and begins to run them.
+    async fn begin_warming(self: &Arc<Self>) {
+        let settings = &self.settings.warming;
+        if settings.warmers.is_empty() {
+            return;
+        }
+        match warm::begin(self, settings).await {
+            Ok(warming) => drop(self.warming.set(warming)),
+            Err(error) => tracing::error!(%error, "nothing is warmed"),
+        }
+    }
+
+    pub(crate) fn warming(&self) -> Option<&Warming> {
+        self.warming.get()
+    }
+
+    pub(crate) fn warming_settings(&self) -> &WarmingSettings {
+        &self.settings.warming
     }
 
     /// Tells the tiers what they could not be told yet, for a moment at most, and ends their use.
@@ -199,6 +271,9 @@ impl App {
             }
         }
         self.regions.places().close().await;
+        if let Some(audit) = &self.audit {
+            audit.close();
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -215,6 +290,15 @@ impl App {
     pub(crate) fn begin_draining(&self) {
         self.draining.send_replace(true);
     }
+}
+
+/// The audit log in this file.
+fn audit(path: &Path) -> Result<Audit, StartError> {
+    const MAX_BYTES: u64 = 16 << 20;
+    const KEPT: u32 = 8;
+    let shown = path.display().to_string();
+    let cannot = |error| StartError::new(format!("audit_log = {shown:?} cannot be written: {error}"));
+    Audit::to_file(path, MAX_BYTES, KEPT).map_err(cannot)
 }
 
 impl From<CreateError> for StartError {

@@ -21,11 +21,27 @@ use crate::role::Role;
 
 /// What is open to everyone: an orchestrator has no token, the page asks for one, and none of them says anything about what
 /// is stored.
-const OPEN: [&str; 7] = ["/health", "/livez", "/readyz", "/", "/page.css", "/page.js", "/page.svg"];
+const OPEN: [&str; 11] = [
+    "/health",
+    "/livez",
+    "/readyz",
+    "/",
+    "/page.css",
+    "/page.js",
+    "/page.svg",
+    "/docs",
+    "/docs.css",
+    "/docs.js",
+    "/v1/openapi.json",
+];
 
 /// Tells whether this is one of them.
 pub(crate) fn is_open(uri: &Uri) -> bool {
-    OPEN.contains(&uri.path())
+    is_open_path(uri.path())
+}
+
+pub(crate) fn is_open_path(path: &str) -> bool {
+    OPEN.contains(&path)
 }
 
 /// Lets a request pass if no token is needed, or one that is good for it is there. What an admin does is written down.

@@ -98,6 +98,11 @@ impl Places {
         Some((connection.stats(), bus.stats(), bus.is_whole()))
     }
 
+    /// Where servers tell each other what has changed, if there is a Redis.
+    pub(crate) fn bus(&self) -> Option<&Bus> {
+        self.shared.as_ref().map(|shared| &shared.bus)
+    }
+
     /// What has happened on the disk, and what its files may take, if there is one.
     pub(crate) fn disk(&self) -> Option<(strata::disk::Stats, u64)> {
         self.disk.as_ref().map(|disk| (disk.stats(), disk.max_bytes()))

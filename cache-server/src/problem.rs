@@ -59,6 +59,12 @@ impl Problem {
         self
     }
 
+    /// What is wrong and where, as a line of text.
+    pub(crate) fn told(&self) -> String {
+        let place = self.field.as_ref().map(|field| format!("{field}: "));
+        format!("{}{}", place.unwrap_or_default(), self.detail)
+    }
+
     /// Says where it is, in front of what it is.
     pub(crate) fn at(mut self, place: &str) -> Self {
         self.detail = format!("{place}{}", self.detail).into();

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cache_core::{Clock, Key, Tags};
+use cache_core::{Clock, Key, Tag, Tags};
 use cache_memory::Policy;
 use strata::{BuildError, Cache, Change, Inserted, Memory, NameTaken, Options, Registry, Ttl};
 use thiserror::Error;
@@ -15,6 +15,7 @@ use tokio::sync::{Mutex as Turn, MutexGuard};
 
 use crate::blob::Blob;
 use crate::config::RegionSettings;
+use crate::news::{Change as Told, News, Watcher};
 use crate::places::Places;
 
 /// The most regions of a server. Each costs memory even when it is empty, and labels in every scrape.
@@ -59,6 +60,7 @@ pub(crate) struct Regions {
     hasher: RandomState,
     /// How many values were too large, by region: they are refused before their region's own count sees them.
     too_large: Mutex<BTreeMap<String, u64>>,
+    news: News,
 }
 
 /// What to change of a region; what is left out stays.
@@ -109,6 +111,7 @@ impl Regions {
             turns: (0..TURNS).map(|_| Turn::default()).collect(),
             hasher: RandomState::new(),
             too_large: Mutex::default(),
+            news: News::new(),
         }
     }
 
@@ -166,7 +169,10 @@ impl Regions {
     pub(crate) fn remove(&self, name: &str) -> Option<BlobCache> {
         let cache = self.find(name)?;
         self.too_large.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        self.registry.remove(name).then_some(cache)
+        let removed = self.registry.remove(name).then_some(cache);
+        self.news.tell(name, || Told::Clear);
+        self.news.end(name);
+        removed
     }
 
     /// All regions, by name.
@@ -184,7 +190,63 @@ impl Regions {
     ) -> cache_core::Result<Inserted> {
         let ttl = options.ttl().unwrap_or_else(|| default_ttl(cache));
         let options = options.with_fail_safe_for(self.places.window(ttl));
-        cache.insert_with(key, blob, options).await
+        let told = self.news.is_watched(cache.name()).then(|| Box::from(key.as_str()));
+        let inserted = cache.insert_with(key, blob, options).await?;
+        if let Some(key) = told {
+            self.news.tell(cache.name(), || Told::Set { key });
+        }
+        Ok(inserted)
+    }
+
+    /// Gives an entry a new life, and says whether there is one.
+    pub(crate) async fn touch(&self, cache: &BlobCache, key: &Key, ttl: Ttl) -> cache_core::Result<bool> {
+        let found = cache.touch(key, ttl).await?;
+        if found {
+            self.news.tell(cache.name(), || Told::Set { key: key.as_str().into() });
+        }
+        Ok(found)
+    }
+
+    /// Removes an entry, and says whether there was one.
+    pub(crate) async fn remove_key(&self, cache: &BlobCache, key: &Key) -> cache_core::Result<bool> {
+        let removed = cache.remove(key).await?;
+        self.news.tell(cache.name(), || Told::Remove { key: key.as_str().into() });
+        Ok(removed)
+    }
+
+    /// Removes entries, and says how many there were.
+    pub(crate) async fn remove_keys(&self, cache: &BlobCache, keys: &[Key]) -> cache_core::Result<u64> {
+        let removed = cache.remove_many(keys).await?;
+        for key in keys {
+            self.news.tell(cache.name(), || Told::Remove { key: key.as_str().into() });
+        }
+        Ok(removed)
+    }
+
+    /// Removes what has this tag, and says how many there were.
+    pub(crate) async fn remove_tag(&self, cache: &BlobCache, tag: &Tag) -> cache_core::Result<u64> {
+        let removed = cache.remove_tag(tag.as_str()).await?;
+        self.news.tell(cache.name(), || Told::Tag { tag: tag.as_str().into() });
+        Ok(removed)
+    }
+
+    /// Removes what begins like this, and says how many there were.
+    pub(crate) async fn remove_prefix(&self, cache: &BlobCache, prefix: &str) -> cache_core::Result<u64> {
+        let removed = cache.remove_prefix(prefix).await?;
+        self.news.tell(cache.name(), || Told::Prefix { prefix: prefix.into() });
+        Ok(removed)
+    }
+
+    /// Removes all, and says how many there were.
+    pub(crate) async fn clear(&self, cache: &BlobCache) -> cache_core::Result<u64> {
+        let removed = cache.clear().await?;
+        self.news.tell(cache.name(), || Told::Clear);
+        Ok(removed)
+    }
+
+    /// Begins to watch a region, after the event of this name; nothing if too many do already.
+    pub(crate) fn watch(&self, cache: &BlobCache, last: Option<&str>) -> Option<Watcher> {
+        self.news.watch(cache.name(), last, self.places.bus())
     }
 
     /// Waits until nobody else on this server changes the entry as one step with a look at it.

@@ -55,10 +55,11 @@ impl Role {
 }
 
 /// Routes of a region that concern all of it, or the server.
-const ADMIN: [&str; 6] = ["/clear", "/clear-all", "/export", "/import", "/configure", "/benchmark"];
+const ADMIN: [&str; 7] =
+    ["/clear", "/clear-all", "/export", "/import", "/configure", "/benchmark", "/warming/trigger"];
 
 /// The same under names of earlier systems.
-const ADMIN_ELSEWHERE: [&str; 1] = ["/api/cache/clear"];
+const ADMIN_ELSEWHERE: [&str; 2] = ["/api/cache/clear", "/cache/warming/trigger"];
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -200,6 +200,8 @@ impl Door {
         let service = TowerToHyperService::new(self.router.clone());
         let connection =
             builder.serve_connection(TokioIo::new(Socket::new(stream, self.limits.body_timeout)), service);
+        // Whoever watches may go on as a WebSocket.
+        let connection = connection.with_upgrades();
         let mut closing = self.closing.subscribe();
         async move {
             let mut connection = pin!(connection);

@@ -9,6 +9,10 @@ mod chromium;
 #[path = "it/client.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod client;
+#[path = "it/contract.rs"]
+mod contract;
+#[path = "browser/docs.rs"]
+mod docs;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "it/server.rs"]

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
 
 mod ci;
+mod contract;
 mod forward;
 mod markdown;
 mod readme;
@@ -66,6 +67,15 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Tests a server against the document of its API with schemathesis, which it installs by pip; fails if anything is found.
+    Contract {
+        /// How long to test.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        seconds: u32,
+        /// Makes the requests of an earlier run again, which has printed it.
+        #[arg(long, value_name = "SEED")]
+        seed: Option<String>,
+    },
     /// Puts load on the library or on a server (see `cargo xtask load --help`).
     #[command(disable_help_flag = true)]
     Load(Forwarded),
@@ -123,6 +133,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
+        Task::Contract { seconds, seed } => contract::run(seconds, seed.as_deref()),
         Task::Load(_)
         | Task::Chaos(_)
         | Task::Fleet(_)

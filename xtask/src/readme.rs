@@ -10,7 +10,7 @@
 //! for the lines after it.
 
 mod line;
-mod server;
+pub(crate) mod server;
 pub(crate) mod stated;
 
 use std::fs;

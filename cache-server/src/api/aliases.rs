@@ -5,31 +5,38 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json as Answer, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::Json;
+use super::answer::Answer;
+use super::body::Structured;
 use super::extract::NoParams;
+use super::route::{Routes, get, post};
 use crate::app::App;
 use crate::insight::{Finding, Health, Recommendation, Region, Report, Snapshot, Source, Traffic, ratio};
 use crate::problem::Problem;
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/cache/metrics", get(caches))
-        .route("/api/cache/health", get(health))
-        .route("/api/cache/dashboard", get(dashboard))
-        .route("/api/cache/clear", post(clear))
-        .route("/api/v1/enhanced-cache/stats", get(stats))
-        .route("/api/v1/enhanced-cache/analytics", get(analytics))
-        .route("/api/v1/enhanced-cache/memory", get(memory))
-        .route("/api/v1/enhanced-cache/health", get(health))
-        .route("/api/admin/cache/stats", get(admin_stats))
-        .route("/api/admin/cache/health", get(health))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .route("/api/cache/metrics", get(caches, "Totals, and the figures of each region"))
+        .route("/api/cache/health", get(health, "Healthy, degraded or unhealthy, and why"))
+        .route("/api/cache/dashboard", get(dashboard, "Metrics, insights and recommendations"))
+        .route("/api/cache/clear", post(clear, "Empties a region, or all").also(super::may_miss))
+        .route("/api/v1/enhanced-cache/stats", get(stats, "Hit rate, memory and efficiency"))
+        .route(
+            "/api/v1/enhanced-cache/analytics",
+            get(analytics, "Requests, access time, top keys and patterns"),
+        )
+        .route("/api/v1/enhanced-cache/memory", get(memory, "Entries, savings and utilization"))
+        .route("/api/v1/enhanced-cache/health", get(health, "Healthy, degraded or unhealthy, and why"))
+        .route(
+            "/api/admin/cache/stats",
+            get(admin_stats, "Hit rates, key counts, eviction rates and recommendations"),
+        )
+        .route("/api/admin/cache/health", get(health, "Healthy, degraded or unhealthy, and why"))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct HealthBody {
     #[serde(flatten)]
     health: Health,
@@ -44,7 +51,7 @@ async fn health(State(app): State<Arc<App>>, _: NoParams) -> Answer<HealthBody> 
     Answer(HealthBody { health, uptime_seconds: app.uptime().as_secs_f64(), metrics })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct CachesBody {
     #[serde(flatten)]
     traffic: Traffic,
@@ -53,7 +60,7 @@ struct CachesBody {
     caches: BTreeMap<String, CacheBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct CacheBody {
     hits: u64,
     misses: u64,
@@ -89,7 +96,7 @@ async fn caches(State(app): State<Arc<App>>, _: NoParams) -> Answer<CachesBody> 
     Answer(CachesBody::of(&Snapshot::of(&app)))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct DashboardBody {
     metrics: CachesBody,
     insights: Vec<Finding>,
@@ -101,14 +108,14 @@ async fn dashboard(State(app): State<Arc<App>>, _: NoParams) -> Answer<Dashboard
     Answer(DashboardBody { metrics: CachesBody::of(&stats), insights, recommendations })
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ClearBody {
     /// The name of a region, or `all`.
     cache_type: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ClearedBody {
     cache_type: String,
     removed: u64,
@@ -117,7 +124,7 @@ struct ClearedBody {
 async fn clear(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Json(ClearBody { cache_type }): Json<ClearBody>,
+    Structured(ClearBody { cache_type }): Structured<ClearBody>,
 ) -> Result<Answer<ClearedBody>, Problem> {
     let doomed = match cache_type.as_str() {
         "all" => app.regions.all(),
@@ -126,16 +133,16 @@ async fn clear(
     if doomed.is_empty() {
         let names: Vec<_> = app.regions.all().iter().map(|cache| cache.name().to_owned()).collect();
         let detail = format!("not a cache; use all, or one of {}", names.join(", "));
-        return Err(Problem::field("cache_type", detail));
+        return Err(Problem::not_found(detail).with_field("cache_type"));
     }
     let mut removed = 0;
     for cache in doomed {
-        removed += cache.clear().await?;
+        removed += app.regions.clear(&cache).await?;
     }
     Ok(Answer(ClearedBody { cache_type, removed }))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct StatsBody {
     hit_rate: f64,
     memory_usage_mb: f64,
@@ -155,7 +162,7 @@ async fn stats(State(app): State<Arc<App>>, _: NoParams) -> Answer<StatsBody> {
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct AnalyticsBody {
     /// Reads.
     total_requests: u64,
@@ -167,7 +174,7 @@ struct AnalyticsBody {
     access_patterns: BTreeMap<String, &'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct TopKeyBody {
     key: String,
     region: String,
@@ -196,7 +203,7 @@ async fn analytics(State(app): State<Arc<App>>, _: NoParams) -> Answer<Analytics
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct MemoryBody {
     total_entries: u64,
     compression_savings_bytes: u64,
@@ -220,7 +227,7 @@ async fn memory(State(app): State<Arc<App>>, _: NoParams) -> Answer<MemoryBody> 
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct AdminBody {
     hit_rates: BTreeMap<String, f64>,
     memory: AdminMemoryBody,
@@ -230,7 +237,7 @@ struct AdminBody {
     recommendations: Vec<Recommendation>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct AdminMemoryBody {
     used_bytes: u64,
     limit_bytes: Option<u64>,

@@ -8,10 +8,16 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::answer::MSGPACK_NAMES;
 use super::json::{self, Object};
+use super::msgpack;
+use super::openapi::Description;
+use super::route::Input;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -44,26 +50,59 @@ impl FromRequest<Arc<App>> for Upload {
     }
 }
 
-/// A body of JSON, checked as a whole before anything is done with it.
-pub(super) struct Json<T>(pub(super) T);
+/// A structured body, JSON or `MessagePack`, checked as a whole before anything is done with it.
+pub(super) struct Structured<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Structured<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let upload = Upload::from_request(request, app).await?;
-        if !upload.content_type.as_ref().is_some_and(is_json) {
-            let detail = "this route takes application/json; say so in the Content-Type header";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        let read = match &upload.content_type {
+            Some(named) if is_json(named) => json::read(&upload.bytes),
+            Some(named) if is_msgpack(named) => msgpack::read(&upload.bytes),
+            _ => {
+                let detail = "this route takes application/json or application/msgpack; say which in the Content-Type header";
+                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+            }
+        };
+        read.map(|Object(body)| Self(body))
+    }
+}
+
+/// A structured body that may be left out: then nothing is said in it.
+pub(super) struct MaybeStructured<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MaybeStructured<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        if request.body().is_end_stream() && !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(Self(T::default()));
         }
-        json::read(&upload.bytes).map(|Object(body)| Self(body))
+        Structured::from_request(request, app).await.map(|Structured(body)| Self(body))
+    }
+}
+
+impl<T: JsonSchema> Input for MaybeStructured<T> {
+    fn describe(operation: &mut Description<'_>) {
+        Structured::<T>::describe(operation);
+        operation.may_be_without_body();
     }
 }
 
 /// Tells whether a content type is that of JSON, whatever its parameters.
 pub(super) fn is_json(content_type: &HeaderValue) -> bool {
-    let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes())
+    essence(content_type).eq_ignore_ascii_case(JSON.as_bytes())
+}
+
+fn is_msgpack(content_type: &HeaderValue) -> bool {
+    MSGPACK_NAMES.iter().any(|name| essence(content_type).eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// A media type without its parameters.
+fn essence(content_type: &HeaderValue) -> &[u8] {
+    content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// Makes a content type of a text. It owns its bytes: a slice of the connection's buffer would keep all of it alive.
@@ -75,6 +114,20 @@ pub(super) fn own(text: &[u8]) -> Result<HeaderValue, Problem> {
     value.ok_or_else(|| Problem::field("content_type", detail))
 }
 
+impl<T: JsonSchema> Input for Structured<T> {
+    fn describe(operation: &mut Description<'_>) {
+        operation.takes_body::<T>();
+        operation.fails(&[400, 408, 413, 415]);
+    }
+}
+
+impl Input for Upload {
+    fn describe(operation: &mut Description<'_>) {
+        operation.takes_bytes("*/*", "kept as it is, with its type");
+        operation.fails(&[400, 408, 413, 415]);
+    }
+}
+
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -84,7 +137,8 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn read(app: &App, body: Body, declared: Option<usize>) -> Result<Bytes, Problem> {
+/// A body as it comes, within the limits of size and time.
+pub(super) async fn read(app: &App, body: Body, declared: Option<usize>) -> Result<Bytes, Problem> {
     let limit = app.body_limit_bytes;
     if declared.is_some_and(|declared| declared > limit) {
         return Err(too_large(limit));

@@ -8,6 +8,8 @@ use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 
+use super::openapi::Description;
+use super::route::Input;
 use crate::app::App;
 use crate::blob::Blob;
 use crate::problem::Problem;
@@ -84,6 +86,19 @@ impl FromRequestParts<Arc<App>> for Conditions {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
         Ok(Self::new(&parts.headers))
+    }
+}
+
+impl Input for Conditions {
+    fn describe(operation: &mut Description<'_>) {
+        operation.takes_header(
+            "If-Match",
+            "Only if what is stored is one of these entity tags; `*` for anything.",
+        );
+        operation.takes_header(
+            "If-None-Match",
+            "Only if what is stored is none of these entity tags; `*` for anything.",
+        );
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::Answer;
 use super::entries;
 use super::entry::SaidOut;
 use super::extract::{EntryKey, InRegion, NoParams};
@@ -13,7 +14,7 @@ use super::lifetime;
 use crate::app::App;
 use crate::problem::Problem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DescriptionBody {
     content_type: String,
     etag: String,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
@@ -10,14 +9,17 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cache_core::{Key, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strata::{Hit, Inserted};
 
-use super::body::{self, Json, OCTETS, Upload};
+use super::answer::{Answer, NoContent};
+use super::body::{self, OCTETS, Structured, Upload};
 use super::conditions::Conditions;
 use super::extract::{Bare, EntryKey, InRegion, NoParams, Params};
 use super::json;
 use super::lifetime::{self, Lifetime, PutParams};
+use super::openapi::Description;
 use crate::app::App;
 use crate::blob::{Blob, Said};
 use crate::log::Shown;
@@ -30,7 +32,7 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub(super) async fn no_key(EntryKey(_): EntryKey) {}
 
 /// How many entries a request removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct RemovedBody {
     pub(super) removed: u64,
 }
@@ -98,7 +100,7 @@ fn describe(hit: &Hit<Blob>, now: Time) -> HeaderMap {
     headers
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct StoredBody {
     result: &'static str,
 }
@@ -143,6 +145,39 @@ pub(super) async fn put(
     })
 }
 
+/// What [`get`] answers with, for the document.
+pub(super) fn describe_get(operation: &mut Description<'_>) {
+    operation.answers_bytes(200, "the value, of the type that it was stored with", "*/*");
+    operation.answers_nothing(304, "what `If-None-Match` names is still what is stored");
+    describe_found(operation);
+}
+
+/// What [`head`] answers with.
+pub(super) fn describe_head(operation: &mut Description<'_>) {
+    operation.answers_nothing(200, "what a GET would answer with, without the value");
+    operation.answers_nothing(304, "what `If-None-Match` names is still what is stored");
+    describe_found(operation);
+}
+
+fn describe_found(operation: &mut Description<'_>) {
+    for status in [200, 304] {
+        operation.with_header(status, "ETag", "what is stored, for conditions");
+        operation.with_header(status, "X-Cache", "`hit`, or `stale` while Redis is away");
+        operation.with_header(status, "Cache-Control", "`max-age`: whole seconds left, if it ends by time");
+    }
+    operation.fails(&[404]);
+}
+
+/// What [`put`] answers with.
+pub(super) fn describe_put(operation: &mut Description<'_>) {
+    operation.answers_json::<StoredBody>(201, "stored; there was none");
+    operation.answers_nothing(204, "replaced, or of a life of zero");
+    for status in [201, 204] {
+        operation.with_header(status, "X-Cache", "`stored`, `replaced` or `expired`");
+    }
+    operation.fails(&[412]);
+}
+
 pub(super) fn too_large(cache: &BlobCache) -> Problem {
     let limit = cache.memory().max_bytes().unwrap_or(u64::MAX);
     Problem::too_large(format!(
@@ -152,7 +187,7 @@ pub(super) fn too_large(cache: &BlobCache) -> Problem {
 }
 
 /// A new life for an entry.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TouchBody {
     ttl: Lifetime,
@@ -163,11 +198,11 @@ pub(super) async fn touch(
     InRegion(cache): InRegion,
     EntryKey(key): EntryKey,
     _: NoParams,
-    Json(body): Json<TouchBody>,
-) -> Result<StatusCode, Problem> {
+    Structured(body): Structured<TouchBody>,
+) -> Result<NoContent, Problem> {
     let ttl = body.ttl.resolve(&app.presets(), "ttl")?;
-    let found = cache.touch(&key, ttl).await?;
-    found.then_some(StatusCode::NO_CONTENT).ok_or_else(miss)
+    let found = app.regions.touch(&cache, &key, ttl).await?;
+    found.then_some(NoContent).ok_or_else(miss)
 }
 
 pub(super) async fn remove(
@@ -181,11 +216,11 @@ pub(super) async fn remove(
     if !conditions.are_none() {
         conditions.check(look(&app, &cache, &key).await?.as_deref())?;
     }
-    let removed = u64::from(cache.remove(&key).await?);
+    let removed = u64::from(app.regions.remove_key(&cache, &key).await?);
     Ok(Answer(RemovedBody { removed }))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct TtlBody {
     /// Nothing if the entry does not end by time.
     ttl_seconds: Option<f64>,
@@ -199,7 +234,7 @@ pub(super) async fn ttl(
     Ok(Answer(TtlBody { ttl_seconds: lifetime::seconds(left) }))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ExistsBody {
     exists: bool,
 }

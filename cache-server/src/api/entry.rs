@@ -5,40 +5,72 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cache_core::{Key, Priority, Tags, Ttl};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::json;
 use strata::{Options, Presets};
 
+use super::answer;
+use super::any::{AnyJson, Binary};
 use super::body::{self, JSON, OCTETS};
 use super::json;
-use super::lifetime::{self, Lifetime};
+use super::lifetime::{self, Lifetime, MOST_SECONDS, PriorityName};
+use super::openapi::TEXT;
 use crate::blob::{Blob, Said};
 use crate::problem::Problem;
 use crate::regions;
+
+/// What base64 looks like, to the last bit.
+const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 
 /// The most bytes of metadata. They are held in memory with the entry, whatever they are for.
 const MAX_METADATA_BYTES: usize = 16 << 10;
 
 /// What is to be stored, and under which key.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = one_value_and_one_life)]
 #[expect(clippy::option_option, reason = "not there, for ever, or so long")]
 pub(super) struct EntryIn {
+    /// At most 1,024 bytes of UTF-8 without control characters.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = TEXT))]
     key: String,
+    /// Any JSON; null is a value like any other.
     #[serde(default, deserialize_with = "present")]
-    value: Option<Box<RawValue>>,
+    value: Option<AnyJson>,
+    /// Any bytes, in the place of `value`; in `MessagePack`, `bytes` holds them as they are.
+    #[schemars(extend("contentEncoding" = "base64", "pattern" = BASE64))]
     base64: Option<String>,
+    #[schemars(skip)]
+    bytes: Option<Binary>,
+    /// Of the value, if it is not that of JSON.
+    #[schemars(regex(pattern = r"^[a-z]{1,60}/[a-z0-9.+-]{1,60}$"))]
     content_type: Option<String>,
     ttl: Option<Lifetime>,
     #[serde(default)]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = TEXT)))]
     tags: Vec<String>,
+    #[schemars(with = "Option<PriorityName>")]
     priority: Option<String>,
-    /// Seconds.
+    /// Seconds that it takes to make again.
+    #[schemars(range(min = 0, max = MOST_SECONDS))]
     cost: Option<f64>,
-    metadata: Option<Box<RawValue>>,
+    /// Any JSON of at most 16 KiB, kept with it.
+    metadata: Option<AnyJson>,
     /// What was left of its life when it was exported; `null` if it does not end.
     #[serde(default, deserialize_with = "present_seconds")]
+    #[schemars(range(min = 0, max = MOST_SECONDS))]
     ttl_seconds: Option<Option<f64>>,
+}
+
+/// Of `value` and `base64` there is one, and of `ttl` and `ttl_seconds` at most one.
+fn one_value_and_one_life(schema: &mut Schema) {
+    let text = json!({"type": "string"});
+    let no_null = json!({"not": {"type": "null"}});
+    let values = json!([{"required": ["value"]}, {"required": ["base64"], "properties": {"base64": text}}]);
+    schema.insert("oneOf".to_owned(), values);
+    let lives = json!({"required": ["ttl", "ttl_seconds"], "properties": {"ttl": no_null}});
+    schema.insert("not".to_owned(), lives);
 }
 
 #[expect(clippy::option_option, reason = "not there, for ever, or so long")]
@@ -47,17 +79,18 @@ fn present_seconds<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<
 }
 
 /// `null` is a value like any other.
-fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::deserialize(input).map(Some)
+fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<AnyJson>, D::Error> {
+    AnyJson::deserialize(input).map(Some)
 }
 
 impl EntryIn {
     /// A value of which nothing else is said.
-    pub(super) fn of(key: String, value: Box<RawValue>) -> Self {
+    pub(super) fn of(key: String, value: AnyJson) -> Self {
         Self {
             key,
             value: Some(value),
             base64: None,
+            bytes: None,
             content_type: None,
             ttl: None,
             tags: Vec::new(),
@@ -87,6 +120,8 @@ impl EntryIn {
             if self.ttl.is_some() {
                 return Err(Problem::field(field("ttl_seconds"), "say either ttl or ttl_seconds"));
             }
+            let seconds =
+                seconds.map(|seconds| lifetime::at_most(seconds, &field("ttl_seconds"))).transpose()?;
             let ttl = seconds.map_or(Ok(Ttl::FOREVER), Ttl::try_from_secs_f64);
             let ttl = ttl.map_err(|error| Problem::field(field("ttl_seconds"), error.to_string()))?;
             options = options.with_ttl(ttl);
@@ -102,20 +137,23 @@ impl EntryIn {
     }
 
     fn content(&self, field: &dyn Fn(&str) -> String) -> Result<(Bytes, HeaderValue), Problem> {
-        let (bytes, default) = match (&self.value, &self.base64) {
-            (Some(json), None) => (Bytes::copy_from_slice(json.get().as_bytes()), JSON),
-            (None, Some(text)) => {
+        let (bytes, default) = match (&self.value, &self.base64, &self.bytes) {
+            (Some(json), None, None) => (Bytes::copy_from_slice(json.get().as_bytes()), JSON),
+            (None, Some(text), None) => {
                 let detail = "not base64 (the standard alphabet, with padding)";
                 let bytes = STANDARD.decode(text).map_err(|_| Problem::field(field("base64"), detail))?;
                 (Bytes::from(bytes.into_boxed_slice()), OCTETS)
             }
+            (None, None, Some(bytes)) => (bytes.0.clone(), OCTETS),
             _ => return Err(Problem::field(field("value"), "an entry needs either value or base64")),
         };
         let named = self.content_type.as_ref().map(|text| body::own(text.as_bytes())).transpose();
         let content_type =
             named.map_err(|problem| problem.with_field(field("content_type")))?.unwrap_or(default);
-        if self.base64.is_some() && body::is_json(&content_type) {
-            json::check(&bytes).map_err(|problem| problem.with_field(field("base64")))?;
+        if self.value.is_none() && body::is_json(&content_type) {
+            json::check(&bytes).map_err(|problem| {
+                problem.with_field(field(if self.bytes.is_some() { "bytes" } else { "base64" }))
+            })?;
         }
         Ok((bytes, content_type))
     }
@@ -133,7 +171,7 @@ impl EntryIn {
 }
 
 /// What is stored.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct EntryOut {
     #[serde(flatten)]
     value: ValueOut,
@@ -144,39 +182,54 @@ pub(super) struct EntryOut {
     said: SaidOut,
 }
 
-/// JSON as itself; anything else in base64.
-#[derive(Debug, Serialize)]
+/// JSON as itself; anything else in base64, or as it is where the answer can hold bytes.
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum ValueOut {
-    Value(Box<RawValue>),
-    Base64(String),
+    Value(AnyJson),
+    Base64(#[schemars(extend("contentEncoding" = "base64"))] String),
+    #[schemars(skip)]
+    Bytes(Binary),
+}
+
+impl ValueOut {
+    fn new(blob: &Blob) -> Self {
+        let json = body::is_json(&blob.content_type).then(|| AnyJson::read(&blob.bytes)).flatten();
+        match json {
+            Some(json) => Self::Value(json),
+            None if answer::is_msgpack() => Self::Bytes(Binary(blob.bytes.clone())),
+            None => Self::Base64(STANDARD.encode(&blob.bytes)),
+        }
+    }
 }
 
 /// What a client has said of an entry; what he has not is left out.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(super) struct SaidOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Box<RawValue>>,
+    metadata: Option<AnyJson>,
 }
 
 impl EntryOut {
     pub(super) fn new(blob: &Blob, left: Ttl) -> Self {
         let content_type = String::from_utf8_lossy(blob.content_type.as_bytes()).into_owned();
-        let json =
-            body::is_json(&blob.content_type).then(|| serde_json::from_slice(&blob.bytes).ok()).flatten();
-        let value = json.map_or_else(|| ValueOut::Base64(STANDARD.encode(&blob.bytes)), ValueOut::Value);
-        Self { value, content_type, ttl_seconds: lifetime::seconds(left), said: SaidOut::new(blob) }
+        Self {
+            value: ValueOut::new(blob),
+            content_type,
+            ttl_seconds: lifetime::seconds(left),
+            said: SaidOut::new(blob),
+        }
     }
 }
 
 impl SaidOut {
     pub(super) fn new(blob: &Blob) -> Self {
         let Some(said) = blob.said() else { return Self::default() };
-        let metadata = said.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok());
+        let metadata = said.metadata.as_ref().and_then(|text| AnyJson::read(text.as_bytes()));
         let priority = (said.priority != Priority::default()).then(|| said.priority.as_str());
         Self { priority, cost: said.cost, metadata }
     }

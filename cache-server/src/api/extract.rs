@@ -8,9 +8,12 @@ use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use cache_core::{Key, Tag};
 use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::json;
+use super::openapi::Description;
+use super::route::Input;
 use crate::app::App;
 use crate::config::DEFAULT_REGION;
 use crate::log::Shown;
@@ -75,6 +78,18 @@ impl<S: Sync> FromRequestParts<S> for OneTag {
     }
 }
 
+/// The number of a job in the path.
+pub(super) struct JobId(pub(super) u64);
+
+impl<S: Sync> FromRequestParts<S> for JobId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let text = param(parts, "id").await?.unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Problem::field("id", "not the number of a job"))
+    }
+}
+
 /// The parameters behind the `?`; each that is not known is refused by its name.
 pub(super) struct Params<T>(pub(super) T);
 
@@ -126,6 +141,34 @@ impl<S: Sync> FromRequestParts<S> for Bare {
         Ok(Self)
     }
 }
+
+/// What is in the path is described by the template.
+impl Input for InRegion {
+    fn describe(operation: &mut Description<'_>) {
+        if operation.has_in_path("region") {
+            operation.fails(&[400, 404]);
+        }
+    }
+}
+
+impl<T: JsonSchema> Input for Params<T> {
+    fn describe(operation: &mut Description<'_>) {
+        operation.takes_query::<T>();
+        operation.fails(&[400]);
+    }
+}
+
+macro_rules! may_be_wrong {
+    ($($input:ty)*) => {
+        $(impl Input for $input {
+            fn describe(operation: &mut Description<'_>) {
+                operation.fails(&[400]);
+            }
+        })*
+    };
+}
+
+may_be_wrong!(RegionName EntryKey OneTag JobId NoParams Bare);
 
 async fn param(parts: &mut Parts, name: &'static str) -> Result<Option<String>, Problem> {
     let not_utf8 = |_| Problem::bad_request("the path has a part that is not UTF-8 once decoded");

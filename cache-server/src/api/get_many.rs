@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use cache_core::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strata::Hit;
 
-use super::body::Json;
+use super::answer::Answer;
+use super::body::Structured;
 use super::entries;
 use super::entry::EntryOut;
 use super::extract::{InRegion, NoParams};
@@ -23,14 +24,15 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// The keys that a tier is asked for at once. An answer that grows too large is found out after so many more values at most.
 const AT_ONCE: usize = 256;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeysBody {
+    #[schemars(length(max = 10_000), inner(length(min = 1, max = 1024), regex(pattern = super::openapi::TEXT)))]
     pub(super) keys: Vec<String>,
 }
 
 /// Each key once: among the entries or among the missing, both in order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct FoundBody {
     entries: BTreeMap<String, EntryOut>,
     missing: Vec<String>,
@@ -40,7 +42,7 @@ pub(super) async fn get_many(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     _: NoParams,
-    Json(body): Json<KeysBody>,
+    Structured(body): Structured<KeysBody>,
 ) -> Result<Answer<FoundBody>, Problem> {
     let mut keys = entries::keys(&body.keys, "keys")?;
     keys.sort();

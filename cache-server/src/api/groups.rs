@@ -1,12 +1,17 @@
 //! Groups of entries: by list, by tag, by prefix, and all of a region.
 
-use axum::Json as Answer;
+use std::sync::Arc;
+
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::Json;
+use super::answer::Answer;
+use super::body::Structured;
 use super::entries::{self, RemovedBody};
 use super::extract::{Bare, InRegion, NoParams, OneTag, Params};
 use super::get_many::KeysBody;
+use crate::app::App;
 use crate::problem::Problem;
 
 type Removed = Result<Answer<RemovedBody>, Problem>;
@@ -16,31 +21,40 @@ fn answer(removed: u64) -> Answer<RemovedBody> {
 }
 
 pub(super) async fn delete_many(
+    State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     _: NoParams,
-    Json(body): Json<KeysBody>,
+    Structured(body): Structured<KeysBody>,
 ) -> Removed {
     let keys = entries::keys(&body.keys, "keys")?;
-    Ok(answer(cache.remove_many(&keys).await?))
+    Ok(answer(app.regions.remove_keys(&cache, &keys).await?))
 }
 
-pub(super) async fn remove_tag(_: Bare, InRegion(cache): InRegion, OneTag(tag): OneTag) -> Removed {
-    Ok(answer(cache.remove_tag(tag.as_str()).await?))
+pub(super) async fn remove_tag(
+    _: Bare,
+    State(app): State<Arc<App>>,
+    InRegion(cache): InRegion,
+    OneTag(tag): OneTag,
+) -> Removed {
+    Ok(answer(app.regions.remove_tag(&cache, &tag).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PrefixParams {
+    /// What the keys begin with.
+    #[schemars(length(min = 1), required)]
     prefix: Option<String>,
 }
 
 pub(super) async fn remove_prefix(
+    State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     Params(params): Params<PrefixParams>,
 ) -> Removed {
     let prefix = params.prefix.unwrap_or_default();
     check_prefix(&prefix)?;
-    Ok(answer(cache.remove_prefix(&prefix).await?))
+    Ok(answer(app.regions.remove_prefix(&cache, &prefix).await?))
 }
 
 /// An empty prefix would remove everything, which is more often a mistake than meant.
@@ -49,11 +63,11 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), Problem> {
     (!prefix.is_empty()).then_some(()).ok_or_else(|| Problem::field("prefix", detail))
 }
 
-pub(super) async fn clear(_: Bare, InRegion(cache): InRegion) -> Removed {
-    Ok(answer(cache.clear().await?))
+pub(super) async fn clear(_: Bare, State(app): State<Arc<App>>, InRegion(cache): InRegion) -> Removed {
+    Ok(answer(app.regions.clear(&cache).await?))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct TaggedBody {
     /// In order, at most 10,000.
     keys: Vec<String>,

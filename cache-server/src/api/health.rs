@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::Answer;
+use super::openapi::Description;
 use crate::app::App;
 use crate::insight::{Health, Traffic, troubles};
 use crate::metrics;
 use crate::problem::Problem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct HealthBody {
     #[serde(flatten)]
     health: Health,
@@ -25,7 +27,7 @@ pub(super) struct HealthBody {
     metrics: HealthMetrics,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct HealthMetrics {
     hit_rate: f64,
     error_rate: f64,
@@ -56,6 +58,10 @@ pub(super) async fn live() -> &'static str {
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
     (!app.is_draining()).then_some("ready\n").ok_or_else(stopping)
+}
+
+pub(super) fn describe_scrape(operation: &mut Description<'_>) {
+    operation.answers_bytes(200, "the text format of Prometheus", "text/plain");
 }
 
 /// All figures, for Prometheus.

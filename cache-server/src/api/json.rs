@@ -1,10 +1,12 @@
 //! JSON from outside: bounded in depth, refused with line and column, and never repeated in an error.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{self, DeserializeOwned, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -13,7 +15,7 @@ use crate::log::Shown;
 use crate::problem::Problem;
 
 /// The deepest nesting that is accepted.
-const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 128;
 
 /// Reads a body.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -26,9 +28,73 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 #[derive(Debug)]
 pub(super) struct Object<T>(pub(super) T);
 
+impl<T: JsonSchema> JsonSchema for Object<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         input.deserialize_map(FromMap(PhantomData))
+    }
+}
+
+/// A whole number, and in JSON `5.0` is one as well.
+pub(super) fn whole<'de, D: Deserializer<'de>, N: TryFrom<u64>>(input: D) -> Result<Option<N>, D::Error> {
+    input.deserialize_option(Whole(PhantomData))
+}
+
+struct Whole<N>(PhantomData<N>);
+
+impl<'de, N: TryFrom<u64>> Visitor<'de> for Whole<N> {
+    type Value = Option<N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number of a legal size")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+        input.deserialize_any(self)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let wrong = |_| E::invalid_value(Unexpected::Unsigned(number), &self);
+        N::try_from(number).map(Some).map_err(wrong)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked before")]
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        // From here on not every whole number is one of these.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if (0.0..=EXACT).contains(&number) && number.fract() <= 0.0 {
+            self.visit_u64(number as u64)
+        } else {
+            Err(E::invalid_value(Unexpected::Float(number), &self))
+        }
     }
 }
 
@@ -98,11 +164,14 @@ fn check_depth(bytes: &[u8]) -> Result<(), Problem> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            let detail = format!("the body is nested more than {MAX_DEPTH} levels deep");
-            return Err(Problem::bad_request(detail));
+            return Err(too_deep());
         }
     }
     Ok(())
+}
+
+pub(super) fn too_deep() -> Problem {
+    Problem::bad_request(format!("the body is nested more than {MAX_DEPTH} levels deep"))
 }
 
 #[cfg(test)]

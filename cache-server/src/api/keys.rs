@@ -9,18 +9,19 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cache_core::{Key, Time, Ttl};
 use cache_memory::Found;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strata::Kept;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::answer::Answer;
 use super::extract::{InRegion, Params};
 use super::lifetime;
 use crate::app::App;
@@ -31,6 +32,9 @@ use crate::regions::BlobCache;
 /// The most keys of a page, and how many it has if nobody says.
 const MAX_PAGE: usize = 1000;
 const PAGE: usize = 100;
+
+/// What a cursor looks like: URL-safe base64 without padding.
+const CURSOR: &str = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$";
 
 /// How many regions are walked at once; further requests wait for their turn.
 const MAX_WALKS: usize = 2;
@@ -45,23 +49,28 @@ impl Walks {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeysParams {
+    /// What `next` of the page before says; nothing for the first page.
+    #[schemars(regex(pattern = CURSOR))]
     cursor: Option<String>,
+    /// The most keys of the page; 100 if it is not said.
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
+    /// What the keys begin with.
     #[serde(default)]
     prefix: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct KeysBody {
     keys: Vec<KeyBody>,
     /// Where the next page begins; nothing if this is the last one.
     next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct KeyBody {
     key: String,
     /// What the entry weighs against its region's limit.
@@ -89,13 +98,13 @@ pub(super) async fn list(
 }
 
 /// The first `limit` keys with the prefix, of those after `after`.
-fn page(cache: &BlobCache, (after, prefix): (Option<&str>, &str), limit: usize) -> KeysBody {
+fn page(cache: &BlobCache, (after, prefix): (Option<&[u8]>, &str), limit: usize) -> KeysBody {
     let now = cache.memory().clock().now();
     // The largest is on top, to make way for a smaller one. One more than asked for tells whether there is another page.
     let mut smallest: BinaryHeap<Ordered> = BinaryHeap::with_capacity(limit + 2);
     cache.memory().for_each(|found| {
         let key = found.key().as_str();
-        let is_wanted = after.is_none_or(|after| key > after) && key.starts_with(prefix);
+        let is_wanted = after.is_none_or(|after| key.as_bytes() > after) && key.starts_with(prefix);
         let has_place =
             || smallest.len() <= limit || smallest.peek().is_some_and(|last| key < last.0.key.as_str());
         if is_wanted && has_place() {
@@ -114,8 +123,8 @@ fn page(cache: &BlobCache, (after, prefix): (Option<&str>, &str), limit: usize) 
     KeysBody { keys, next }
 }
 
-fn read_cursor(text: &str) -> Result<String, Problem> {
-    let key = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+fn read_cursor(text: &str) -> Result<Vec<u8>, Problem> {
+    let key = URL_SAFE_NO_PAD.decode(text).ok();
     let detail = "not a cursor; take it from next of the page before, or leave it out for the first page";
     key.ok_or_else(|| Problem::field("cursor", detail))
 }

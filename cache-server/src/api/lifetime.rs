@@ -1,9 +1,11 @@
 //! Lifetimes, tags and priorities, as queries and bodies carry them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use cache_core::{Priority, Tags, Ttl};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use strata::{Options, Presets};
 
@@ -19,6 +21,22 @@ pub(super) enum Lifetime {
 impl<'de> Deserialize<'de> for Lifetime {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         input.deserialize_any(LifetimeVisitor)
+    }
+}
+
+impl JsonSchema for Lifetime {
+    fn schema_name() -> Cow<'static, str> {
+        "Lifetime".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time-to-live: seconds, or a text with units (`90s`, `1h30m`), `forever`, or the name of a preset.",
+            "anyOf": [
+                {"type": "number", "minimum": 0, "exclusiveMaximum": TOO_MANY_SECONDS},
+                {"type": "string", "pattern": TEXT_FORM, "maxLength": LONGEST},
+            ],
+        })
     }
 }
 
@@ -61,9 +79,30 @@ impl Lifetime {
     }
 }
 
+/// The most characters of a time-to-live.
+const LONGEST: usize = 64;
+
+/// What the document promises to take: fewer than are taken, as other texts may be presets.
+const TEXT_FORM: &str = r"^(forever|short|medium|long|hot|session|[0-9]{1,9}|[0-9]{1,6}(ms|s|m|h|d))$";
+/// Some tags in one text.
+pub(super) const TAG_LIST: &str =
+    r"^[^,\u0000-\u001f\u007f-\u009f]{1,256}(,[^,\u0000-\u001f\u007f-\u009f]{1,256}){0,63}$";
+
+/// From here on a number of seconds is none: 2^64.
+const TOO_MANY_SECONDS: f64 = 18_446_744_073_709_551_616.0;
+
+/// The most seconds that are still told apart, of what is said in seconds alone: 285 million years.
+pub(super) const MOST_SECONDS: u64 = 9_000_000_000_000_000;
+
+/// Refuses what is more than [`MOST_SECONDS`].
+#[expect(clippy::cast_precision_loss, reason = "less than 2^53")]
+pub(super) fn at_most(seconds: f64, field: &str) -> Result<f64, Problem> {
+    let detail = || format!("seconds, at most {MOST_SECONDS}");
+    (seconds <= MOST_SECONDS as f64).then_some(seconds).ok_or_else(|| Problem::field(field, detail()))
+}
+
 /// Reads a time-to-live: a preset's name, or what `Ttl` reads.
 fn ttl(text: &str, presets: &Presets, field: &str) -> Result<Ttl, Problem> {
-    const LONGEST: usize = 64;
     if text.len() > LONGEST {
         return Err(Problem::field(field, format!("a time-to-live has at most {LONGEST} characters")));
     }
@@ -72,11 +111,16 @@ fn ttl(text: &str, presets: &Presets, field: &str) -> Result<Ttl, Problem> {
 }
 
 /// What a query may say of an entry.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutParams {
+    /// Seconds, a text with units (`90s`, `1h30m`), `forever`, or the name of a preset.
+    #[schemars(regex(pattern = TEXT_FORM))]
     ttl: Option<String>,
+    /// Separated by commas.
+    #[schemars(regex(pattern = TAG_LIST))]
     tags: Option<String>,
+    #[schemars(with = "Option<PriorityName>")]
     priority: Option<String>,
 }
 
@@ -98,6 +142,17 @@ impl PutParams {
     }
 }
 
+/// The names of priorities, for the document.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is asked for")]
+pub(super) enum PriorityName {
+    Low,
+    Normal,
+    High,
+    Critical,
+}
+
 pub(super) fn priority(text: &str, field: &str) -> Result<Priority, Problem> {
     let detail = "not a priority; use low, normal, high or critical";
     text.parse().map_err(|_| Problem::field(field, detail))
@@ -106,7 +161,7 @@ pub(super) fn priority(text: &str, field: &str) -> Result<Priority, Problem> {
 /// How long a value takes to make again, from seconds.
 pub(super) fn cost(seconds: f64, field: &str) -> Result<Duration, Problem> {
     let detail = "a cost is a number of seconds, zero or more";
-    Duration::try_from_secs_f64(seconds).map_err(|_| Problem::field(field, detail))
+    Duration::try_from_secs_f64(at_most(seconds, field)?).map_err(|_| Problem::field(field, detail))
 }
 
 /// What is left of a life, in seconds to the millisecond; nothing if it does not end.

@@ -1,17 +1,20 @@
 //! Regions: which there are, what they hold and how they do, and making and removing them.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use cache_memory::Policy;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::body::Json;
+use super::answer::{Answer, Created};
+use super::body::Structured;
 use super::entries::RemovedBody;
 use super::extract::{Bare, InRegion, NoParams, RegionName};
+use super::json;
 use super::lifetime::{self, Lifetime};
 use crate::app::App;
 use crate::config::{DEFAULT_REGION, RegionSettings};
@@ -19,12 +22,12 @@ use crate::insight::Counts;
 use crate::problem::Problem;
 use crate::regions::{BlobCache, CreateError, default_ttl};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ListBody {
     regions: Vec<RegionBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct RegionBody {
     name: String,
     max_entries: Option<u64>,
@@ -57,12 +60,16 @@ pub(super) fn describe(app: &App, cache: &BlobCache) -> RegionBody {
 }
 
 /// What to make; what is left out is the default.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateBody {
+    #[serde(default, deserialize_with = "json::whole")]
     max_entries: Option<NonZeroU64>,
+    #[serde(default, deserialize_with = "json::whole")]
     max_bytes: Option<NonZeroU64>,
     ttl: Option<Lifetime>,
+    /// Who is evicted first.
+    #[schemars(with = "Option<PolicyName>")]
     policy: Option<String>,
 }
 
@@ -70,8 +77,8 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     RegionName(name): RegionName,
     _: NoParams,
-    Json(body): Json<CreateBody>,
-) -> Result<(StatusCode, Answer<RegionBody>), Problem> {
+    Structured(body): Structured<CreateBody>,
+) -> Result<Created<RegionBody>, Problem> {
     if name.bytes().all(|byte| byte == b'.') {
         let detail = "a name of dots alone cannot be addressed: clients take it for a relative path";
         return Err(Problem::field("region", detail));
@@ -86,7 +93,20 @@ pub(super) async fn create(
         policy: policy.unwrap_or(default.policy),
     };
     let cache = app.regions.create(&name, &settings)?;
-    Ok((StatusCode::CREATED, Answer(describe(&app, &cache))))
+    Ok(Created(describe(&app, &cache)))
+}
+
+/// The names of policies, for the document.
+pub(super) struct PolicyName;
+
+impl JsonSchema for PolicyName {
+    fn schema_name() -> Cow<'static, str> {
+        "Policy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": Policy::ALL.map(Policy::as_str)})
+    }
 }
 
 pub(super) fn policy(text: &str) -> Result<Policy, Problem> {
@@ -111,16 +131,16 @@ pub(super) async fn remove(
 ) -> Result<Answer<RemovedBody>, Problem> {
     if cache.name() == DEFAULT_REGION {
         let detail = "the region \"default\" stays, because requests without a region go to it; to empty it, POST to /v1/clear";
-        return Err(Problem::bad_request(detail).with_field("region"));
+        return Err(Problem::new(StatusCode::CONFLICT, detail).with_field("region"));
     }
     app.regions.remove(cache.name());
-    Ok(Answer(RemovedBody { removed: cache.clear().await? }))
+    Ok(Answer(RemovedBody { removed: app.regions.clear(&cache).await? }))
 }
 
 pub(super) async fn clear_all(_: Bare, State(app): State<Arc<App>>) -> Result<Answer<RemovedBody>, Problem> {
     let mut removed = 0;
     for cache in app.regions.all() {
-        removed += cache.clear().await?;
+        removed += app.regions.clear(&cache).await?;
     }
     Ok(Answer(RemovedBody { removed }))
 }

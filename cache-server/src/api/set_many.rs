@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::Json;
+use super::answer::Answer;
+use super::body::Structured;
 use super::entries;
 use super::entry::EntryIn;
 use super::extract::{InRegion, NoParams};
@@ -14,13 +15,14 @@ use super::json::Object;
 use crate::app::App;
 use crate::problem::Problem;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetBody {
+    #[schemars(length(max = 10_000))]
     entries: Vec<Object<EntryIn>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct SetAnswer {
     /// How many were stored; the last ones may have displaced the first.
     stored: u64,
@@ -30,7 +32,7 @@ pub(super) async fn set_many(
     State(app): State<Arc<App>>,
     InRegion(cache): InRegion,
     _: NoParams,
-    Json(body): Json<SetBody>,
+    Structured(body): Structured<SetBody>,
 ) -> Result<Answer<SetAnswer>, Problem> {
     if body.entries.len() > super::MAX_KEYS {
         return Err(entries::too_many("entries", body.entries.len()));

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Json as Answer;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +14,9 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::answer::Answer;
 use super::extract::NoParams;
+use super::openapi::Description;
 use crate::app::App;
 use crate::insight::Report;
 use crate::problem::Problem;
@@ -64,6 +65,10 @@ struct Watcher {
     ticks: Interval,
     /// Given back when the connection ends, in whichever way.
     _place: OwnedSemaphorePermit,
+}
+
+pub(super) fn describe_events(operation: &mut Description<'_>) {
+    operation.answers_bytes(200, "server-sent events without an end", "text/event-stream");
 }
 
 /// All figures as server-sent events, at once and then every second, until the client leaves or the server stops.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use cache_core::Tag;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::Json;
+use super::answer::Answer;
+use super::body::Structured;
 use super::extract::{NoParams, find_region};
+use super::openapi::TEXT;
 use super::{entries, groups};
 use crate::app::App;
 use crate::config::DEFAULT_REGION;
@@ -20,21 +22,35 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<Traffic> {
 }
 
 /// What to remove. Without a region: keys, tags and prefix in the default one, `all` in every one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = something()))]
 pub(super) struct InvalidateBody {
     #[serde(default)]
+    #[schemars(length(max = 10_000), inner(length(min = 1, max = 1024), regex(pattern = TEXT)))]
     keys: Vec<String>,
     #[serde(default)]
+    #[schemars(length(max = 10_000), inner(length(min = 1, max = 256), regex(pattern = TEXT)))]
     tags: Vec<String>,
+    #[schemars(length(min = 1))]
     prefix: Option<String>,
     region: Option<String>,
     #[serde(default)]
     all: bool,
 }
 
+/// There has to be something to invalidate.
+fn something() -> serde_json::Value {
+    serde_json::json!([
+        {"required": ["keys"], "properties": {"keys": {"minItems": 1}}},
+        {"required": ["tags"], "properties": {"tags": {"minItems": 1}}},
+        {"required": ["prefix"], "properties": {"prefix": {"type": "string"}}},
+        {"required": ["all"], "properties": {"all": {"const": true}}},
+    ])
+}
+
 /// How many entries went, by what was asked.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(super) struct InvalidatedBody {
     removed: u64,
     by_keys: u64,
@@ -46,7 +62,7 @@ pub(super) struct InvalidatedBody {
 pub(super) async fn invalidate(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Json(body): Json<InvalidateBody>,
+    Structured(body): Structured<InvalidateBody>,
 ) -> Result<Answer<InvalidatedBody>, Problem> {
     if body.keys.is_empty() && body.tags.is_empty() && body.prefix.is_none() && !body.all {
         return Err(Problem::bad_request("say what to invalidate: keys, tags, prefix or all"));
@@ -56,13 +72,15 @@ pub(super) async fn invalidate(
     body.prefix.as_deref().map_or(Ok(()), groups::check_prefix)?;
     let cache = find_region(&app, body.region.as_deref().unwrap_or(DEFAULT_REGION))?;
 
-    let mut counts =
-        InvalidatedBody { by_keys: cache.remove_many(&keys).await?, ..InvalidatedBody::default() };
+    let mut counts = InvalidatedBody {
+        by_keys: app.regions.remove_keys(&cache, &keys).await?,
+        ..InvalidatedBody::default()
+    };
     for tag in &tags {
-        counts.by_tags += cache.remove_tag(tag.as_str()).await?;
+        counts.by_tags += app.regions.remove_tag(&cache, tag).await?;
     }
     if let Some(prefix) = &body.prefix {
-        counts.by_prefix = cache.remove_prefix(prefix).await?;
+        counts.by_prefix = app.regions.remove_prefix(&cache, prefix).await?;
     }
     let cleared = match (body.all, &body.region) {
         (false, _) => Vec::new(),
@@ -70,7 +88,7 @@ pub(super) async fn invalidate(
         (true, None) => app.regions.all(),
     };
     for cache in cleared {
-        counts.by_all += cache.clear().await?;
+        counts.by_all += app.regions.clear(&cache).await?;
     }
     counts.removed = counts.by_keys + counts.by_tags + counts.by_prefix + counts.by_all;
     Ok(Answer(counts))

@@ -5,17 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use cache_core::{Key, Tag};
 use cache_memory::Policy;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::body::Json;
+use super::answer::Answer;
+use super::any::AnyJson;
+use super::body::Structured;
 use super::entries;
 use super::entry::{EntryIn, EntryOut};
 use super::extract::{Bare, EntryKey, NoParams, Params, find_region};
+use super::json;
 use super::lifetime::Lifetime;
 use super::regions;
 use crate::app::App;
@@ -30,7 +32,7 @@ const MAX_ITERATIONS: u32 = 100_000;
 /// What the keys of a benchmark begin with. No client's key holds a control character.
 const BENCHMARK_PREFIX: &str = "\u{1}benchmark:";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DoneBody {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +60,7 @@ fn default(app: &App) -> Result<BlobCache, Problem> {
 pub(super) async fn set(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Json(entry): Json<EntryIn>,
+    Structured(entry): Structured<EntryIn>,
 ) -> Result<Answer<DoneBody>, Problem> {
     let cache = default(&app)?;
     let (key, blob, options) = entry.check(&app.presets(), &str::to_owned)?;
@@ -71,7 +73,7 @@ pub(super) async fn set(
     Ok(Answer(DoneBody { success: true, key: Some(name), removed: None, stored: Some(stored.into()) }))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct FoundBody {
     success: bool,
     key: String,
@@ -99,13 +101,15 @@ pub(super) async fn delete(
 ) -> Result<Answer<DoneBody>, Problem> {
     let cache = default(&app)?;
     let _turn = app.regions.turn(&cache, &key).await;
-    Ok(DoneBody::removed(cache.remove(&key).await?.into()))
+    Ok(DoneBody::removed(app.regions.remove_key(&cache, &key).await?.into()))
 }
 
 /// The tags, in the query: `?tags=a,b`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TagsParams {
+    /// Separated by commas.
+    #[schemars(regex(pattern = super::lifetime::TAG_LIST))]
     tags: String,
 }
 
@@ -118,28 +122,34 @@ pub(super) async fn delete_by_tags(
     let tags = params.tags.split(',').map(tag).collect::<Result<Vec<Tag>, _>>()?;
     let mut removed = 0;
     for tag in tags {
-        removed += cache.remove_tag(tag.as_str()).await?;
+        removed += app.regions.remove_tag(&cache, &tag).await?;
     }
     Ok(DoneBody::removed(removed))
 }
 
 pub(super) async fn clear(_: Bare, State(app): State<Arc<App>>) -> Result<Answer<DoneBody>, Problem> {
-    Ok(DoneBody::removed(default(&app)?.clear().await?))
+    Ok(DoneBody::removed(app.regions.clear(&default(&app)?).await?))
+}
+
+/// What a key looks like.
+fn key_form() -> serde_json::Value {
+    serde_json::json!({"minLength": 1, "maxLength": 1024, "pattern": super::openapi::TEXT})
 }
 
 /// Entries to begin with.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WarmUpBody {
     /// By key; each may be any JSON, and lives as long as its region says.
-    data: std::collections::BTreeMap<String, Box<RawValue>>,
+    #[schemars(extend("propertyNames" = key_form()))]
+    data: std::collections::BTreeMap<String, AnyJson>,
     ttl: Option<Lifetime>,
 }
 
 pub(super) async fn warm_up(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Json(body): Json<WarmUpBody>,
+    Structured(body): Structured<WarmUpBody>,
 ) -> Result<Answer<DoneBody>, Problem> {
     if body.data.len() > super::MAX_KEYS {
         return Err(entries::too_many("data", body.data.len()));
@@ -166,11 +176,14 @@ pub(super) async fn warm_up(
 }
 
 /// What to change of a running region; what is left out stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigureBody {
+    #[serde(default, deserialize_with = "json::whole")]
     max_entries: Option<std::num::NonZeroU64>,
+    #[serde(default, deserialize_with = "json::whole")]
     max_bytes: Option<std::num::NonZeroU64>,
+    #[schemars(with = "Option<super::regions::PolicyName>")]
     policy: Option<String>,
     ttl: Option<Lifetime>,
     region: Option<String>,
@@ -179,7 +192,7 @@ pub(super) struct ConfigureBody {
 pub(super) async fn configure(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Json(body): Json<ConfigureBody>,
+    Structured(body): Structured<ConfigureBody>,
 ) -> Result<Answer<regions::RegionBody>, Problem> {
     let cache = find_region(&app, body.region.as_deref().unwrap_or(DEFAULT_REGION))?;
     let policy = body.policy.map(|text| regions::policy(&text)).transpose()?;
@@ -191,21 +204,23 @@ pub(super) async fn configure(
 }
 
 /// How many rounds.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BenchmarkBody {
-    iterations: u32,
+    #[schemars(with = "u32", range(min = 1, max = MAX_ITERATIONS))]
+    #[serde(deserialize_with = "json::whole")]
+    iterations: Option<u32>,
 }
 
 /// What writing and reading small values in this process has taken, one after the other.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct BenchmarkAnswer {
     iterations: u32,
     set_operations: PaceBody,
     get_operations: PaceBody,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct PaceBody {
     average_time_ms: f64,
     operations_per_second: f64,
@@ -222,9 +237,9 @@ impl PaceBody {
 pub(super) async fn benchmark(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Json(body): Json<BenchmarkBody>,
+    Structured(body): Structured<BenchmarkBody>,
 ) -> Result<Answer<BenchmarkAnswer>, Problem> {
-    let iterations = body.iterations;
+    let iterations = body.iterations.unwrap_or_default();
     if !(1..=MAX_ITERATIONS).contains(&iterations) {
         let detail = format!("{iterations} is not a number of rounds; use 1 to {MAX_ITERATIONS}");
         return Err(Problem::field("iterations", detail));

@@ -9,7 +9,6 @@
 
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -19,12 +18,16 @@ use bytes::Bytes;
 use cache_core::{Key, Ttl};
 use futures_util::stream;
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::answer::Answer;
 use super::entry::{EntryIn, EntryOut};
 use super::extract::{Bare, InRegion, NoParams};
 use super::json::{self, Object};
+use super::openapi::Description;
+use super::route::Input;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::regions::BlobCache;
@@ -41,6 +44,20 @@ struct Line<'a> {
     #[serde(flatten)]
     entry: EntryOut,
     tags: Vec<&'a str>,
+}
+
+pub(super) fn describe_export(operation: &mut Description<'_>) {
+    operation.answers_bytes(200, "lines of JSON", "application/x-ndjson");
+}
+
+pub(super) fn describe_import(operation: &mut Description<'_>) {
+    operation.takes_lines("lines of JSON, as an export has them, in whatever type");
+    operation.fails(&[400, 408, 413]);
+}
+
+/// The lines are described by [`describe_import`].
+impl Input for Request {
+    fn describe(_: &mut Description<'_>) {}
 }
 
 /// Tells all that memory holds. What is stored, changed or removed meanwhile may be told as it was or as it is, each entry as a whole.
@@ -79,7 +96,7 @@ fn write(cache: &BlobCache, key: &Key, lines: &mut Vec<u8>) {
 }
 
 /// What has become of an import.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ImportedBody {
     /// Lines that were read.
     lines: u64,
@@ -95,7 +112,25 @@ pub(super) async fn import(
     _: NoParams,
     request: Request,
 ) -> Result<Answer<ImportedBody>, Problem> {
-    let mut body = request.into_body();
+    read(&app, &cache, request.into_body(), &|_| {}).await.map(Answer)
+}
+
+/// Stores the lines of a warmer, and tells how many more there were.
+pub(crate) async fn load(
+    app: &App,
+    cache: &BlobCache,
+    lines: Body,
+    told: &(dyn Fn(u64) + Sync),
+) -> Result<(), String> {
+    read(app, cache, lines, told).await.map(drop).map_err(|problem| problem.told())
+}
+
+async fn read(
+    app: &App,
+    cache: &BlobCache,
+    mut body: Body,
+    told: &(dyn Fn(u64) + Sync),
+) -> Result<ImportedBody, Problem> {
     let mut imported = ImportedBody { lines: 0, stored: 0 };
     let mut rest = Vec::new();
     loop {
@@ -108,17 +143,17 @@ pub(super) async fn import(
         let frame = frame.map_err(broken)?;
         rest.extend_from_slice(frame.data_ref().map(AsRef::as_ref).unwrap_or_default());
         let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
-            check_length(&app, &rest, imported.lines + 1)?;
+            check_length(app, &rest, imported.lines + 1)?;
             continue;
         };
         let tail = rest.split_off(end + 1);
         for line in rest.split(|byte| *byte == b'\n') {
-            store(&app, &cache, line, &mut imported).await?;
+            told(store(app, cache, line, &mut imported).await?);
         }
         rest = tail;
     }
-    store(&app, &cache, &rest, &mut imported).await?;
-    Ok(Answer(imported))
+    told(store(app, cache, &rest, &mut imported).await?);
+    Ok(imported)
 }
 
 fn check_length(app: &App, line: &[u8], number: u64) -> Result<(), Problem> {
@@ -127,14 +162,15 @@ fn check_length(app: &App, line: &[u8], number: u64) -> Result<(), Problem> {
     if line.len() > limit { Err(Problem::too_large(detail())) } else { Ok(()) }
 }
 
+/// Stores what a line says, and returns how many lines that was: a blank one is none.
 async fn store(
     app: &App,
     cache: &BlobCache,
     line: &[u8],
     imported: &mut ImportedBody,
-) -> Result<(), Problem> {
+) -> Result<u64, Problem> {
     if line.trim_ascii().is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     imported.lines += 1;
     let number = imported.lines;
@@ -143,12 +179,12 @@ async fn store(
     let entry = json::read::<Object<EntryIn>>(line).map_err(|problem| problem.at(&at("")))?;
     let (key, blob, options) = entry.0.check(&app.presets(), &at)?;
     if !app.regions.has_room(cache, &key, &blob) {
-        return Ok(());
+        return Ok(1);
     }
     // What has ended since it was written down stays ended.
     if options.ttl() == Some(Ttl::ZERO) {
-        return Ok(());
+        return Ok(1);
     }
     imported.stored += u64::from(app.regions.insert(cache, key, blob, options).await?.is_stored());
-    Ok(())
+    Ok(1)
 }

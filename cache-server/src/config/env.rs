@@ -74,8 +74,7 @@ fn warnings(ignored: &[&str], unknown: &[&str], prefix: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !ignored.is_empty() {
         warnings.push(format!(
-            "no effect: metrics are always on, a timeout is never tried again, and nothing is warmed yet, so this \
-             version ignores {}",
+            "no effect: metrics are always on, and a timeout is never tried again, so this version ignores {}",
             ignored.iter().map(|variable| variable.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
         ));
     }
@@ -121,6 +120,7 @@ mod tests {
                 ("CACHE_OHLCV_TTL", "9"),
                 ("CACHE_USER_PROFILE_SIZE", "7"),
                 ("CACHE_WARMING_INTERVAL", "5"),
+                ("CACHE_ENABLE_METRICS", "true"),
                 ("CACHE_LISEN", "x"),
                 ("REDIS_URL", "redis://user:secret@host"),
                 ("REDIS_DB", "3"),
@@ -132,6 +132,7 @@ mod tests {
         );
         for (name, text) in [
             ("listen", "[::1]:1"),
+            ("warming_interval", "5"),
             ("ttl.ohlcv", "9"),
             ("region.user_profile.max_entries", "7"),
             ("redis_url", "redis://user:secret@host"),
@@ -141,7 +142,7 @@ mod tests {
         }
         assert_eq!(found.warnings.len(), 2);
         assert!(
-            found.warnings[0].ends_with("CACHE_WARMING_INTERVAL, REDIS_RETRY_ON_TIMEOUT"),
+            found.warnings[0].ends_with("CACHE_ENABLE_METRICS, REDIS_RETRY_ON_TIMEOUT"),
             "{}",
             found.warnings[0]
         );

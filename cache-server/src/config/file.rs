@@ -51,6 +51,7 @@ impl File<'_> {
             "region" => self.regions(layers, value),
             "tokens" => self.tokens(layers, value),
             "ttl" => self.presets(layers, value),
+            "warmer" => self.warmers(layers, value),
             known if names::top_level().contains(&known) => self.scalar(layers, known, value),
             unknown => Err(self.unknown(unknown, name, &names::top_level())),
         }
@@ -64,6 +65,11 @@ impl File<'_> {
     fn tokens(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
         let fields = ("role and sha256", names::TOKEN_FIELDS);
         self.named(layers, ("tokens", "tables such as [tokens.ci]"), fields, value)
+    }
+
+    fn warmers(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
+        let fields = ("file or url, and region, interval or token_file", names::WARMER_FIELDS);
+        self.named(layers, ("warmer", "tables such as [warmer.products]"), fields, value)
     }
 
     /// Tables with names of the operator's own, each with the same fields.

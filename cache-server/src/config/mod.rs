@@ -24,13 +24,17 @@ mod show;
 mod text;
 mod tokens;
 mod value;
+mod warming;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use error::SettingsError;
 pub use flags::Flags;
-pub use settings::{Access, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token};
+pub use settings::{
+    Access, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token, WarmFrom,
+    WarmerSettings, WarmingSettings,
+};
 
 pub(crate) use defaults::DEFAULT_REGION;
 use layers::{Layers, Source};

@@ -53,6 +53,13 @@ pub(super) const SPECS: &[Spec] = &[
     spec("dir", "", "A folder as the last tier, which survives restarts"),
     spec("disk_max_bytes", "1073741824", "The most bytes of its files"),
     spec("enable_compression", "false", "Compress what goes to the tiers below memory: true or false"),
+    spec(
+        "warming_enabled",
+        "true",
+        "Whether warmers run by themselves, at start and by interval: true or false",
+    ),
+    spec("warming_interval", "300s", "How often a warmer runs that says nothing else"),
+    spec("warming_max_concurrent", "5", "How many warmers run at the same time at most"),
 ];
 
 /// Settings whose variable is their name alone, whatever the prefix: what every program calls its Redis.
@@ -64,17 +71,20 @@ pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "
 /// What can be said of a token, in the file under `[tokens.NAME]`.
 pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256"];
 
+/// What can be said of a warmer, in the file under `[warmer.NAME]`.
+pub(super) const WARMER_FIELDS: &[&str] = &["file", "url", "region", "interval", "token_file"];
+
 /// The regions' fields that variables of the form `CACHE_<REGION>_<SUFFIX>` set.
 pub(super) const REGION_SUFFIXES: &[(&str, &str)] = &[("_SIZE", "max_entries"), ("_TTL", "ttl")];
 
 /// Variables of related caches (without the prefix) that have no effect in this version: a name that ends in `_`
 /// stands for all that begin so.
 pub(super) const IGNORED: &[&str] =
-    &["ENABLED", "ENABLE_METRICS", "MONITORING_ENABLED", "REDIS_RETRY_ON_TIMEOUT", "WARMING_"];
+    &["ENABLED", "ENABLE_METRICS", "MONITORING_ENABLED", "REDIS_RETRY_ON_TIMEOUT"];
 
 /// The names at the top of a configuration file.
 pub(super) fn top_level() -> Vec<&'static str> {
-    SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "tokens", "ttl"]).collect()
+    SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "tokens", "ttl", "warmer"]).collect()
 }
 
 pub(super) fn is_secret(name: &str) -> bool {

@@ -12,6 +12,7 @@ use super::settings::{RegionSettings, Settings, Token};
 use super::text;
 use super::tokens;
 use super::value::{self, Read};
+use super::warming;
 use crate::regions::MAX_REGIONS;
 
 const MAX_BODY_BYTES: u64 = 1 << 30;
@@ -34,6 +35,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         body_timeout: required(layers, "body_timeout", value::timeout)?,
         drain_timeout: required(layers, "drain_timeout", value::timeout)?,
         places: places::read(layers)?,
+        warming: warming::read(layers)?,
         regions: regions(layers, &presets)?,
         presets,
     };
@@ -84,7 +86,7 @@ fn token(layers: &Layers) -> Result<Option<Token>, SettingsError> {
     }
 }
 
-fn token_of_file(Given { text: path, source }: &Given) -> Result<Token, SettingsError> {
+pub(super) fn token_of_file(Given { text: path, source }: &Given) -> Result<Token, SettingsError> {
     let wrong = |why: String| SettingsError::new(source, format!("token_file = {path:?}: {why}"));
     let text = text::read(path.as_ref(), MAX_TOKEN_FILE_BYTES).map_err(wrong)?;
     value::token(text.trim_end()).map_err(|expected| wrong(format!("expected {expected}")))

@@ -39,6 +39,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// The tiers below memory, which all regions share. Default: none.
     pub places: PlaceSettings,
+    /// What is loaded before anybody asks for it. Default: nothing.
+    pub warming: WarmingSettings,
     /// The regions that exist from the start, by name. Default: `default`, `token` and `report`.
     pub regions: BTreeMap<String, RegionSettings>,
     /// The time-to-live presets. Default: the standard ones.
@@ -64,6 +66,7 @@ impl Settings {
             ("fail_safe_for", places.0.fail_safe_for != places.1.fail_safe_for),
             ("dir", places.0.disk != places.1.disk),
             ("enable_compression", places.0.is_compressed != places.1.is_compressed),
+            ("warming", self.warming != other.warming),
         ];
         pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
@@ -98,6 +101,44 @@ pub struct DiskSettings {
     pub folder: PathBuf,
     /// The most bytes of its files. Default: 1 GiB.
     pub max_bytes: NonZeroU64,
+}
+
+/// What is loaded before anybody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmingSettings {
+    /// Whether warmers run by themselves, at start and by interval. Default: yes; if not, by hand alone.
+    pub is_enabled: bool,
+    /// How often a warmer runs that says nothing else. Default: 300 s.
+    pub interval: Duration,
+    /// How many run at the same time at most. Default: 5.
+    pub max_concurrent: usize,
+    /// By name. Default: none.
+    pub warmers: BTreeMap<String, WarmerSettings>,
+}
+
+/// What is said of a warmer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmerSettings {
+    /// Where its entries are.
+    pub from: WarmFrom,
+    /// Where they go. Default: `default`.
+    pub region: String,
+    /// How often it runs. Default: as all do.
+    pub interval: Option<Duration>,
+    /// What is sent with the request for the URL. Default: nothing.
+    pub token: Option<Token>,
+}
+
+/// Where the entries of a warmer are: lines of JSON, as an export has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarmFrom {
+    /// In a file.
+    File(PathBuf),
+    /// Behind a plain HTTP address, such as the export of another server.
+    Url(axum::http::Uri),
 }
 
 /// What is said of a region.

@@ -97,6 +97,11 @@ pub(super) fn folder(text: &str) -> Read<PathBuf> {
     if text.is_empty() { Err(expected.to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
+pub(super) fn file(text: &str) -> Read<PathBuf> {
+    let expected = "the path of a file";
+    if text.is_empty() { Err(expected.to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
 pub(super) fn log_format(text: &str) -> Read<LogFormat> {
     match text {
         "text" => Ok(LogFormat::Text),

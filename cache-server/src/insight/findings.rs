@@ -1,6 +1,7 @@
 //! What the figures mean, in plain words: each finding with the number behind it and, where something can be done, the
 //! setting to change. A pure function of a snapshot.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::health::{DEGRADED_ERROR_RATE, MEANINGFUL_ANSWERS};
@@ -23,7 +24,7 @@ const HOT_KEY_SHARE: f64 = 0.25;
 const SLOW_P99_MS: f64 = 100.0;
 
 /// Something that the figures tell.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct Finding {
     /// Which it is, for programs.
     pub(crate) kind: &'static str,
@@ -38,7 +39,7 @@ pub(crate) struct Finding {
 }
 
 /// What can be done.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct Advice {
     pub(crate) text: String,
     /// The setting, or the request, that changes it.
@@ -46,7 +47,7 @@ pub(crate) struct Advice {
 }
 
 /// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     Critical,

@@ -1,5 +1,6 @@
 //! Is it well? A judgement of what was measured, with its reasons.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::snapshot::Process;
@@ -13,7 +14,7 @@ const UNHEALTHY_ERROR_RATE: f64 = 0.5;
 pub(super) const MEANINGFUL_ANSWERS: u64 = 100;
 
 /// How the server is, and why it is not well.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Health {
     pub(crate) status: Status,
     /// Why the status is not `healthy`.
@@ -21,7 +22,7 @@ pub(crate) struct Health {
 }
 
 /// How the server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     Healthy,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache_core::Time;
+use schemars::JsonSchema;
 use serde::Serialize;
 use strata::Region;
 
@@ -41,7 +42,7 @@ pub(super) struct Moment {
 }
 
 /// What a stretch of time was like.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct Stretch {
     /// How long before now it ended, and how long it was.
     pub(crate) ago_seconds: f64,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Steps for each doubling, from a microsecond to 67 seconds.
@@ -18,7 +19,7 @@ pub(crate) struct Latency([AtomicU64; STEPS]);
 pub(crate) struct Timings([u64; STEPS]);
 
 /// What timings say, in milliseconds, each at most a fifth too high. `None` where nothing was timed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct Percentiles {
     /// How many answers were timed.
     pub(crate) timed: u64,

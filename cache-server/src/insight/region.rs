@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use strata::Analytics;
 
@@ -12,7 +13,7 @@ use crate::regions::{BlobCache, Regions};
 const TOP_KEYS: usize = 10;
 
 /// What a region counts, and what it holds now.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Counts {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
@@ -29,7 +30,7 @@ pub(crate) struct Counts {
 }
 
 /// What a region is, and how it does.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Region {
     pub(crate) name: String,
     pub(crate) max_entries: Option<u64>,
@@ -58,7 +59,7 @@ pub(crate) struct Region {
 }
 
 /// What happened lately.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Recent {
     pub(crate) reads: u64,
     pub(crate) hits: u64,
@@ -71,7 +72,7 @@ pub(crate) struct Recent {
 }
 
 /// Runs of loaders. Entries that came by request have none.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Loads {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
@@ -81,7 +82,7 @@ pub(crate) struct Loads {
 }
 
 /// A key that is read much.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct TopKey {
     pub(crate) key: String,
     /// About how many hits it had.
@@ -91,7 +92,7 @@ pub(crate) struct TopKey {
 }
 
 /// A place below memory.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Tier {
     pub(crate) name: &'static str,
     pub(crate) hits: u64,

@@ -1,5 +1,6 @@
 //! The whole story: the figures, what they mean, what can be done, and what the last minutes were like.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::findings::{self, Finding, Severity};
@@ -8,7 +9,7 @@ use super::snapshot::Snapshot;
 use super::source::Source;
 
 /// What the page shows, and `GET /v1/stats` answers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Report {
     pub(crate) stats: Snapshot,
     /// What matters most first.
@@ -19,7 +20,7 @@ pub(crate) struct Report {
 }
 
 /// What can be done about a finding.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct Recommendation {
     /// The finding's.
     pub(crate) kind: &'static str,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::health::Health;
@@ -14,7 +15,7 @@ use super::{ratio, share};
 use crate::figures;
 
 /// All figures at one moment: the one thing that every view shows a part of.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) version: &'static str,
     pub(crate) uptime_seconds: f64,
@@ -30,7 +31,7 @@ pub(crate) struct Snapshot {
 }
 
 /// All regions together.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Sum {
     pub(crate) stats: Counts,
     pub(crate) recent: Recent,
@@ -43,7 +44,7 @@ pub(crate) struct Sum {
 }
 
 /// Answers.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Http {
     /// How long the answers of the recent stretch took, of those that were timed.
     pub(crate) latency: Percentiles,
@@ -51,17 +52,17 @@ pub(crate) struct Http {
 }
 
 /// The answers of one route.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Route {
     #[serde(rename = "route")]
     pub(crate) template: String,
     /// How many, by status.
-    pub(crate) answers: BTreeMap<u16, u64>,
+    pub(crate) answers: BTreeMap<String, u64>,
     pub(crate) average_ms: f64,
 }
 
 /// The process and its connections.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Process {
     /// Nothing where the system does not say.
     pub(crate) resident_bytes: Option<u64>,
@@ -136,7 +137,7 @@ impl Route {
     fn all(app: &dyn Source) -> Vec<Self> {
         let of = |route: &figures::Route| Self {
             template: route.template().to_owned(),
-            answers: route.answers().collect(),
+            answers: route.answers().map(|(status, count)| (status.to_string(), count)).collect(),
             average_ms: ratio(route.timed_nanos(), route.timed()) / 1e6,
         };
         let mut routes: Vec<Self> = app.routes().iter().map(|route| of(route)).collect();

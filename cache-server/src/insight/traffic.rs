@@ -1,12 +1,13 @@
 //! The traffic of the whole server: what every view begins with, and what probes can afford.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ratio;
 use super::source::Source;
 
 /// What has happened since the start, over all regions and routes. Rates are zero before there is anything to divide.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Traffic {
     pub(crate) hit_rate: f64,
     /// Answers with a status of 500 or more, of all answers.

@@ -437,6 +437,33 @@ $("remove-prefix").addEventListener("click", () => {
   removal(`Every key of ${region} that begins with ${prefix} will be removed.`, "/cache/invalidate", { region, prefix });
 });
 
+// ---- Warmers ------------------------------------------------------------------------------------------------------
+
+const WARMERS_MS = 10000;
+
+async function followWarmers() {
+  for (;;) {
+    try {
+      showWarmers(await asJson("/v1/warming"));
+    } catch {
+      // Whoever follows the figures says what is wrong.
+    }
+    await sleep(WARMERS_MS);
+  }
+}
+
+function showWarmers({ strategies }) {
+  const rows = Object.entries(strategies).map(([name, run]) => {
+    const state = run.is_running ? "running" : run.success ? "done" : "failed";
+    const took = `${run.duration_seconds.toFixed(run.duration_seconds < 10 ? 2 : 0)} s`;
+    const errors = run.errors.length ? run.errors[run.errors.length - 1] : "–";
+    return make("tr", {}, cell("Warmer", name), cell("Last run", state), cell("Items", String(run.items_processed), "td.number"),
+      cell("Took", took, "td.number"), cell("What went wrong", errors));
+  });
+  $("warming").hidden = rows.length === 0;
+  $("warmers").replaceChildren(...rows);
+}
+
 // ---- Light and dark -----------------------------------------------------------------------------------------------
 
 const THEMES = { auto: ["Auto", "Colours: as the system says"], light: ["Light", "Colours: light"], dark: ["Dark", "Colours: dark"] };
@@ -457,3 +484,4 @@ $("theme").addEventListener("click", () => {
 setTheme(THEMES[localStorage.getItem(THEME)] ? localStorage.getItem(THEME) : "auto");
 
 follow();
+followWarmers();

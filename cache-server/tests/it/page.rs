@@ -2,8 +2,11 @@
 
 use crate::server::Running;
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 7] = [
     ("/", "text/html; charset=utf-8"),
+    ("/docs", "text/html; charset=utf-8"),
+    ("/docs.css", "text/css; charset=utf-8"),
+    ("/docs.js", "text/javascript; charset=utf-8"),
     ("/page.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
     ("/page.svg", "image/svg+xml"),
@@ -35,14 +38,16 @@ async fn the_page_is_open_and_allows_nothing_from_elsewhere() {
 #[tokio::test]
 async fn the_page_has_no_script_but_its_file_and_makes_no_markup() {
     let server = Running::start("").await;
-    let html = server.get("/").await.text();
-    assert_eq!(html.matches("<script").count(), 1, "{html}");
-    assert!(html.contains("<script src=\"/page.js\" type=\"module\"></script>"));
-    for inline in [" onclick", " onload", " style=", "javascript:"] {
-        assert!(!html.contains(inline), "{inline}");
-    }
-    let script = server.get("/page.js").await.text();
-    for maker in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-        assert!(!script.contains(maker), "{maker}");
+    for (page, script) in [("/", "/page.js"), ("/docs", "/docs.js")] {
+        let html = server.get(page).await.text();
+        assert_eq!(html.matches("<script").count(), 1, "{html}");
+        assert!(html.contains(&format!("<script src=\"{script}\" type=\"module\"></script>")));
+        for inline in [" onclick", " onload", " style=", "javascript:"] {
+            assert!(!html.contains(inline), "{inline}");
+        }
+        let script = server.get(script).await.text();
+        for maker in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!script.contains(maker), "{maker}");
+        }
     }
 }

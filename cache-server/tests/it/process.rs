@@ -138,13 +138,13 @@ async fn what_has_no_effect_is_said_without_its_value() {
     let variables = [
         ("REDIS_URL", "redis://:hidden@host"),
         ("REDIS_RETRY_ON_TIMEOUT", "true"),
-        ("CACHE_WARMING_ENABLED", "true"),
+        ("CACHE_MONITORING_ENABLED", "true"),
         ("CACHE_LISTNE", "y"),
     ];
     let (code, said) = ends(&["--check"], &variables).await;
     assert_eq!(code, Some(0));
     assert_eq!(said.matches("WARN").count(), 2, "{said}");
-    assert!(said.contains("ignores CACHE_WARMING_ENABLED, REDIS_RETRY_ON_TIMEOUT"), "{said}");
+    assert!(said.contains("ignores CACHE_MONITORING_ENABLED, REDIS_RETRY_ON_TIMEOUT"), "{said}");
     assert!(said.contains("CACHE_LISTNE (did you mean CACHE_LISTEN?)") && !said.contains("hidden"), "{said}");
 }
 

@@ -64,7 +64,7 @@ async fn the_number_of_regions_is_bounded_and_the_default_one_stays() {
     server.json("PUT", "/v1/regions/r3", json!({})).await.problem(409);
     server.delete("/v1/regions/r3").await.expect(200);
     server.json("PUT", "/v1/regions/more", json!({})).await.expect(201);
-    server.delete("/v1/regions/default").await.problem(400);
+    server.delete("/v1/regions/default").await.problem(409);
     server.put("/v1/entries/k", "v").await.expect(201);
 }
 

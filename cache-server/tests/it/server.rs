@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::client::{Answer, Raw, send, soon};
+use crate::contract;
 
 /// A running server.
 pub(crate) struct Running {
@@ -70,7 +71,9 @@ impl Running {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        send(self.address, request.body(Full::new(body.into())).expect("a legal request")).await
+        let answer = send(self.address, request.body(Full::new(body.into())).expect("a legal request")).await;
+        contract::check(method, path, &answer);
+        answer
     }
 
     pub(crate) async fn raw(&self) -> Raw {

@@ -127,7 +127,7 @@ async fn system_a_clears_one_cache_or_all() {
     assert_eq!(clear("token").await.expect(200).json(), json!({"cache_type": "token", "removed": 1}));
     assert_eq!(clear("report").await.expect(200).json(), json!({"cache_type": "report", "removed": 0}));
     server.get("/v1/entries/a").await.expect(200);
-    let unknown = clear("sessions").await.problem(400);
+    let unknown = clear("sessions").await.problem(404);
     assert_eq!(unknown["field"], "cache_type");
     assert_eq!(unknown["detail"], "not a cache; use all, or one of default, report, token");
     assert_eq!(clear("all").await.expect(200).json(), json!({"cache_type": "all", "removed": 2}));

@@ -12,13 +12,13 @@ use std::time::Duration;
 use crate::run::{self, Failure, Outcome};
 
 /// What the README promises: it serves within 10 seconds of the build's end.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to end: its own drain time, which is 10 seconds, and a few for the machine.
-pub(super) const DRAIN: Duration = Duration::from_secs(15);
+pub(crate) const DRAIN: Duration = Duration::from_secs(15);
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     pid: u32,
     /// Tells once how it ended.
     ended: Receiver<io::Result<ExitStatus>>,
@@ -26,7 +26,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts the server and waits until it is ready; an address that is taken, or too long a wait, is a failure.
-    pub(super) fn start(
+    pub(crate) fn start(
         mut command: Command,
         address: SocketAddr,
         patience: Duration,
@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// Asks the server to end, and checks that it ends well and in time.
-    pub(super) fn end(self, drain: Duration) -> Outcome {
+    pub(crate) fn end(self, drain: Duration) -> Outcome {
         self.signal("TERM");
         let (ended, took) = run::timed(|| self.ended.recv_timeout(drain));
         match ended {

@@ -1,0 +1,112 @@
+//! Warmers: they load lines of JSON, as an export has them, from a file or over HTTP, into a region.
+//!
+//! A node that starts can so be warmed from one that runs, and a team from whatever its own programs write.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Uri;
+use axum::http::header::{ACCEPT, AUTHORIZATION, HOST};
+use bytes::Bytes;
+use cache_refresh::{Progress, WarmError, Warmer, Warming};
+use futures_util::stream;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::api;
+use crate::app::App;
+use crate::config::{Token, WarmFrom, WarmerSettings, WarmingSettings};
+
+/// What is read of a file at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// How long a server that starts waits for its warmers: they go on while it serves.
+const AT_START: Duration = Duration::ZERO;
+
+/// Makes the warmers and, if they run by themselves, begins. Needs a runtime.
+pub(crate) async fn begin(app: &Arc<App>, settings: &WarmingSettings) -> Result<Warming, WarmError> {
+    let mut builder = Warming::builder().max_running(settings.max_concurrent).clock(Arc::clone(&app.clock));
+    for (name, warmer) in &settings.warmers {
+        builder = builder.warmer(of(app, name, warmer).every(warmer.interval.unwrap_or(settings.interval)));
+    }
+    let warming = builder.open()?;
+    if settings.is_enabled {
+        warming.start(AT_START).await;
+    }
+    Ok(warming)
+}
+
+fn of(app: &Arc<App>, name: &str, settings: &WarmerSettings) -> Warmer {
+    // What warms the application must not keep it.
+    let app = Arc::downgrade(app);
+    let settings = settings.clone();
+    Warmer::new(name, move |progress| warm(app.clone(), settings.clone(), progress))
+}
+
+async fn warm(app: Weak<App>, settings: WarmerSettings, progress: Progress) -> Result<(), String> {
+    let app = app.upgrade().ok_or("the server is stopping")?;
+    let cache = app.regions.find(&settings.region);
+    let cache = cache.ok_or_else(|| format!("there is no region named {:?}", settings.region))?;
+    let lines = match &settings.from {
+        WarmFrom::File(path) => read(path).await?,
+        WarmFrom::Url(url) => fetch(url, settings.token.as_ref(), app.body_timeout).await?,
+    };
+    api::load(&app, &cache, lines, &|lines| progress.add(lines)).await
+}
+
+/// The bytes of a file, read apart from everybody else.
+async fn read(path: &Path) -> Result<Body, String> {
+    let shown = path.display().to_string();
+    let path = path.to_owned();
+    let opened = spawn_blocking(move || File::open(path)).await.map_err(|error| error.to_string())?;
+    let file = opened.map_err(|error| format!("{shown}: {error}"))?;
+    let chunks = stream::try_unfold(file, |mut file| async move {
+        let read = spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let read = file.read(&mut chunk)?;
+            chunk.truncate(read);
+            Ok::<_, std::io::Error>((chunk, file))
+        });
+        let (chunk, file) = read.await.map_err(std::io::Error::other)??;
+        Ok::<_, std::io::Error>((!chunk.is_empty()).then(|| (Bytes::from(chunk), file)))
+    });
+    Ok(Body::from_stream(chunks))
+}
+
+/// The body behind an address, which has to be answered with 200. Nothing else is followed.
+async fn fetch(url: &Uri, token: Option<&Token>, patience: Duration) -> Result<Body, String> {
+    let authority = url.authority().ok_or("the address names no host")?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let mut request = Request::get(url.path_and_query().map_or("/", |path| path.as_str()))
+        .header(HOST, authority.as_str())
+        .header(ACCEPT, "application/x-ndjson, */*;q=0.1");
+    if let Some(token) = token {
+        let token = String::from_utf8_lossy(token.as_bytes());
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let asked = async {
+        let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await;
+        let stream = stream.map_err(|error| format!("{authority} cannot be reached: {error}"))?;
+        let connected = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = connected.map_err(|error| format!("{authority}: {error}"))?;
+        // It ends with the body.
+        drop(tokio::spawn(connection));
+        sender.send_request(request).await.map_err(|error| format!("{authority}: {error}"))
+    };
+    let answered = timeout(patience, asked).await;
+    let answer = answered.map_err(|_| format!("{authority} has not answered within {patience:?}"))??;
+    if answer.status() != 200 {
+        return Err(format!("{authority} has answered with {}", answer.status()));
+    }
+    Ok(Body::new(answer.into_body()))
+}

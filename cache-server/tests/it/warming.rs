@@ -1,0 +1,162 @@
+//! Warmers: from files and from other servers, at start, by interval and by hand.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::client::soon;
+use crate::server::{Running, settings};
+
+/// Asks until every warmer has run so often.
+async fn warmed(server: &Running, runs: u64) -> Value {
+    soon(async {
+        loop {
+            let metrics = server.get("/cache/warming/metrics").await.expect(200).json();
+            let all = metrics["strategies"].as_object().expect("strategies");
+            let is_done =
+                |warmer: &Value| warmer["is_running"] == false && warmer["runs"].as_u64() >= Some(runs - 1);
+            if !all.is_empty() && all.values().all(is_done) {
+                return metrics;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_is_warmed_at_start_by_its_file_and_by_another_server_and_says_so() {
+    let peer = Running::start("token = \"peer-secret\"").await;
+    let bearer = [("authorization", "Bearer peer-secret")];
+    peer.send("PUT", "/v1/entries/from-peer?tags=t", &bearer, "value").await.expect(201);
+    let mut token = tempfile::NamedTempFile::new().expect("a file");
+    token.write_all(b"peer-secret\n").expect("room");
+    let mut lines = tempfile::NamedTempFile::new().expect("a file");
+    // More than is read at once.
+    for number in 0..3000 {
+        writeln!(
+            lines,
+            "{}",
+            json!({"key": format!("k{number}"), "value": {"number": number, "text": "t".repeat(40)}})
+        )
+        .expect("room");
+    }
+    let toml = format!(
+        "warming_interval = \"1h\"\n[region.products]\n[warmer.products]\nfile = {:?}\nregion = \"products\"\n\
+         [warmer.peer]\nurl = \"http://{}/v1/export\"\ntoken_file = {:?}\n",
+        lines.path(),
+        peer.address,
+        token.path()
+    );
+    let server = Running::start(&toml).await;
+    let metrics = warmed(&server, 1).await;
+    let once = |items: u64| json!({"success": true, "items_processed": items, "duration_seconds": 0.0, "errors": [], "is_running": false, "runs": 0});
+    let expected = json!({
+        "enabled": true, "interval_seconds": 3600.0, "max_concurrent": 5,
+        "strategies": {"products": once(3000), "peer": once(1)},
+    });
+    assert_eq!(metrics, expected);
+    assert_eq!(server.get("/v1/regions/products/entries/k2999").await.expect(200).json()["number"], 2999);
+    assert_eq!(server.get("/v1/entries/from-peer").await.expect(200).text(), "value");
+    assert_eq!(server.get("/v1/tags/t").await.json()["count"], 1);
+
+    server.delete("/v1/entries/from-peer").await.expect(200);
+    let triggered = server
+        .json("POST", "/cache/warming/trigger", json!({"strategies": ["peer"]}))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (
+            &triggered["strategies"]["peer"]["runs"],
+            triggered["strategies"].as_object().map(serde_json::Map::len)
+        ),
+        (&json!(1), Some(1))
+    );
+    server.get("/v1/entries/from-peer").await.expect(200);
+    assert_eq!(
+        server.send("POST", "/v1/warming/trigger", &[], "").await.expect(200).json()["strategies"]["products"]
+            ["runs"],
+        1
+    );
+    let unknown =
+        server.json("POST", "/v1/warming/trigger", json!({"strategies": ["none"]})).await.problem(404);
+    assert_eq!(unknown["field"], "strategies");
+    assert!(unknown["detail"].to_string().contains("peer, products"), "{unknown}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_told_of_its_warmer_and_is_in_nobodys_way() {
+    let mut lines = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(lines, "{}\n{{\"key\": \"secret-key\"}}", json!({"key": "a", "value": 1})).expect("room");
+    let peer = Running::start("token = \"peer-secret\"").await;
+    let toml = format!(
+        "warming_max_concurrent = 1\n[warmer.wrong]\nfile = {:?}\n[warmer.missing]\nfile = \"/nowhere/lines\"\n\
+         [warmer.homeless]\nfile = {0:?}\nregion = \"none\"\n[warmer.refused]\nurl = \"http://{1}/v1/export\"\n\
+         [warmer.silent]\nurl = \"http://127.0.0.1:1/lines\"\n",
+        lines.path(),
+        peer.address
+    );
+    let server = Running::start(&toml).await;
+    // All five have ended.
+    let strategies = soon(async {
+        loop {
+            let metrics = warmed(&server, 1).await;
+            if metrics["strategies"].as_object().is_some_and(|all| all.len() == 5) {
+                return metrics["strategies"].clone();
+            }
+        }
+    })
+    .await;
+    for (name, part) in [
+        ("wrong", "line 2: value: an entry needs either value or base64"),
+        ("missing", "/nowhere/lines: No such file"),
+        ("homeless", "there is no region named \"none\""),
+        ("refused", "has answered with 401"),
+        ("silent", "127.0.0.1:1 cannot be reached"),
+    ] {
+        assert_eq!(strategies[name]["success"], false, "{name}");
+        let error = strategies[name]["errors"][0].as_str().expect("an error");
+        assert!(error.contains(part) && !error.contains("secret"), "{name}: {error}");
+    }
+    assert_eq!(strategies["wrong"]["items_processed"], 1);
+    server.get("/v1/entries/a").await.expect(200);
+    server.get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn warmers_that_are_off_run_by_hand_alone_and_a_server_without_any_says_so() {
+    let mut lines = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(lines, "{}", json!({"key": "a", "value": 1})).expect("room");
+    let server =
+        Running::start(&format!("warming_enabled = false\n[warmer.w]\nfile = {:?}", lines.path())).await;
+    let metrics = server.get("/v1/warming").await.expect(200).json();
+    assert_eq!((&metrics["enabled"], &metrics["strategies"]), (&json!(false), &json!({})));
+    server.get("/v1/entries/a").await.problem(404);
+    server.json("POST", "/cache/warming/trigger", json!({})).await.expect(200);
+    server.get("/v1/entries/a").await.expect(200);
+    let bare = Running::start("").await;
+    assert_eq!(
+        bare.send("POST", "/cache/warming/trigger", &[], "").await.expect(200).json()["strategies"],
+        json!({})
+    );
+    bare.json("POST", "/cache/warming/trigger", json!({"strategies": ["w"]})).await.problem(404);
+}
+
+#[test]
+fn a_warmer_that_cannot_work_stops_the_start() {
+    for (toml, part) in [
+        ("[warmer.w]", "warmer.w needs one of file and url"),
+        ("[warmer.w]\nfile = \"a\"\nurl = \"http://b\"", "needs one of file and url"),
+        ("[warmer.w]\nurl = \"https://b/\"", "https is not built in"),
+        ("[warmer.w]\nurl = \"http://user:pw@b/\"", "without user and password"),
+        ("[warmer.w]\nfile = \"a\"\nevery = 5", "every"),
+        ("[warmer.\"a b\"]\nfile = \"a\"", "not a name"),
+        ("[warmer.w]\nfile = \"a\"\ninterval = \"soon\"", "interval"),
+        ("warming_max_concurrent = 0", "warming_max_concurrent"),
+    ] {
+        let error = cache_server::Settings::from_toml(toml).expect_err(toml).to_string();
+        assert!(error.contains(part), "{toml}: {error}");
+    }
+    assert_eq!(settings("[warmer.w]\nfile = \"a\"").warming.warmers["w"].region, "default");
+}
