@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! serve    connections: how many, how long, and how they end
-//!   │
+//!   │        ╰── shortcut: a plain read of what memory has
 //! edge     every answer: counted, timed, and never anything but a problem when it is an error
 //!   │
 //! auth     may you? and origin: not on behalf of a page of another site
@@ -39,9 +39,12 @@ mod origin;
 mod places;
 mod problem;
 mod regions;
+mod requests;
 mod role;
 mod serve;
+mod shortcut;
 mod socket;
+mod timer;
 
 pub use app::{Handle, Server, StartError};
 pub use config::{Flags, Settings, SettingsError};

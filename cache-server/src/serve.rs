@@ -21,8 +21,7 @@ use axum::Router;
 use cache_core::Time;
 use futures_util::FutureExt;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,7 +29,10 @@ use tokio::time::{interval, timeout};
 
 use crate::app::App;
 use crate::config::Settings;
+use crate::requests::Requests;
+use crate::shortcut::Shortcut;
 use crate::socket::Socket;
+use crate::timer::ConnectionTimer;
 
 /// What a client may take, in number and in time.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +81,9 @@ pub(crate) async fn serve(
     router: Router,
     (limits, shutdown): (Limits, impl Future<Output = ()>),
 ) {
+    let requests = Requests::new(Shortcut::new(Arc::clone(&app)), router);
     let mut door =
-        Door { listener, app, router, limits, closing: watch::Sender::new(false), complained: None };
+        Door { listener, app, requests, limits, closing: watch::Sender::new(false), complained: None };
     let mut connections = JoinSet::new();
     door.accept_until(shutdown, &mut connections).await;
 
@@ -99,7 +102,7 @@ pub(crate) async fn serve(
 struct Door {
     listener: TcpListener,
     app: Arc<App>,
-    router: Router,
+    requests: Requests,
     limits: Limits,
     /// Tells the connections when to end.
     closing: watch::Sender<bool>,
@@ -178,15 +181,16 @@ impl Door {
     fn connection(&self, stream: TcpStream, keep_alive: bool) -> impl Future<Output = ()> + use<> {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(ConnectionTimer::default())
             .header_read_timeout(self.limits.header_timeout)
             .max_buf_size(MAX_BUFFER_BYTES)
             .keep_alive(keep_alive);
         // Answers are written whole, so waiting to fill a packet gains nothing.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection =
-            builder.serve_connection(TokioIo::new(Socket::new(stream, self.limits.body_timeout)), service);
+        let connection = builder.serve_connection(
+            TokioIo::new(Socket::new(stream, self.limits.body_timeout)),
+            self.requests.clone(),
+        );
         let mut closing = self.closing.subscribe();
         async move {
             let mut connection = pin!(connection);
@@ -235,8 +239,9 @@ mod tests {
         let limits = Limits::new(&settings);
         let app = Arc::new(App::new(settings, Arc::new(SystemClock::new())).expect("default regions"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (router, closing) = (Router::new(), watch::Sender::new(false));
-        Door { listener, app, router, limits, closing, complained: None }
+        let requests = Requests::new(Shortcut::new(Arc::clone(&app)), Router::new());
+        let closing = watch::Sender::new(false);
+        Door { listener, app, requests, limits, closing, complained: None }
     }
 
     #[tokio::test]

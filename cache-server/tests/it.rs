@@ -42,6 +42,8 @@ mod scrape;
 mod server;
 #[path = "it/settings.rs"]
 mod settings;
+#[path = "it/shortcut.rs"]
+mod shortcut;
 #[path = "it/stats.rs"]
 mod stats;
 #[path = "it/stopping.rs"]

@@ -31,6 +31,7 @@ use axum::routing::{any, delete, get, post};
 
 use crate::app::App;
 
+pub(crate) use entries::found;
 pub(crate) use keys::Walks;
 pub(crate) use stats::Watchers;
 
