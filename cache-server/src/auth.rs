@@ -76,6 +76,11 @@ pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
+/// Whether a request may read what is stored, for all that tokens say.
+pub(crate) fn may_read(app: &App, headers: &HeaderMap) -> bool {
+    app.guard().as_ref().is_none_or(|guard| guard.find(headers).is_ok_and(|known| known.role >= Role::Read))
+}
+
 /// Knows the tokens by their digests alone.
 #[derive(Debug)]
 pub(crate) struct Guard(Vec<Arc<Access>>);

@@ -6,6 +6,7 @@
 //! ```
 //! Numbers have the least significant byte first.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
@@ -56,14 +57,24 @@ impl Blob {
     }
 
     /// The entity tag (RFC 9110, 8.8.3): a strong one, as the bytes are the representation.
-    pub(crate) fn etag(&self) -> String {
-        format!("\"{:016x}\"", self.digest)
+    pub(crate) fn etag(&self) -> ETag {
+        ETag(self.digest)
     }
 
     /// What it takes besides its place, in bytes.
     pub(crate) fn weight(&self) -> usize {
         let metadata = |said: &Said| size_of::<Said>() + said.metadata.as_ref().map_or(0, |text| text.len());
         self.bytes.len() + self.content_type.len() + self.said().map_or(0, metadata)
+    }
+}
+
+/// What names an entity, as it stands in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ETag(u64);
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{:016x}\"", self.0)
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: N
     }
 }
 
+/// Whether a read that carries these headers may pass.
+pub(crate) fn may_read(app: &App, headers: &HeaderMap) -> bool {
+    app.guard().is_some() || foreign_name(headers).is_none()
+}
+
 fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     if method.is_safe() {
         return None;
@@ -42,7 +47,19 @@ fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     foreign.then_some("a page of another site may not change the cache")
 }
 
+/// Whether a host is by its mere letters what most clients call this machine: told quickly, as every request is asked.
+fn is_this_machine(host: &[u8]) -> bool {
+    let port = [&b"localhost"[..], b"127.0.0.1", b"[::1]"].iter().find_map(|name| host.strip_prefix(*name));
+    port.is_some_and(|port| match port.split_first() {
+        None => true,
+        Some((colon, port)) => *colon == b':' && port.iter().all(u8::is_ascii_digit),
+    })
+}
+
 fn foreign_name(headers: &HeaderMap) -> Option<&'static str> {
+    if headers.get(HOST).is_some_and(|host| is_this_machine(host.as_bytes())) {
+        return None;
+    }
     let authority: Option<Authority> = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
     let name = authority.as_ref().map(Authority::host).unwrap_or_default();
     let address = name.trim_start_matches('[').trim_end_matches(']');

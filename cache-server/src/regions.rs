@@ -2,13 +2,14 @@
 //!
 //! A key is the text that came in over the network, as it is. A blob is bytes and what they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cache_core::{Clock, Key, Tag, Tags};
 use cache_memory::Policy;
+use futures_util::future::join_all;
 use strata::{BuildError, Cache, Change, Inserted, Memory, NameTaken, Options, Registry, Ttl};
 use thiserror::Error;
 use tokio::sync::{Mutex as Turn, MutexGuard};
@@ -27,6 +28,9 @@ const ENTRY_OVERHEAD_BYTES: u64 = 288;
 
 /// What a tag that nothing else carries costs besides its text: its place in the tag index and a set of its own.
 const TAG_OVERHEAD_BYTES: u64 = 200;
+
+/// How many entries a tier is told at once.
+const AT_ONCE: usize = 128;
 
 /// How many entries can be changed at the same time, but for collisions.
 const TURNS: u64 = 256;
@@ -247,6 +251,29 @@ impl Regions {
     /// Begins to watch a region, after the event of this name; nothing if too many do already.
     pub(crate) fn watch(&self, cache: &BlobCache, last: Option<&str>) -> Option<Watcher> {
         self.news.watch(cache.name(), last, self.places.bus())
+    }
+
+    /// Stores many, and says how many are stored: so many at once that a tier is asked in batches. Of two under one key, the later one is
+    /// stored later.
+    pub(crate) async fn insert_many(
+        &self,
+        cache: &BlobCache,
+        entries: Vec<(Key, Blob, Options)>,
+    ) -> cache_core::Result<u64> {
+        let mut stored = 0;
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let (mut keys, mut batch) = (HashSet::new(), Vec::new());
+            while let Some((key, blob, options)) =
+                entries.next_if(|(key, ..)| batch.len() < AT_ONCE && keys.insert(key.clone()))
+            {
+                batch.push(self.insert(cache, key, blob, options));
+            }
+            for inserted in join_all(batch).await {
+                stored += u64::from(inserted?.is_stored());
+            }
+        }
+        Ok(stored)
     }
 
     /// Waits until nobody else on this server changes the entry as one step with a look at it.

@@ -12,6 +12,7 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,22 +22,26 @@ use axum::Router;
 use cache_core::Time;
 use futures_util::FutureExt;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
+use crate::addresses::{Addresses, Place};
 use crate::app::App;
 use crate::config::Settings;
 use crate::insight::{Health, Status, Traffic};
+use crate::requests::Requests;
 use crate::socket::Socket;
+use crate::stream::Stream;
+use crate::timer::ConnectionTimer;
 
 /// What a client may take, in number and in time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     max_connections: usize,
+    addresses: Option<Addresses>,
     header_timeout: Duration,
     body_timeout: Duration,
     drain_timeout: Duration,
@@ -46,6 +51,7 @@ impl Limits {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             max_connections: settings.max_connections,
+            addresses: settings.clients.max_connections.map(Addresses::new),
             header_timeout: settings.header_timeout,
             body_timeout: settings.body_timeout,
             drain_timeout: settings.drain_timeout,
@@ -80,8 +86,10 @@ pub(crate) async fn serve(
     router: Router,
     (limits, shutdown): (Limits, impl Future<Output = ()>),
 ) {
+    let drain_timeout = limits.drain_timeout;
+    let requests = Requests::new(router, Arc::clone(&app));
     let closing = watch::Sender::new(false);
-    let mut door = Door { listener, app, router, limits, closing, complained: None, health: None };
+    let mut door = Door { listener, app, requests, limits, closing, complained: None, health: None };
     let mut connections = JoinSet::new();
     door.accept_until(shutdown, &mut connections).await;
 
@@ -91,7 +99,7 @@ pub(crate) async fn serve(
     tracing::info!(connections = connections.len(), "stopping: waiting for requests to finish");
     let mut latecomers = JoinSet::new();
     let drained = door.drain(&mut connections, &mut latecomers);
-    if timeout(limits.drain_timeout, drained).await.is_err() {
+    if timeout(drain_timeout, drained).await.is_err() {
         let cut = connections.len() + latecomers.len();
         tracing::warn!(cut, "the drain timeout is over: connections are cut");
     }
@@ -101,7 +109,7 @@ pub(crate) async fn serve(
 struct Door {
     listener: TcpListener,
     app: Arc<App>,
-    router: Router,
+    requests: Requests,
     limits: Limits,
     /// Tells the connections when to end.
     closing: watch::Sender<bool>,
@@ -160,23 +168,38 @@ impl Door {
 
     async fn admit(
         &mut self,
-        accepted: io::Result<(TcpStream, std::net::SocketAddr)>,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
         connections: &mut JoinSet<()>,
         keep_alive: bool,
     ) {
         match accepted {
-            Ok((stream, _)) if connections.len() < self.limits.max_connections => {
-                connections.spawn(self.connection(stream, keep_alive));
-            }
-            Ok((stream, _)) => {
+            Ok((stream, _)) if connections.len() >= self.limits.max_connections => {
                 self.app.figures.rejected_connections.fetch_add(1, Relaxed);
-                refuse(stream);
+                self.refuse(stream);
+            }
+            Ok((stream, peer)) => {
+                match self.limits.addresses.as_ref().map(|addresses| addresses.place(peer.ip())) {
+                    Some(None) => {
+                        self.app.figures.rejected_of_address.fetch_add(1, Relaxed);
+                        self.refuse(stream);
+                    }
+                    place => {
+                        connections.spawn(self.connection(stream, (peer, place.flatten()), keep_alive));
+                    }
+                }
             }
             Err(error) => {
                 self.complain(&error);
                 // Most often the process is out of handles: the next try is of use when one is free.
                 let _ = timeout(NO_HANDLES_PAUSE, one_ends(connections)).await;
             }
+        }
+    }
+
+    /// Says why, if the socket takes it at once, and hangs up. Where TLS is spoken there is nobody yet to whom it could be said.
+    fn refuse(&self, stream: TcpStream) {
+        if let Some(mut stream) = stream.into_std().ok().filter(|_| self.app.tls().is_none()) {
+            let _ = stream.write(BUSY);
         }
     }
 
@@ -188,22 +211,42 @@ impl Door {
         }
     }
 
-    fn connection(&self, stream: TcpStream, keep_alive: bool) -> impl Future<Output = ()> + use<> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        (peer, place): (SocketAddr, Option<Place>),
+        keep_alive: bool,
+    ) -> impl Future<Output = ()> + use<> {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(ConnectionTimer::default())
             .header_read_timeout(self.limits.header_timeout)
             .max_buf_size(MAX_BUFFER_BYTES)
             .keep_alive(keep_alive);
         // Answers are written whole, so waiting to fill a packet gains nothing.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection =
-            builder.serve_connection(TokioIo::new(Socket::new(stream, self.limits.body_timeout)), service);
-        // Whoever watches may go on as a WebSocket.
-        let connection = connection.with_upgrades();
+        let (app, requests) = (Arc::clone(&self.app), self.requests.of(peer));
+        let (within, patience) = (self.limits.header_timeout, self.limits.body_timeout);
         let mut closing = self.closing.subscribe();
         async move {
+            let _place = place;
+            let stream = match app.tls() {
+                None => Stream::Plain(stream),
+                Some(tls) => {
+                    // In a box, as most of what a handshake needs is gone after it, and other connections need none.
+                    let sealed = Box::pin(app.figures.handshakes.seal(stream, tls, within));
+                    let sealed = tokio::select! {
+                        biased;
+                        sealed = sealed => sealed,
+                        () = told_to_close(&mut closing), if keep_alive => None,
+                    };
+                    let Some(stream) = sealed else { return };
+                    stream
+                }
+            };
+            let socket = TokioIo::new(Socket::new(stream, patience));
+            // Whoever watches may go on as a WebSocket.
+            let connection = builder.serve_connection(socket, requests).with_upgrades();
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 biased;
@@ -232,13 +275,6 @@ async fn told_to_close(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-/// Says why, if the socket takes it at once, and hangs up.
-fn refuse(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(BUSY);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use cache_core::SystemClock;
@@ -250,8 +286,9 @@ mod tests {
         let limits = Limits::new(&settings);
         let app = Arc::new(App::new(settings, Arc::new(SystemClock::new())).expect("default regions"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (router, closing) = (Router::new(), watch::Sender::new(false));
-        Door { listener, app, router, limits, closing, complained: None, health: None }
+        let requests = Requests::new(Router::new(), Arc::clone(&app));
+        let closing = watch::Sender::new(false);
+        Door { listener, app, requests, limits, closing, complained: None, health: None }
     }
 
     #[tokio::test]

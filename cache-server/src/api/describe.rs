@@ -42,7 +42,7 @@ pub(super) async fn describe(
     let tags = tags.iter().flatten().map(|tag| tag.as_str().to_owned()).collect();
     Ok(Answer(DescriptionBody {
         content_type: String::from_utf8_lossy(hit.content_type.as_bytes()).into_owned(),
-        etag: hit.etag(),
+        etag: hit.etag().to_string(),
         bytes: hit.bytes.len(),
         weight_bytes,
         ttl_seconds: lifetime::seconds(hit.remaining(app.clock.now())),

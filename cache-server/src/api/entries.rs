@@ -1,7 +1,10 @@
 //! One entry: read it, look at it, store it, give it a new life, remove it.
 
+use std::fmt;
+use std::io::Write as _;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
@@ -44,19 +47,32 @@ pub(super) async fn get(
     conditions: Conditions,
 ) -> Result<Response, Problem> {
     let found = cache.get(&key).await?;
-    note(&cache, &key, found.is_some());
-    let hit = found.ok_or_else(miss)?;
-    let headers = describe(&hit, app.clock.now());
-    if conditions.has(&hit) {
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    let mut response = self::found(&app, &cache, key.as_str(), found.as_ref())?;
+    if found.is_some_and(|hit| conditions.has(&hit)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
     }
-    Ok((headers, hit.bytes.clone()).into_response())
+    Ok(response)
+}
+
+/// What a read has found, with its bytes.
+pub(crate) fn found(
+    app: &App,
+    cache: &BlobCache,
+    key: &str,
+    found: Option<&Hit<Blob>>,
+) -> Result<Response, Problem> {
+    note(cache, key, found.is_some());
+    let hit = found.ok_or_else(miss)?;
+    let mut response = Response::new(Body::from(hit.bytes.clone()));
+    *response.headers_mut() = describe(hit, app.clock.now());
+    Ok(response)
 }
 
 /// Writes down that a key was found or not, for who looks for what happens to it.
-pub(super) fn note(cache: &BlobCache, key: &Key, is_hit: bool) {
+pub(super) fn note(cache: &BlobCache, key: &str, is_hit: bool) {
     let event = if is_hit { "Cache HIT" } else { "Cache MISS" };
-    tracing::debug!(region = cache.name(), key = %Shown(key.as_str()), "{event}");
+    tracing::debug!(region = cache.name(), key = %Shown(key), "{event}");
 }
 
 /// As [`get`] without the bytes. Counts neither as a read nor as a use, if memory has the entry.
@@ -88,16 +104,28 @@ pub(super) fn miss() -> Problem {
 }
 
 fn describe(hit: &Hit<Blob>, now: Time) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(5);
+    let mut headers = HeaderMap::with_capacity(7);
     headers.insert(CONTENT_TYPE, hit.content_type.clone());
-    headers.extend(HeaderValue::try_from(hit.etag()).map(|etag| (ETAG, etag)));
+    headers.insert(ETAG, header(format_args!("{}", hit.etag())));
     headers.insert(X_CACHE, HeaderValue::from_static(if hit.is_stale() { "stale" } else { "hit" }));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(left) = hit.remaining(now).finite() {
-        let max_age = HeaderValue::try_from(format!("max-age={}", left.as_secs()));
-        headers.extend(max_age.map(|max_age| (CACHE_CONTROL, max_age)));
+        headers.insert(CACHE_CONTROL, header(format_args!("max-age={}", left.as_secs())));
     }
     headers
+}
+
+/// The longest of the texts that a hit has to format.
+const SHORT_BYTES: usize = 32;
+
+/// A short text as a header: written on the stack first, as every hit pays for it, and what is formatted as a string is allocated twice.
+fn header(text: fmt::Arguments<'_>) -> HeaderValue {
+    let mut buffer = [0; SHORT_BYTES];
+    let mut rest = &mut buffer[..];
+    // What is too long is cut; nothing here is.
+    let _ = rest.write_fmt(text);
+    let written = SHORT_BYTES - rest.len();
+    HeaderValue::from_bytes(&buffer[..written]).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]

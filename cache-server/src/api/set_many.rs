@@ -45,9 +45,6 @@ pub(super) async fn set_many(
         }
         checked.push(entry);
     }
-    let mut stored = 0;
-    for (key, blob, options) in checked {
-        stored += u64::from(app.regions.insert(&cache, key, blob, options).await?.is_stored());
-    }
+    let stored = app.regions.insert_many(&cache, checked).await?;
     Ok(Answer(SetAnswer { stored }))
 }

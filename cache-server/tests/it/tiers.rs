@@ -129,3 +129,20 @@ async fn a_folder_that_another_server_has_is_refused_with_its_path() {
     let error = second.expect_err("one folder, one server").to_string();
     assert!(error.contains(&folder.path().display().to_string()), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_are_stored_in_their_order_where_they_share_a_key() {
+    let redis = Redis::start();
+    let (one, other) =
+        (Running::start(&over(redis.address())).await, Running::start(&over(redis.address())).await);
+    for round in 0..10 {
+        let entry = |at: u32| json!({"key": format!("key:{round}:{}", at % 50), "value": at, "ttl": 600});
+        let entries: Vec<_> = (0..300).map(entry).collect();
+        let answer = one.json("POST", "/v1/set-many", json!({ "entries": entries })).await.expect(200);
+        assert_eq!(answer.json(), json!({"stored": 300}));
+        for at in 0..50_u32 {
+            let path = format!("/v1/entries/key:{round}:{at}");
+            assert_eq!(other.get(&path).await.expect(200).text(), (250 + at).to_string(), "{path}");
+        }
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) struct SourceArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct Input {
     /// A trace file; several are replayed one after another, each with its own keys
     #[arg(long, value_name = "FILE")]

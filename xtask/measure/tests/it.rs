@@ -19,6 +19,9 @@ mod load;
 #[path = "it/retried.rs"]
 mod retried;
 #[cfg(test)]
+#[path = "it/served.rs"]
+mod served;
+#[cfg(test)]
 #[path = "it/server.rs"]
 mod server;
 

@@ -13,6 +13,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -90,11 +91,8 @@ impl Connection {
     }
 
     async fn region_request(&mut self, method: Method, body: Bytes) -> Result<(), Failure> {
-        let (path, name) = (self.region.path(), method.to_string());
-        match self.exchange(method, &path, body).await? {
-            (status, _) if status.is_success() => Ok(()),
-            (status, body) => Err(refused(&name, status, &body)),
-        }
+        let path = self.region.path();
+        self.succeed(method, &path, body).await.map(drop)
     }
 
     /// The value of a key; `None` if the server has none.
@@ -110,9 +108,54 @@ impl Connection {
     /// Stores a value.
     pub(super) async fn put(&mut self, key: u64, value: Bytes) -> Result<(), Failure> {
         let path = self.entry(key);
-        match self.exchange(Method::PUT, &path, value).await? {
-            (status, _) if status.is_success() => Ok(()),
-            (status, body) => Err(refused("PUT", status, &body)),
+        self.succeed(Method::PUT, &path, value).await.map(drop)
+    }
+
+    /// Stores a value for so long.
+    pub(super) async fn put_for(&mut self, key: u64, value: Bytes, ttl: Duration) -> Result<(), Failure> {
+        let path = format!("{}?ttl={}ms", self.entry(key), ttl.as_millis());
+        self.succeed(Method::PUT, &path, value).await.map(drop)
+    }
+
+    /// Removes a value.
+    pub(super) async fn remove(&mut self, key: u64) -> Result<(), Failure> {
+        let path = self.entry(key);
+        self.succeed(Method::DELETE, &path, Bytes::new()).await.map(drop)
+    }
+
+    /// Stores a text under each of these keys, in one request.
+    pub(super) async fn put_many(&mut self, keys: &[u64], text: &str) -> Result<(), Failure> {
+        let entry = |key: &u64| json!({ "key": key.to_string(), "value": text, "ttl": 3600 });
+        let entries: Vec<_> = keys.iter().map(entry).collect();
+        let path = format!("{}/set-many", self.region.path());
+        self.succeed(Method::POST, &path, json!({ "entries": entries }).to_string().into()).await.map(drop)
+    }
+
+    /// How many of these keys have a value, which all come in one answer.
+    pub(super) async fn get_many(&mut self, keys: &[u64]) -> Result<usize, Failure> {
+        let keys: Vec<_> = keys.iter().map(u64::to_string).collect();
+        let path = format!("{}/get-many", self.region.path());
+        let body = self.succeed(Method::POST, &path, json!({ "keys": keys }).to_string().into()).await?;
+        let found: Value = serde_json::from_slice(&body).map_err(|error| broken(&error))?;
+        Ok(found["entries"].as_object().map_or(0, serde_json::Map::len))
+    }
+
+    /// The keys of the region that are read most, by the server's word.
+    pub(super) async fn top_keys(&mut self) -> Result<Vec<String>, Failure> {
+        let path = format!("{}/v1/stats", self.region.url.prefix);
+        let body = self.succeed(Method::GET, &path, Bytes::new()).await?;
+        let stats: Value = serde_json::from_slice(&body).map_err(|error| broken(&error))?;
+        let regions = stats["stats"]["regions"].as_array().into_iter().flatten();
+        let here = regions.filter(|region| region["name"] == self.region.name.as_str());
+        let keys = here.flat_map(|region| region["top_keys"].as_array().into_iter().flatten());
+        Ok(keys.filter_map(|key| key["key"].as_str().map(str::to_owned)).collect())
+    }
+
+    async fn succeed(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+        let name = method.to_string();
+        match self.exchange(method, path, body).await? {
+            (status, body) if status.is_success() => Ok(body),
+            (status, body) => Err(refused(&name, status, &body)),
         }
     }
 
@@ -169,8 +212,8 @@ impl Connection {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         if !body.is_empty() {
-            let about_region = path == self.region.path();
-            let kind = if about_region { "application/json" } else { "application/octet-stream" };
+            let is_entry = path.starts_with(&format!("{}/entries/", self.region.path()));
+            let kind = if is_entry { "application/octet-stream" } else { "application/json" };
             request = request.header(CONTENT_TYPE, kind);
         }
         request.body(Full::new(body)).map_err(|error| Failure { kind: "request", detail: error.to_string() })

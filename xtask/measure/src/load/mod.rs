@@ -8,9 +8,9 @@
 
 mod http;
 mod library;
-mod memory_use;
 mod report;
 mod server;
+mod suite;
 mod tally;
 
 use std::io::Write;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use cache_core::{Clock, SystemClock, Time};
 use cache_memory::Policy;
-use clap::value_parser;
+use clap::{ArgGroup, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Outcome;
@@ -29,7 +29,14 @@ use tally::Tally;
 
 /// The command line of `load`.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["trace", "workload", "suite"]))]
 pub(crate) struct Args {
+    /// Starts servers of its own and measures what a team would want to know before it deploys one
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["target", "capacity", "policy", "concurrency", "server_pid"])]
+    suite: Option<suite::Suite>,
+    /// With a suite: does everything briefly, to see that it works
+    #[arg(long, requires = "suite")]
+    quick: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -60,7 +67,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(multiple = false)]
+#[group(id = "target", multiple = false)]
 struct Target {
     /// Loads the library in this process (the default)
     #[arg(long)]
@@ -75,6 +82,9 @@ struct Target {
 
 /// Runs the load and prints the report. It is an error if any operation failed.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Outcome {
+    if let Some(suite) = args.suite {
+        return suite.run(args.quick)?.print(args.json, out);
+    }
     let source = Source::open(&args.source)?;
     let report = match &args.target.server {
         Some(url) => server::run(args, url, &source)?,

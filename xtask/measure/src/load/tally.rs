@@ -1,6 +1,7 @@
 //! What one worker counts. Workers share nothing while they run; tallies are added up at the end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -25,6 +26,14 @@ pub(super) struct Failure {
     pub(super) kind: &'static str,
     pub(super) detail: String,
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Tally {
     pub(super) fn new() -> Outcome<Self> {
