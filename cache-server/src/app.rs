@@ -1,5 +1,6 @@
 //! The application: what all requests share, and the server as its owner sees it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,20 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use cache_core::{Clock, SystemClock, Time};
+use cache_http::limit::Hops;
+use cache_ratelimit::Audit;
+use rustls::ServerConfig;
 use strata::Presets;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
-use crate::config::Settings;
+use crate::config::{Settings, Tls};
+use crate::crowd::Crowd;
 use crate::figures::Figures;
 use crate::insight::History;
+use crate::limits::{self, Limits};
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
 use crate::{api, edge, origin, serve};
@@ -35,7 +41,8 @@ pub struct Server {
 pub struct Handle(Arc<App>);
 
 impl Handle {
-    /// Goes on by these settings, without dropping a connection: regions, presets and tokens. Regions that are not named stay. Returns the names
+    /// Goes on by these settings, without dropping a connection: regions, presets, tokens, the certificate of new connections, and how much each
+    /// class of clients may. Regions that are not named stay. Returns the names
     /// of settings that have changed and only take effect at a start.
     ///
     /// # Errors
@@ -82,13 +89,19 @@ impl Server {
         Handle(Arc::clone(&self.app))
     }
 
-    /// All routes, to be mounted elsewhere or asked without a socket.
+    /// All routes, to be mounted elsewhere or asked without a socket. Addresses of clients, which limits and the audit log ask for, are then those
+    /// of `axum::extract::ConnectInfo<SocketAddr>`.
     pub fn router(&self) -> Router {
-        api::router()
-            .layer(from_fn_with_state(Arc::clone(&self.app), auth::check))
-            .layer(from_fn_with_state(Arc::clone(&self.app), origin::check))
-            .layer(from_fn_with_state(Arc::clone(&self.app), edge::guard))
-            .with_state(Arc::clone(&self.app))
+        let app = &self.app;
+        let router = api::router()
+            .layer(from_fn_with_state(Arc::clone(app), auth::check))
+            .layer(from_fn_with_state(Arc::clone(app), origin::check));
+        // Where nobody is counted, nobody pays for it.
+        let router = match &app.limits {
+            Some(limits) => router.layer(limits::layer(app, limits)),
+            None => router,
+        };
+        router.layer(from_fn_with_state(Arc::clone(app), edge::guard)).with_state(Arc::clone(app))
     }
 
     /// Serves until `shutdown` is ready and the requests of that moment are finished, or the drain timeout is over.
@@ -110,6 +123,10 @@ pub(crate) struct App {
     guard: ArcSwapOption<Guard>,
     /// As they were at the start, for what cannot be changed later.
     settings: Settings,
+    tls: ArcSwapOption<ServerConfig>,
+    pub(crate) limits: Option<Arc<Limits>>,
+    pub(crate) crowd: Crowd,
+    pub(crate) audit: Option<Audit>,
     pub(crate) figures: Figures,
     pub(crate) body_limit_bytes: usize,
     pub(crate) body_timeout: Duration,
@@ -132,7 +149,12 @@ impl App {
             regions.create(name, region)?;
         }
         let figures = Figures::new().map_err(|error| StartError { message: format!("metrics: {error}") })?;
+        let limits = Limits::new(&settings.clients, regions.places(), &clock)?;
         Ok(Self {
+            tls: ArcSwapOption::from(settings.tls.clone().map(|Tls(config)| config)),
+            limits: limits.map(Arc::new),
+            crowd: Crowd::new(settings.clients.max_requests),
+            audit: settings.audit_log.as_deref().map(audit).transpose()?,
             regions,
             presets: ArcSwap::from_pointee(settings.presets.clone()),
             guard: ArcSwapOption::from(Guard::new(&settings).map(Arc::new)),
@@ -165,7 +187,14 @@ impl App {
                 None => drop(self.regions.create(name, region)?),
             }
         }
+        if let Some(limits) = &self.limits {
+            limits.change(settings.clients.classes)?;
+        }
         self.guard.store(Guard::new(&settings).map(Arc::new));
+        // Whether TLS is spoken is as it was: a port that spoke it is not opened to all by what a file does not say any more.
+        if let Some(Tls(config)) = settings.tls.clone().filter(|_| self.settings.tls.is_some()) {
+            self.tls.store(Some(config));
+        }
         let restarts = self.settings.that_differ(&settings);
         self.presets.store(Arc::new(settings.presets));
         Ok(restarts)
@@ -178,6 +207,21 @@ impl App {
     /// Who may ask; nobody in particular if there is none.
     pub(crate) fn guard(&self) -> arc_swap::Guard<Option<Arc<Guard>>> {
         self.guard.load()
+    }
+
+    /// With what new connections are sealed, if they are.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.load_full()
+    }
+
+    /// How many proxies are believed about where a request comes from.
+    pub(crate) fn hops(&self) -> Hops {
+        self.settings.clients.hops
+    }
+
+    /// Whether it matters where a request comes from.
+    pub(crate) fn asks_for_peers(&self) -> bool {
+        self.limits.is_some() || self.audit.is_some()
     }
 
     pub(crate) fn uptime(&self) -> Duration {
@@ -197,6 +241,9 @@ impl App {
             }
         }
         self.regions.places().close().await;
+        if let Some(audit) = &self.audit {
+            audit.close();
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -213,6 +260,15 @@ impl App {
     pub(crate) fn begin_draining(&self) {
         self.draining.send_replace(true);
     }
+}
+
+/// The audit log in this file.
+fn audit(path: &Path) -> Result<Audit, StartError> {
+    const MAX_BYTES: u64 = 16 << 20;
+    const KEPT: u32 = 8;
+    let shown = path.display().to_string();
+    let cannot = |error| StartError::new(format!("audit_log = {shown:?} cannot be written: {error}"));
+    Audit::to_file(path, MAX_BYTES, KEPT).map_err(cannot)
 }
 
 impl From<CreateError> for StartError {

@@ -1,9 +1,11 @@
 //! A cache server: named regions of the Strata cache over HTTP, with health and Prometheus metrics.
 //!
 //! ```text
-//! serve    connections: how many, how long, and how they end
+//! serve    connections: how many, how long, sealed or not, and how they end
 //!   │
 //! edge     every answer: counted, timed, and never anything but a problem when it is an error
+//!   │
+//! limits   how often may you?
 //!   │
 //! auth     may you? and origin: not on behalf of a page of another site
 //!   │
@@ -24,14 +26,19 @@
 //! # }
 //! ```
 
+mod addresses;
 mod api;
 mod app;
+mod audit;
 mod auth;
 mod blob;
 pub mod config;
+mod crowd;
 mod edge;
 mod figures;
+mod handshake;
 mod insight;
+mod limits;
 mod linger;
 pub mod log;
 mod metrics;
@@ -39,9 +46,11 @@ mod origin;
 mod places;
 mod problem;
 mod regions;
+mod requests;
 mod role;
 mod serve;
 mod socket;
+mod stream;
 
 pub use app::{Handle, Server, StartError};
 pub use config::{Flags, Settings, SettingsError};

@@ -12,6 +12,7 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,20 +23,23 @@ use cache_core::Time;
 use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
+use crate::addresses::{Addresses, Place};
 use crate::app::App;
 use crate::config::Settings;
+use crate::requests::Requests;
 use crate::socket::Socket;
+use crate::stream::Stream;
 
 /// What a client may take, in number and in time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     max_connections: usize,
+    addresses: Option<Addresses>,
     header_timeout: Duration,
     body_timeout: Duration,
     drain_timeout: Duration,
@@ -45,6 +49,7 @@ impl Limits {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             max_connections: settings.max_connections,
+            addresses: settings.clients.max_connections.map(Addresses::new),
             header_timeout: settings.header_timeout,
             body_timeout: settings.body_timeout,
             drain_timeout: settings.drain_timeout,
@@ -79,6 +84,7 @@ pub(crate) async fn serve(
     router: Router,
     (limits, shutdown): (Limits, impl Future<Output = ()>),
 ) {
+    let drain_timeout = limits.drain_timeout;
     let mut door =
         Door { listener, app, router, limits, closing: watch::Sender::new(false), complained: None };
     let mut connections = JoinSet::new();
@@ -89,7 +95,7 @@ pub(crate) async fn serve(
     tracing::info!(connections = connections.len(), "stopping: waiting for requests to finish");
     let mut latecomers = JoinSet::new();
     let drained = door.drain(&mut connections, &mut latecomers);
-    if timeout(limits.drain_timeout, drained).await.is_err() {
+    if timeout(drain_timeout, drained).await.is_err() {
         let cut = connections.len() + latecomers.len();
         tracing::warn!(cut, "the drain timeout is over: connections are cut");
     }
@@ -147,23 +153,38 @@ impl Door {
 
     async fn admit(
         &mut self,
-        accepted: io::Result<(TcpStream, std::net::SocketAddr)>,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
         connections: &mut JoinSet<()>,
         keep_alive: bool,
     ) {
         match accepted {
-            Ok((stream, _)) if connections.len() < self.limits.max_connections => {
-                connections.spawn(self.connection(stream, keep_alive));
-            }
-            Ok((stream, _)) => {
+            Ok((stream, _)) if connections.len() >= self.limits.max_connections => {
                 self.app.figures.rejected_connections.fetch_add(1, Relaxed);
-                refuse(stream);
+                self.refuse(stream);
+            }
+            Ok((stream, peer)) => {
+                match self.limits.addresses.as_ref().map(|addresses| addresses.place(peer.ip())) {
+                    Some(None) => {
+                        self.app.figures.rejected_of_address.fetch_add(1, Relaxed);
+                        self.refuse(stream);
+                    }
+                    place => {
+                        connections.spawn(self.connection(stream, (peer, place.flatten()), keep_alive));
+                    }
+                }
             }
             Err(error) => {
                 self.complain(&error);
                 // Most often the process is out of handles: the next try is of use when one is free.
                 let _ = timeout(NO_HANDLES_PAUSE, one_ends(connections)).await;
             }
+        }
+    }
+
+    /// Says why, if the socket takes it at once, and hangs up. Where TLS is spoken there is nobody yet to whom it could be said.
+    fn refuse(&self, stream: TcpStream) {
+        if let Some(mut stream) = stream.into_std().ok().filter(|_| self.app.tls().is_none()) {
+            let _ = stream.write(BUSY);
         }
     }
 
@@ -175,7 +196,12 @@ impl Door {
         }
     }
 
-    fn connection(&self, stream: TcpStream, keep_alive: bool) -> impl Future<Output = ()> + use<> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        (peer, place): (SocketAddr, Option<Place>),
+        keep_alive: bool,
+    ) -> impl Future<Output = ()> + use<> {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -184,11 +210,28 @@ impl Door {
             .keep_alive(keep_alive);
         // Answers are written whole, so waiting to fill a packet gains nothing.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection =
-            builder.serve_connection(TokioIo::new(Socket::new(stream, self.limits.body_timeout)), service);
+        let app = Arc::clone(&self.app);
+        let requests = Requests::new(self.router.clone(), Arc::clone(&app), peer);
+        let (within, patience) = (self.limits.header_timeout, self.limits.body_timeout);
         let mut closing = self.closing.subscribe();
         async move {
+            let _place = place;
+            let stream = match app.tls() {
+                None => Stream::Plain(stream),
+                Some(tls) => {
+                    // In a box, as most of what a handshake needs is gone after it, and other connections need none.
+                    let sealed = Box::pin(app.figures.handshakes.seal(stream, tls, within));
+                    let sealed = tokio::select! {
+                        biased;
+                        sealed = sealed => sealed,
+                        () = told_to_close(&mut closing), if keep_alive => None,
+                    };
+                    let Some(stream) = sealed else { return };
+                    stream
+                }
+            };
+            let socket = TokioIo::new(Socket::new(stream, patience));
+            let connection = builder.serve_connection(socket, requests);
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 biased;
@@ -215,13 +258,6 @@ async fn one_ends(connections: &mut JoinSet<()>) {
 async fn told_to_close(closing: &mut watch::Receiver<bool>) {
     // An error means that the server is gone, which is as good a reason.
     let _ = closing.wait_for(|closing| *closing).await;
-}
-
-/// Says why, if the socket takes it at once, and hangs up.
-fn refuse(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(BUSY);
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod assets;
 mod auth;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/clients.rs"]
+mod clients;
 #[path = "it/conditions.rs"]
 mod conditions;
 #[path = "it/connections.rs"]
@@ -50,6 +52,8 @@ mod stopping;
 mod system_c;
 #[path = "it/tiers.rs"]
 mod tiers;
+#[path = "it/tls.rs"]
+mod tls;
 #[path = "it/transfer.rs"]
 mod transfer;
 #[path = "it/wire.rs"]

@@ -10,6 +10,7 @@
 //!
 //! A wrong setting stops the start and names its source, its name, its value and what would be right.
 
+mod clients;
 mod defaults;
 mod env;
 mod error;
@@ -22,6 +23,7 @@ mod resolve;
 mod settings;
 mod show;
 mod text;
+mod tls;
 mod tokens;
 mod value;
 
@@ -30,7 +32,10 @@ use std::path::PathBuf;
 
 pub use error::SettingsError;
 pub use flags::Flags;
-pub use settings::{Access, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token};
+pub use settings::{
+    Access, ClientSettings, Counting, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token,
+};
+pub use tls::Tls;
 
 pub(crate) use defaults::DEFAULT_REGION;
 use layers::{Layers, Source};
