@@ -1,5 +1,5 @@
-//! The door to the measuring tools, in release mode: `load`, `chaos`, `fleet`, `limits`, `bus` and `budget` go to the package `measure`, `hit-ratio`, `bench` and `races` to
-//! `peers`, which alone compiles what Strata is compared with. The caches with loaders are many crates, so `peers` compiles them only
+//! The door to the measuring tools, in release mode: `load`, `bench server`, `chaos`, `fleet`, `limits`, `bus` and `budget` go to the package `measure`, `hit-ratio`,
+//! all other `bench` and `races` to `peers`, which alone compiles what Strata is compared with. The caches with loaders are many crates, so `peers` compiles them only
 //! for who compares with them: `races` and `bench cache`. So it does with the Redis tier, for `bench redis`, and the limiters of `bench limit`.
 //!
 //! Every argument passes unread, `--help` too. The tool runs where the user stands, so relative paths keep working.
@@ -8,6 +8,12 @@ use std::env;
 use std::ffi::OsStr;
 
 use crate::run::{self, Outcome};
+
+/// Builds the server, and hands this program's whole command line to the tool that starts it: `measure` looks for it beside itself.
+pub(crate) fn beside_the_server() -> Outcome {
+    run::run(run::cargo().args(["build", "--release", "--quiet", "--package", "cache-server"]))?;
+    to("measure", &[])
+}
 
 /// Hands this program's whole command line to a package, compiled with these features.
 pub(crate) fn to(package: &str, features: &[&str]) -> Outcome {

@@ -107,6 +107,11 @@ impl Forwarded {
     fn begins_with(&self, word: &str) -> bool {
         self.args.first().is_some_and(|first| first == word)
     }
+
+    /// Whether this is one of the tool's words, perhaps with a value behind it.
+    fn has(&self, flag: &str) -> bool {
+        self.args.iter().any(|word| word.to_string_lossy().split('=').next() == Some(flag))
+    }
 }
 
 fn main() -> ExitCode {
@@ -123,6 +128,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Ci { only, .. } => ci::run(&only),
+        Task::Bench(arguments) if arguments.begins_with("server") => forward::beside_the_server(),
+        Task::Load(arguments) if arguments.has("--suite") => forward::beside_the_server(),
         Task::Load(_)
         | Task::Chaos(_)
         | Task::Fleet(_)

@@ -1,7 +1,8 @@
-//! The measuring tools that push the library or a server: `load`, `chaos`, `fleet`, `limits`, `bus`, `budget`.
+//! The measuring tools that push the library or a server: `load`, `bench server`, `chaos`, `fleet`, `limits`, `bus`, `budget`.
 //!
 //! ```text
 //! source (trace or workload) ──► load    many threads or connections, time and memory
+//! hits over HTTP ────────────► bench   a server, a bare handler and Redis, processor time
 //! faults of real servers ──────► chaos   a fleet, and what its callers notice
 //! processes on a real server ► fleet   a million writes, and what each process answers
 //! limits in a real server ─────► limits  what is admitted while it fails over
@@ -14,13 +15,17 @@
 //! Users reach them as `cargo xtask load` and so on. Results go to standard output and can be piped; everything else goes to
 //! standard error.
 
+mod bench;
 mod budget;
 mod bus;
 mod capacity;
 mod chaos;
+mod child;
+mod figures;
 mod fleet;
 mod limits;
 mod load;
+mod proc;
 mod source;
 
 use std::error::Error;
@@ -44,6 +49,8 @@ struct Cli {
 enum Tool {
     /// Puts load on the library or on a server; tells speed, latency, hits, errors and memory.
     Load(Box<load::Args>),
+    /// Times the server beside a bare handler.
+    Bench(bench::Args),
     /// Breaks the Redis of a fleet under load, in ten ways; tells errors, wrong answers, stalls and recovery.
     Chaos(chaos::Args),
     /// Runs real processes on one Redis, writes through all of them, and judges every answer; counts how often they load a key.
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
     let out = || io::stdout().lock();
     let outcome = match Cli::parse().tool {
         Tool::Load(args) => load::run(&args, &mut out()),
+        Tool::Bench(args) => bench::run(&args, &mut out()),
         Tool::Chaos(args) => chaos::run(&args, &mut out()),
         Tool::Fleet(args) => fleet::run(&args, &mut out()),
         // Its lines come from many threads, so none of them keeps the output.

@@ -16,8 +16,8 @@ use tokio::runtime;
 
 use super::report::{MemoryUse, Recorded, Report, Setup, grouped};
 use super::tally::{Failure, Tally};
-use super::{Args, Run, joined, memory_use};
-use crate::Outcome;
+use super::{Args, Run, joined};
+use crate::{Outcome, proc};
 use crate::source::{Access, Source};
 
 type Value = Box<[u8]>;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, source: &Source) -> Outcome<Report> {
     let capacity = args.capacity.of(source.unique())?;
     let policy = args.policy.unwrap_or_default();
     let workers = args.concurrency.map_or(2, Into::into);
-    let before = memory_use::own_now();
+    let before = proc::own_now();
     let memory = Memory::new().with_max_entries(capacity).with_policy(policy);
     let (target, (tally, took)) = if args.target.memory {
         ("memory", rounds(args, source, workers, async |access| Ok(ask_memory(&memory, access)))?)
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, source: &Source) -> Outcome<Report> {
     };
     let target = format!("{target}, {policy}, {} entries", grouped(capacity));
     let setup = Setup { target, concurrency: workers, recorded: Recorded::OneIn64 };
-    let memory = MemoryUse { peak: memory_use::own_peak(), before, after: memory_use::own_now() };
+    let memory = MemoryUse { peak: proc::own_peak(), before, after: proc::own_now() };
     Ok(Report::new(setup, source, tally, took, memory))
 }
 

@@ -8,7 +8,6 @@
 
 mod http;
 mod library;
-mod memory_use;
 mod report;
 mod server;
 mod tally;

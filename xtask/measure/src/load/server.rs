@@ -15,8 +15,8 @@ use tokio::runtime::{self, Runtime};
 use super::http::{Connection, Region, Url};
 use super::report::{MemoryUse, Recorded, Report, Setup};
 use super::tally::{Failure, Tally};
-use super::{Args, Run, joined, memory_use};
-use crate::Outcome;
+use super::{Args, Run, joined};
+use crate::{Outcome, proc};
 use crate::source::{Access, Source};
 
 /// Puts the source to a region of the server: one made for the purpose, or the named one, whatever is in it already.
@@ -171,7 +171,7 @@ fn wrong(key: u64, value: &[u8]) -> Failure {
 
 /// By the kernel if the process is known, else by the server's own word, which does not tell the peak.
 async fn memory(args: &Args, region: &Region) -> MemoryUse {
-    let peak = args.server_pid.and_then(memory_use::peak_of);
+    let peak = args.server_pid.and_then(proc::peak_of);
     let after = Connection::new(region.clone()).memory().await;
     MemoryUse { peak, before: None, after }
 }
