@@ -1,6 +1,6 @@
 //! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
 //!
-//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `fleet`, `limits`, `bus`, `hit-ratio`, `bench` and `races` only
+//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `fleet`, `limits`, `clients`, `bus`, `hit-ratio`, `bench` and `races` only
 //! open the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
@@ -78,6 +78,9 @@ enum Task {
     /// Shares limits among real processes while their Redis fails over (see `cargo xtask limits --help`).
     #[command(disable_help_flag = true)]
     Limits(Forwarded),
+    /// Crowds a server with idle, slow and malformed clients (see `cargo xtask clients --help`).
+    #[command(disable_help_flag = true)]
+    Clients(Forwarded),
     /// Publishes events over one Redis to several buses (see `cargo xtask bus --help`).
     #[command(disable_help_flag = true)]
     Bus(Forwarded),
@@ -129,6 +132,7 @@ fn main() -> ExitCode {
         }
         Task::Ci { only, .. } => ci::run(&only),
         Task::Bench(arguments) if arguments.begins_with("server") => forward::beside_the_server(),
+        Task::Clients(_) => forward::beside_the_server(),
         Task::Load(arguments) if arguments.has("--suite") => forward::beside_the_server(),
         Task::Load(_)
         | Task::Chaos(_)

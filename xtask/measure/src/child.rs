@@ -54,7 +54,8 @@ impl Server {
     pub(crate) fn strata(variables: &[(&str, &str)], cores: Option<Cores>) -> Outcome<Self> {
         let program = std::env::current_exe()?.with_file_name(SERVER);
         if !program.exists() {
-            let how = "build it beside this program, for example with `cargo build --release -p cache-server`";
+            let how =
+                "build it beside this program, for example with `cargo build --release -p cache-server`";
             return Err(format!("there is no {}: {how}", program.display()).into());
         }
         let mut command = on(cores, &program);
@@ -70,7 +71,8 @@ impl Server {
     }
 
     fn start(mut command: Command) -> Outcome<Self> {
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut process =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut log = BufReader::new(process.stderr.take().ok_or("its log is piped")?);
         let mut said = String::new();
         let address = loop {

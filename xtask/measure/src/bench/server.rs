@@ -37,7 +37,8 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> Outcome {
     let strata = Server::strata(&[("CACHE_MAX_CONNECTIONS", "200")], cores)?;
     let answer = fill(strata.address())?;
     let bare = Server::own(&answer.as_arguments(), cores)?;
-    let from_bare = Answer::to(b"GET /v1/entries/key:00000 HTTP/1.1\r\nhost: localhost\r\n\r\n", bare.address())?;
+    let from_bare =
+        Answer::to(b"GET /v1/entries/key:00000 HTTP/1.1\r\nhost: localhost\r\n\r\n", bare.address())?;
     if from_bare.sorted() != answer.sorted() {
         return Err(format!("the bare handler answers otherwise: {from_bare:?} for {answer:?}").into());
     }
@@ -195,7 +196,8 @@ fn get(key: &str) -> Vec<u8> {
 /// Stores all keys, and tells what one of them is answered with.
 fn fill(address: SocketAddr) -> Outcome<Answer> {
     let put = |key: String| {
-        let head = format!("PUT /v1/entries/{key}?ttl=1d HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain");
+        let head =
+            format!("PUT /v1/entries/{key}?ttl=1d HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain");
         format!("{head}\r\ncontent-length: {VALUE_BYTES}\r\n\r\n{}", "v".repeat(VALUE_BYTES))
     };
     let puts: Vec<_> = keys().map(put).collect();
@@ -211,7 +213,8 @@ fn fill(address: SocketAddr) -> Outcome<Answer> {
 
 fn fill_redis(address: SocketAddr) -> Outcome {
     let value = "v".repeat(VALUE_BYTES);
-    let set = |key: String| format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${VALUE_BYTES}\r\n{value}\r\n", key.len());
+    let set =
+        |key: String| format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${VALUE_BYTES}\r\n{value}\r\n", key.len());
     let sets: Vec<_> = keys().map(set).collect();
     let mut stream = TcpStream::connect(address)?;
     for sets in sets.chunks(AT_ONCE) {

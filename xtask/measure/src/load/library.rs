@@ -17,8 +17,8 @@ use tokio::runtime;
 use super::report::{MemoryUse, Recorded, Report, Setup, grouped};
 use super::tally::{Failure, Tally};
 use super::{Args, Run, joined};
-use crate::{Outcome, proc};
 use crate::source::{Access, Source};
+use crate::{Outcome, proc};
 
 type Value = Box<[u8]>;
 /// Whether it was a hit.

@@ -16,8 +16,8 @@ use super::http::{Connection, Region, Url};
 use super::report::{MemoryUse, Recorded, Report, Setup};
 use super::tally::{Failure, Tally};
 use super::{Args, Run, joined};
-use crate::{Outcome, proc};
 use crate::source::{Access, Source};
+use crate::{Outcome, proc};
 
 /// Puts the source to a region of the server: one made for the purpose, or the named one, whatever is in it already.
 pub(super) fn run(args: &Args, url: &Url, source: &Source) -> Outcome<Report> {
