@@ -80,8 +80,24 @@ pub struct Record<'a> {
     pub what: &'a str,
     /// As whom.
     pub class: Class,
-    /// What was decided.
-    pub decision: &'a Decision,
+    /// What was decided, in a word.
+    pub decision: &'a str,
+    /// Who has decided it, in a word.
+    pub by: &'a str,
+    /// What was answered, where that is known.
+    pub status: Option<u16>,
+}
+
+impl<'a> Record<'a> {
+    /// What a limiter has decided: `now`, `wait` or `never`.
+    pub fn of(who: &'a str, what: &'a str, class: Class, decision: &Decision) -> Self {
+        let word = match decision.answer {
+            Answer::Now => "now",
+            Answer::Wait(_) => "wait",
+            Answer::Never => "never",
+        };
+        Self { who, what, class, decision: word, by: decision.by.as_str(), status: None }
+    }
 }
 
 impl Audit {
@@ -155,19 +171,20 @@ fn write_all(lines: &Receiver<String>, mut write: impl FnMut(&str) -> io::Result
 }
 
 fn line(record: &Record<'_>, at_ms: u64) -> String {
-    let decision = match record.decision.answer {
-        Answer::Now => "now",
-        Answer::Wait(_) => "wait",
-        Answer::Never => "never",
-    };
     let what = record.what.split_once('?').map_or(record.what, |(path, _)| path);
     let mut line = format!("{{\"at_ms\":{at_ms},\"who\":");
     put_text(&mut line, record.who);
     line.push_str(",\"what\":");
     put_text(&mut line, what);
-    let (class, by) = (record.class.name(), record.decision.by.as_str());
     // Writing to a string cannot fail.
-    let _ = writeln!(line, ",\"class\":\"{class}\",\"decision\":\"{decision}\",\"by\":\"{by}\"}}");
+    let _ = write!(line, ",\"class\":\"{}\",\"decision\":", record.class.name());
+    put_text(&mut line, record.decision);
+    line.push_str(",\"by\":");
+    put_text(&mut line, record.by);
+    if let Some(status) = record.status {
+        let _ = write!(line, ",\"status\":{status}");
+    }
+    line.push_str("}\n");
     line
 }
 
@@ -206,7 +223,7 @@ mod tests {
         let decision = limiter.take("k");
         let long = "ö".repeat(200);
         for (who, what) in [("a\n\"b\\", "GET /x?api_key=secret"), (long.as_str(), "\u{7f}\u{0}")] {
-            let line = line(&Record { who, what, class: Class::Admin, decision: &decision }, 7);
+            let line = line(&Record::of(who, what, Class::Admin, &decision), 7);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             assert!(!line.contains("secret") && line.len() < 2 * LONGEST_TEXT, "{line}");
             assert!(

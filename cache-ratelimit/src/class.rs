@@ -115,9 +115,9 @@ impl Subject {
     /// # Errors
     /// None that an address could be to blame for.
     pub fn address(address: IpAddr) -> Result<Self, KeyError> {
-        let shown = match address.to_canonical() {
+        let shown = match network(address) {
             IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+            IpAddr::V6(network) => format!("{network}/64"),
         };
         let key = Namespace::new("limit")?.key().part("address").part(&shown).build()?;
         Ok(Self { key, shown })
@@ -141,6 +141,21 @@ impl Subject {
     /// By what it is counted.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+}
+
+/// What one customer has, of whom nothing but an address is known: an IPv4 address, also if it was written inside IPv6, or the network of 64
+/// bits of an IPv6 address, by its first one.
+///
+/// ```
+/// let of = |address: &str| cache_ratelimit::network(address.parse().expect("an address")).to_string();
+/// assert_eq!(of("2001:db8::2:3:4:5"), "2001:db8::");
+/// assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+/// ```
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
     }
 }
 
@@ -277,7 +292,7 @@ impl ClassLimiter {
         decision.policy = class.name();
         self.counts[class as usize].count(&decision);
         if let Some(audit) = self.audit.as_ref().filter(|_| class == Class::Admin) {
-            audit.record(&Record { who: subject.shown(), what: route, class, decision: &decision });
+            audit.record(&Record::of(subject.shown(), route, class, &decision));
         }
         decision
     }
@@ -329,6 +344,11 @@ impl ClassLimiter {
             put(&metric::LIMIT_DECISIONS, &[class.name(), "denied"], stats.denied);
             put(&metric::LIMIT_AWAY, &[class.name()], stats.away);
         }
+    }
+
+    /// How much each class is allowed.
+    pub fn classes(&self) -> Classes {
+        self.classes
     }
 
     /// Where administrators' calls are written, if anywhere.

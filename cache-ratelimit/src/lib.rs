@@ -37,7 +37,7 @@ mod window;
 
 pub use audit::{Audit, AuditStats, Record};
 pub use budget::{Budget, BudgetStats, Plan};
-pub use class::{Class, ClassLimiter, ClassStats, Classes, Subject};
+pub use class::{Class, ClassLimiter, ClassStats, Classes, Subject, network};
 pub use clock::TickClock;
 pub use decision::{Answer, By, Decision};
 pub use fallback::Fallback;

@@ -10,12 +10,13 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cache_ratelimit::Class;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::app::App;
+use crate::audit::{self, Act};
 use crate::config::{Access, Settings};
-use crate::log::Shown;
 use crate::problem::Problem;
 use crate::role::Role;
 
@@ -35,6 +36,18 @@ const OPEN: [&str; 11] = [
     "/v1/openapi.json",
 ];
 
+/// Those of them that an orchestrator asks.
+const PROBES: usize = 3;
+
+/// Tells whether this is asked by an orchestrator, which is answered in any case.
+pub(crate) fn is_probe(uri: &Uri) -> bool {
+    is_probe_path(uri.path())
+}
+
+pub(crate) fn is_probe_path(path: &str) -> bool {
+    OPEN[..PROBES].contains(&path)
+}
+
 /// Tells whether this is one of them.
 pub(crate) fn is_open(uri: &Uri) -> bool {
     is_open_path(uri.path())
@@ -50,6 +63,7 @@ pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: N
     let found =
         app.guard().as_ref().filter(|_| !is_open(request.uri())).map(|guard| guard.find(request.headers()));
     let known = match found {
+        None if app.guard().is_none() => return audit::everybody(&app, request, next).await,
         None => return next.run(request).await,
         Some(Ok(known)) => known,
         Some(Err(detail)) => {
@@ -58,27 +72,38 @@ pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: N
                 .into_response();
         }
     };
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map(MatchedPath::as_str);
-    let needed = Role::needed(request.method(), route);
+    let needed = needed(&request);
+    let act = (needed >= Role::Admin).then(|| Act::of(&request));
     if known.role < needed {
         let detail =
             format!("this route is for the role {needed}, and the token {:?} has {}", known.name, known.role);
-        return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        let denial = Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        if let Some(act) = act {
+            act.denied(&app, &known, &denial);
+        }
+        return denial;
     }
-    if needed < Role::Admin {
-        return next.run(request).await;
-    }
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
-    let (who, status) = (known.name.as_str(), response.status().as_u16());
-    tracing::info!(target: "audit", who, %method, path = %Shown(&path), status, "an admin's act");
+    if let Some(act) = act {
+        act.done(&app, &known.name, known.class, &response);
+    }
     response
 }
 
 /// Whether a request may read what is stored, for all that tokens say.
 pub(crate) fn may_read(app: &App, headers: &HeaderMap) -> bool {
     app.guard().as_ref().is_none_or(|guard| guard.find(headers).is_ok_and(|known| known.role >= Role::Read))
+}
+
+/// The token that a request carries, if it is the right one.
+pub(crate) fn known(app: &App, headers: &HeaderMap) -> Option<Arc<Access>> {
+    app.guard().as_ref()?.find(headers).ok()
+}
+
+/// What a request needs.
+pub(crate) fn needed(request: &Request) -> Role {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    Role::needed(request.method(), route)
 }
 
 /// Knows the tokens by their digests alone.
@@ -91,6 +116,7 @@ impl Guard {
         let own = settings.token.as_ref().map(|token| Access {
             name: "token".to_owned(),
             role: Role::Admin,
+            class: Class::Admin,
             digest: Sha256::digest(token.as_bytes()).into(),
         });
         let all: Vec<_> = own.into_iter().chain(settings.tokens.iter().cloned()).map(Arc::new).collect();

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use crate::app::App;
+use crate::auth::is_probe;
 use crate::linger::lingering;
 use crate::problem::{self, Problem};
 
@@ -21,6 +22,16 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     let route = app.figures.route(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let begun = route.is_to_be_timed().then(|| app.clock.now());
     let request = request.map(|body| lingering(body, app.linger_timeout));
+    // Whether the server lives is answered however busy it is.
+    let place = if is_probe(request.uri()) { Ok(None) } else { app.crowd.enter() };
+    let _place = match place {
+        Ok(place) => place,
+        Err(problem) => {
+            let refusal = problem.into_response();
+            route.count(refusal.status(), None);
+            return refusal;
+        }
+    };
     // What a panic leaves behind is caches, which lock nothing across calls, and this request, which ends here.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = problem::uniform(answer.unwrap_or_else(|_| after_panic(route.template())));

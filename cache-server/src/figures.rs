@@ -13,6 +13,7 @@ use cache_core::metric;
 use metrics::Histogram;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::handshake::Handshakes;
 use crate::insight::{Latency, Timings};
 
 /// One answer in so many of each route is timed; the first one is.
@@ -27,8 +28,12 @@ pub(crate) struct Figures {
     routes: RwLock<HashMap<Box<str>, Arc<Route>>>,
     recorder: PrometheusRecorder,
     timings: PrometheusHandle,
+    /// Connections over the limit of all.
     pub(crate) rejected_connections: AtomicU64,
+    /// Connections over the limit of one address.
+    pub(crate) rejected_of_address: AtomicU64,
     pub(crate) connections: AtomicU64,
+    pub(crate) handshakes: Handshakes,
 }
 
 /// Sums over all routes.
@@ -53,6 +58,8 @@ impl Figures {
             recorder,
             timings,
             rejected_connections: AtomicU64::new(0),
+            rejected_of_address: AtomicU64::new(0),
+            handshakes: Handshakes::default(),
             connections: AtomicU64::new(0),
         })
     }

@@ -1,16 +1,22 @@
 //! The process around the library: reads the settings, starts the log, listens, and stops on a signal.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use cache_server::config::{self, Flags, Loaded};
 use cache_server::{Handle, Server, Settings, log};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// File handles that are none of a connection: the listener, the runtime's, the standard streams and some to spare.
 const OTHER_HANDLES: u64 = 32;
+
+/// What the kernel keeps of answers for one client, in bytes. A gigabit at a distance of 2 ms.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 const CANNOT_RUN: u8 = 1;
 const WRONG_SETTING: u8 = 2;
@@ -69,13 +75,20 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn serve(settings: Settings, flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let listen = settings.listen;
-    let listener =
-        TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let listener = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let address = listener.local_addr()?;
     let authorization = if settings.is_guarded() { "-H \"Authorization: Bearer $CACHE_TOKEN\" " } else { "" };
-    tracing::info!("listening on http://{address}");
-    tracing::info!("try: curl -X PUT {authorization}-d hello 'http://{address}/v1/entries/greeting?ttl=5m'");
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{address}");
+    tracing::info!(
+        "try: curl -X PUT {authorization}-d hello '{scheme}://{address}/v1/entries/greeting?ttl=5m'"
+    );
+    if settings.tls.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(
+            "without TLS, tokens and values can be read on the way: set tls_cert_file, or let a proxy seal it"
+        );
+    }
     if let Some(warning) = few_handles(settings.max_connections) {
         tracing::warn!("{warning}");
     }
@@ -98,6 +111,17 @@ async fn serve(settings: Settings, flags: &Flags) -> Result<(), Box<dyn std::err
         () = server.run(listener, told_to_stop) => Ok(()),
         never = told_to_reload => never,
     }
+}
+
+/// Listens, with a bound to what the kernel keeps for a client who does not take it: by itself it would be megabytes for each, outside of what this
+/// process is seen to hold. Connections have it from their listener.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does it: a restart does not wait for connections of before.
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Reads all settings again. A wrong one changes nothing.

@@ -8,6 +8,7 @@ mod below;
 use std::sync::atomic::Ordering::Relaxed;
 
 use cache_core::metric::{self, Kind, Metric};
+use cache_ratelimit::{Audit, AuditStats};
 use metrics::{Counter, Gauge, Label};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -88,8 +89,30 @@ fn http(app: &App) {
             counter(&metric::HTTP_REQUESTS, labels).absolute(count);
         }
     }
-    let rejected = app.figures.rejected_connections.load(Relaxed);
-    counter(&metric::HTTP_REJECTED, vec![Label::new("reason", "limit")]).absolute(rejected);
+    let figures = &app.figures;
+    for (reason, count) in
+        [("limit", &figures.rejected_connections), ("address", &figures.rejected_of_address)]
+    {
+        counter(&metric::HTTP_REJECTED, vec![Label::new("reason", reason)]).absolute(count.load(Relaxed));
+    }
+    counter(&metric::HTTP_SHED, Vec::new()).absolute(app.crowd.shed());
+    if app.tls().is_some() {
+        for (result, count) in figures.handshakes.counts() {
+            counter(&metric::TLS_HANDSHAKES, vec![Label::new("result", result)]).absolute(count);
+        }
+    }
+    if let Some(limits) = &app.limits {
+        limits.limiter().figures(|metric, values, count| {
+            let labels = metric.labels.iter().zip(values);
+            let labels = labels.map(|(name, value)| Label::new(*name, (*value).to_owned()));
+            counter(metric, labels.collect()).absolute(count);
+        });
+    }
+    if let Some(AuditStats { written, dropped, failed, .. }) = app.audit.as_ref().map(Audit::stats) {
+        for (result, count) in [("written", written), ("dropped", dropped), ("failed", failed)] {
+            counter(&metric::AUDIT_LINES, vec![Label::new("result", result)]).absolute(count);
+        }
+    }
 }
 
 fn process(app: &App) {

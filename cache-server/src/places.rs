@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::Key;
+use cache_core::{Counters, Key};
 use strata::codec::{Compression, Framer};
 use strata::disk::Disk;
 use strata::layer::Guards;
-use strata::redis::{Connection, ConnectionStats, RedisStore, RedisTransport};
+use strata::redis::{Connection, ConnectionStats, RedisCounters, RedisStore, RedisTransport};
 use strata::{Builder, Bus, BusStats, Options, Tier, Ttl};
 
 use crate::app::StartError;
@@ -90,6 +90,12 @@ impl Places {
     /// How long a value of this life stands in: no longer than it lived, so that what lives for seconds does not lie about for an hour.
     pub(crate) fn window(&self, ttl: Ttl) -> Duration {
         ttl.finite().map_or(self.fail_safe_for, |ttl| ttl.min(self.fail_safe_for))
+    }
+
+    /// What counts for all servers over one Redis, if there is one.
+    pub(crate) fn counters(&self) -> Option<Arc<dyn Counters>> {
+        let shared = self.shared.as_ref()?;
+        Some(Arc::new(RedisCounters::new(shared.connection.clone())))
     }
 
     /// What has happened on the connections to Redis and on the bus, and whether no news may be missing, if there is a Redis.

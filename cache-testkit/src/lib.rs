@@ -12,6 +12,7 @@
 //! history  what was asked and answered                     whether that can be right
 //! suite    one promise of a seam, one function             what every backend must keep
 //! redis    real servers and a network that misbehaves      what a backend has to live with
+//! tls      certificates for this machine                   what a sealed connection is tested with
 //! ```
 //!
 //! Only tests and the measuring tools depend on this crate; no part of a running cache does.
@@ -26,4 +27,6 @@ pub mod race;
 pub mod redis;
 pub mod share;
 pub mod suite;
+#[cfg(feature = "redis")]
+pub mod tls;
 pub mod trace;

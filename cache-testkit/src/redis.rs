@@ -21,7 +21,6 @@ mod proxy;
 mod resp;
 mod sentinel;
 mod server;
-mod tls;
 mod wait;
 
 pub use cluster::Cluster;

@@ -1,4 +1,4 @@
-//! The door to the measuring tools, in release mode: `load`, `bench server`, `chaos`, `fleet`, `limits`, `bus` and `budget` go to the package `measure`, `hit-ratio`,
+//! The door to the measuring tools, in release mode: `load`, `bench server`, `chaos`, `fleet`, `limits`, `clients`, `bus` and `budget` go to the package `measure`, `hit-ratio`,
 //! all other `bench` and `races` to `peers`, which alone compiles what Strata is compared with. The caches with loaders are many crates, so `peers` compiles them only
 //! for who compares with them: `races` and `bench cache`. So it does with the Redis tier, for `bench redis`, and the limiters of `bench limit`.
 //!

@@ -63,7 +63,7 @@ impl File<'_> {
     }
 
     fn tokens(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
-        let fields = ("role and sha256", names::TOKEN_FIELDS);
+        let fields = ("role, sha256 and class", names::TOKEN_FIELDS);
         self.named(layers, ("tokens", "tables such as [tokens.ci]"), fields, value)
     }
 

@@ -110,10 +110,12 @@ Only in the environment or the file:
 Only in the file:
   [region.NAME]              max_entries, max_bytes, ttl, policy (adaptive, lru, lfu, s3-fifo, sieve, ttl, size,
                              hybrid, hybrid-hits, hybrid-bytes)
-  [tokens.NAME]              role (read, write, admin) and sha256: more tokens
+  [tokens.NAME]              role (read, write, admin), sha256 and class (anonymous, authenticated, premium, admin):
+                             more tokens
   [ttl]                      presets of your own: tick = \"5s\"
   env_prefix                 as --env-prefix
 
-SIGHUP reads the settings again: regions, presets and tokens change at once, a wrong setting changes nothing.
+SIGHUP reads the settings again: regions, presets, tokens, certificates and limits change at once, a wrong setting
+changes nothing.
 
 Exit codes: 0 after SIGTERM or SIGINT, 1 if the server cannot run, 2 if a setting is wrong.";

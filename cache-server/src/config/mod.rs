@@ -10,6 +10,7 @@
 //!
 //! A wrong setting stops the start and names its source, its name, its value and what would be right.
 
+mod clients;
 mod defaults;
 mod env;
 mod error;
@@ -22,6 +23,7 @@ mod resolve;
 mod settings;
 mod show;
 mod text;
+mod tls;
 mod tokens;
 mod value;
 mod warming;
@@ -32,9 +34,10 @@ use std::path::PathBuf;
 pub use error::SettingsError;
 pub use flags::Flags;
 pub use settings::{
-    Access, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings, Token, WarmFrom,
-    WarmerSettings, WarmingSettings,
+    Access, ClientSettings, Counting, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings,
+    Token, WarmFrom, WarmerSettings, WarmingSettings,
 };
+pub use tls::Tls;
 
 pub(crate) use defaults::DEFAULT_REGION;
 use layers::{Layers, Source};

@@ -27,11 +27,31 @@ pub(super) const SPECS: &[Spec] = &[
     spec("listen", "127.0.0.1:7400", "Address and port; beyond loopback only with a token"),
     secret("token", "Bearer token that requests must carry (file and environment only)"),
     spec("token_file", "", "File that holds the bearer token"),
+    spec("tls_cert_file", "", "Certificate and its chain, in PEM: the port then speaks TLS alone"),
+    spec("tls_key_file", "", "Its private key, in PEM"),
+    spec("audit_log", "", "File for what administrators do, beside the log"),
     spec("profile", "", "Figures for the token and report regions: high-volume, low-memory or ultra-fast"),
     spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
     spec("log_format", "text", "Log lines as text or json"),
     spec("body_limit_bytes", "1048576", "Largest request body, in bytes"),
     spec("max_connections", "960", "Connections at once; more are refused"),
+    spec(
+        "max_connections_per_address",
+        "",
+        "Connections at once from one address; more are refused [as many as there may be at all]",
+    ),
+    spec(
+        "max_requests",
+        "",
+        "Requests that are answered at once; more get 503 [as many as there are connections]",
+    ),
+    spec("limit", "off", "Where requests of each client are counted: off, local or shared (in Redis)"),
+    spec("limit_window", "1m", "In what time a client may make so many requests"),
+    spec("limit_anonymous", "60", "How many requests an address may make, without a token"),
+    spec("limit_authenticated", "120", "How many requests a token may make"),
+    spec("limit_premium", "300", "How many requests a token of the class premium may make"),
+    spec("limit_admin", "1000", "How many requests a token of the class admin may make"),
+    spec("trusted_hops", "0", "Proxies whose word in X-Forwarded-For is believed"),
     spec("header_timeout", "5s", "How long a request's header may take, and how long a connection may idle"),
     spec("body_timeout", "30s", "How long a request's body may take as a whole"),
     spec("drain_timeout", "10s", "How long requests may take to finish once the server is told to stop"),
@@ -41,6 +61,7 @@ pub(super) const SPECS: &[Spec] = &[
         "Redis as a second tier, shared with other servers: redis:, redis+sentinel: or redis+cluster:",
     ),
     secret("redis_password", "Its password, if the URL has none (file and environment only)"),
+    spec("redis_ca_file", "", "Whom to trust with rediss:, in PEM [whom the system trusts]"),
     spec("redis_db", "", "The number of its database, if the URL has none"),
     spec("redis_pool_size", "", "Connections to it [1]"),
     spec("redis_timeout", "", "How long a call to it may take [100ms]"),
@@ -69,7 +90,7 @@ pub(super) const UNPREFIXED: &str = "redis_";
 pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "policy"];
 
 /// What can be said of a token, in the file under `[tokens.NAME]`.
-pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256"];
+pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256", "class"];
 
 /// What can be said of a warmer, in the file under `[warmer.NAME]`.
 pub(super) const WARMER_FIELDS: &[&str] = &["file", "url", "region", "interval", "token_file"];

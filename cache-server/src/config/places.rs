@@ -1,16 +1,19 @@
 //! The tiers below memory: their settings, put together.
 
-use strata::redis::Config;
+use strata::redis::{Config, Tls};
 
 use super::error::SettingsError;
-use super::layers::Layers;
+use super::layers::{Given, Layers};
 use super::resolve::{optional, required};
 use super::settings::{DiskSettings, PlaceSettings};
-use super::value;
+use super::{text, value};
 
 /// No server has more databases.
 const MAX_DATABASE: u64 = 1_000_000;
 const MAX_CONNECTIONS: u64 = 256;
+const AUTHORITIES: &str = "redis_ca_file";
+/// The authorities of a whole system are a quarter of this.
+const MAX_AUTHORITIES_BYTES: u64 = 1 << 20;
 
 pub(super) fn read(layers: &Layers) -> Result<PlaceSettings, SettingsError> {
     let max_bytes = required(layers, "disk_max_bytes", value::count("bytes"))?;
@@ -52,6 +55,20 @@ fn redis(layers: &Layers) -> Result<Option<Config>, SettingsError> {
     if let Some(timeout) = pool_timeout {
         config = config.with_pool_timeout(timeout);
     }
+    if let Some(file) = layers.get(AUTHORITIES) {
+        config = config.with_tls(Tls::new().with_authorities(authorities(file, url)?));
+    }
     config.check().map_err(wrong)?;
     Ok(Some(config))
+}
+
+/// Whom to trust, in PEM. It would be of no use, and the connection open to all, where the URL does not ask for TLS.
+fn authorities(Given { text: path, source }: &Given, url: &Given) -> Result<String, SettingsError> {
+    let wrong = |why: String| SettingsError::new(source, format!("{AUTHORITIES} = {path:?}: {why}"));
+    if !["rediss", "valkeys"].iter().any(|scheme| url.text.starts_with(scheme)) {
+        return Err(wrong(
+            "is for TLS, which redis_url does not ask for: it has to begin with rediss:".to_owned(),
+        ));
+    }
+    text::read(path.as_ref(), MAX_AUTHORITIES_BYTES).map_err(wrong)
 }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cache_core::Namespace;
 use strata::Presets;
 
+use super::clients;
 use super::error::SettingsError;
 use super::layers::{Given, Layers, Source};
 use super::places;
 use super::settings::{RegionSettings, Settings, Token};
 use super::text;
+use super::tls;
 use super::tokens;
 use super::value::{self, Read};
 use super::warming;
@@ -27,6 +29,9 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         listen: required(layers, "listen", value::address)?,
         token: token(layers)?,
         tokens: tokens::read(layers)?,
+        tls: tls::read(layers)?,
+        audit_log: optional(layers, "audit_log", value::file)?,
+        clients: clients::read(layers)?,
         log: required(layers, "log", value::log)?,
         log_format: required(layers, "log_format", value::log_format)?,
         body_limit_bytes: size(layers, "body_limit_bytes", "bytes", MAX_BODY_BYTES)?,

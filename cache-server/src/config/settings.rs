@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cache_http::limit::Hops;
 use cache_memory::Policy;
+use cache_ratelimit::{Class, Classes};
 use strata::redis::Config;
 use strata::{Presets, Ttl};
 
+use super::tls::Tls;
 use crate::role::Role;
 
 /// Everything an operator can say, settled.
@@ -23,6 +26,12 @@ pub struct Settings {
     pub token: Option<Token>,
     /// More tokens, each with what it is good for. Default: none.
     pub tokens: Vec<Access>,
+    /// What connections are sealed with. Default: nothing, and they are not.
+    pub tls: Option<Tls>,
+    /// Where what administrators do is written down, beside the log. Default: nowhere.
+    pub audit_log: Option<PathBuf>,
+    /// What each client may.
+    pub clients: ClientSettings,
     /// Filter directives for log lines. Default: `info`.
     pub log: String,
     /// The form of log lines. Default: text.
@@ -53,6 +62,12 @@ impl Settings {
         let places = (&self.places, &other.places);
         let pairs = [
             ("listen", self.listen != other.listen),
+            ("tls_cert_file", self.tls.is_some() != other.tls.is_some()),
+            ("audit_log", self.audit_log != other.audit_log),
+            ("limit", self.clients.counting != other.clients.counting),
+            ("trusted_hops", self.clients.hops != other.clients.hops),
+            ("max_connections_per_address", self.clients.max_connections != other.clients.max_connections),
+            ("max_requests", self.clients.max_requests != other.clients.max_requests),
             ("log", self.log != other.log),
             ("log_format", self.log_format != other.log_format),
             ("body_limit_bytes", self.body_limit_bytes != other.body_limit_bytes),
@@ -75,6 +90,31 @@ impl Settings {
     pub fn is_guarded(&self) -> bool {
         self.token.is_some() || !self.tokens.is_empty()
     }
+}
+
+/// What each client may.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientSettings {
+    /// Where requests of each client are counted. Default: nowhere, and there is no limit.
+    pub counting: Option<Counting>,
+    /// How many each class may make. Default: 60, 120, 300 and 1000 a minute.
+    pub classes: Classes,
+    /// How many proxies there are whose word about addresses is believed. Default: none.
+    pub hops: Hops,
+    /// Connections at once from one address, or one network of 64 bits of IPv6. Default: as many as there may be at all.
+    pub max_connections: Option<NonZeroUsize>,
+    /// Requests that are answered at once. Default: as many as there are connections.
+    pub max_requests: Option<NonZeroUsize>,
+}
+
+/// Where requests of clients are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// In this server.
+    Local,
+    /// In Redis, with all servers that share it; while that is away, in this server.
+    Shared,
 }
 
 /// What is said of the tiers below memory.
@@ -178,6 +218,8 @@ pub struct Access {
     pub name: String,
     /// What it is good for.
     pub role: Role,
+    /// How often it may be used. Default: `admin` for the role of that name, else `authenticated`.
+    pub class: Class,
     /// Its SHA-256.
     pub digest: [u8; 32],
 }

@@ -1,7 +1,8 @@
-//! Tokens of which the settings hold the digest alone: `[tokens.NAME]` with `role` and `sha256`.
+//! Tokens of which the settings hold the digest alone: `[tokens.NAME]` with `role`, `sha256` and, where it is not that of the role, `class`.
 
 use std::collections::BTreeSet;
 
+use super::clients;
 use super::error::SettingsError;
 use super::layers::{Layers, Source};
 use super::resolve::optional;
@@ -33,10 +34,13 @@ fn access(layers: &Layers, name: &str, source: &Source) -> Result<Access, Settin
     let missing = |name: &str, right: &str| SettingsError::new(source, format!("{name} is missing: {right}"));
     let (role_name, digest_name) = (field("role"), field("sha256"));
     let role = optional(layers, &role_name, role)?;
+    let class = optional(layers, &field("class"), clients::class)?;
     let digest = optional(layers, &digest_name, digest)?;
+    let role = role.ok_or_else(|| missing(&role_name, "read, write or admin"))?;
     Ok(Access {
         name: name.to_owned(),
-        role: role.ok_or_else(|| missing(&role_name, "read, write or admin"))?,
+        role,
+        class: class.unwrap_or_else(|| clients::class_of(role)),
         digest: digest.ok_or_else(|| missing(&digest_name, HOW))?,
     })
 }

@@ -50,6 +50,13 @@ pub(super) fn window(text: &str) -> Read<Duration> {
     }
 }
 
+/// The window of limits: what a limiter can count in.
+pub(super) fn limit_window(text: &str) -> Read<Duration> {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    let within = timeout(text).ok().filter(|window| *window >= SHORTEST);
+    within.ok_or_else(|| "at least a second and at most a day, such as 60 (seconds) or 1h".to_owned())
+}
+
 pub(super) fn ttl(text: &str) -> Read<Ttl> {
     let expected = "a time-to-live: seconds (300), units (250ms, 90s, 5m, 1h30m, 2d) or forever";
     text.parse().map_err(|_| expected.to_owned())
@@ -90,6 +97,11 @@ pub(super) fn truth(text: &str) -> Read<bool> {
         "false" | "0" => Ok(false),
         _ => Err("true or false".to_owned()),
     }
+}
+
+/// The path of a file or a folder.
+pub(super) fn file(text: &str) -> Read<PathBuf> {
+    if text.is_empty() { Err("the path of a file".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 pub(super) fn folder(text: &str) -> Read<PathBuf> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -74,8 +74,19 @@ impl Answer {
 }
 
 pub(crate) async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
+    let stream = soon(TcpStream::connect(address)).await.expect("the server listens");
+    send_over(stream, address, request).await
+}
+
+/// Sends a request over a connection of whatever kind, with the Host header that it needs, and hangs up.
+pub(crate) async fn send_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    address: SocketAddr,
+    mut request: Request<Full<Bytes>>,
+) -> Answer {
+    let host = address.to_string().parse().expect("legal");
+    request.headers_mut().entry(HOST).or_insert(host);
     soon(async {
-        let stream = TcpStream::connect(address).await.expect("the server listens");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a fresh connection");
         let connection = tokio::spawn(connection);
@@ -88,13 +99,15 @@ pub(crate) async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> 
 }
 
 /// A connection on which a test writes what it likes.
-pub(crate) struct Raw(pub(crate) TcpStream);
+pub(crate) struct Raw<S = TcpStream>(pub(crate) S);
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.expect("the server listens"))
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn write(&mut self, text: impl AsRef<[u8]>) {
         soon(self.0.write_all(text.as_ref())).await.expect("an open connection");
     }

@@ -21,6 +21,34 @@ async fn half_a_header_is_closed_and_others_do_not_wait_for_it() {
     }
 }
 
+/// A hundred each that are slow with their header, with their body, and with reading what they have asked for.
+#[tokio::test]
+async fn three_hundred_slow_connections_end_in_time_and_a_client_is_served_meanwhile() {
+    let server = Running::with_entry("header_timeout = \"500ms\"\nbody_timeout = \"500ms\"").await;
+    server.put("/v1/entries/large", vec![b'x'; 1 << 20]).await.expect(201);
+    let before = server.get("/v1/entries/kept").await.expect(200);
+    let put = "PUT /v1/entries/slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nh";
+    let get = "GET /v1/entries/large HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20);
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        for begun in ["GET /livez HTTP/1.1\r\nho", put, &get] {
+            let mut raw = server.raw().await;
+            raw.write(begun).await;
+            slow.push(raw);
+        }
+    }
+    let meanwhile = server.get("/v1/entries/kept").await.expect(200);
+    assert_eq!(meanwhile.body, before.body);
+    soon(async {
+        while server.get("/v1/stats").await.json()["stats"]["process"]["connections"] != 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.get("/v1/entries/slow").await.problem(404);
+    drop(slow);
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let server = Running::start("header_timeout = \"500ms\"").await;

@@ -32,14 +32,14 @@ async fn ends(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, Strin
 }
 
 /// A running program.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Process {
-    async fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(program(flags, variables)).await
     }
 
@@ -49,7 +49,8 @@ impl Process {
         let address = soon(async {
             loop {
                 let line = lines.next_line().await.expect("text").expect("a line that says where it listens");
-                if let Some((_, address)) = line.split_once("listening on http://") {
+                if let Some((_, address)) = line.split_once("listening on ") {
+                    let address = address.trim_start_matches("https://").trim_start_matches("http://");
                     let end = address.find(['"', '\u{1b}']).unwrap_or(address.len());
                     break address[..end].parse().expect("an address");
                 }
@@ -63,13 +64,26 @@ impl Process {
         soon(self.lines.next_line()).await.expect("text").unwrap_or_default()
     }
 
-    async fn signal(&self, signal: &str) {
+    /// Reads its log up to a line that says this.
+    pub(crate) async fn says(&mut self, part: &str) -> String {
+        soon(async {
+            loop {
+                let line = self.lines.next_line().await.expect("text").expect("it runs");
+                if line.contains(part) {
+                    return line;
+                }
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
         let sent = soon(Command::new("kill").args([signal, &id]).status()).await.expect("kill runs");
         assert!(sent.success());
     }
 
-    async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         soon(self.child.wait()).await.expect("it ends")
     }
 
@@ -336,10 +350,11 @@ async fn on_sighup_what_can_change_changes_and_a_wrong_setting_changes_nothing()
     let path = file.path().to_str().expect("text").to_owned();
     write("[region.default]\nmax_entries = 100");
     let mut process = Process::start(&["--config", &path], &[ANY_PORT]).await;
+    let address = process.address;
     let region = async |name: &str| {
         let path = format!("/v1/regions/{name}");
         let request = hyper::Request::get(path).body(http_body_util::Full::default()).expect("legal");
-        crate::client::send(process.address, request).await
+        crate::client::send(address, request).await
     };
     assert_eq!(region("default").await.expect(200).json()["max_entries"], 100);
     for (text, says) in [
@@ -348,18 +363,8 @@ async fn on_sighup_what_can_change_changes_and_a_wrong_setting_changes_nothing()
         ("max_connections = 7\n[region.default]\nmax_entries = 50", "max_connections takes a restart"),
     ] {
         write(text);
-        let id = process.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-HUP", &id]).status().await.expect("kill");
-        assert!(sent.success());
-        soon(async {
-            loop {
-                let line = process.lines.next_line().await.expect("text").expect("it runs");
-                if line.contains(says) {
-                    break;
-                }
-            }
-        })
-        .await;
+        process.signal("-HUP").await;
+        process.says(says).await;
     }
     let changed = region("default").await.expect(200).json();
     assert_eq!(

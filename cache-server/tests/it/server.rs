@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cache_server::{Server, Settings};
+use cache_server::{Handle, Server, Settings};
 use cache_testkit::clock::ManualClock;
 use http_body_util::Full;
 use hyper::Request;
@@ -20,6 +20,7 @@ use crate::contract;
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) clock: ManualClock,
+    pub(crate) handle: Handle,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -31,10 +32,11 @@ impl Running {
         let server = Server::with_clock(settings(toml), Arc::new(clock.clone())).expect("legal regions");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
+        let handle = server.handle();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or(()) };
         let task = tokio::spawn(async move { server.run(listener, stopped).await });
-        Self { address, clock, stop: Some(stop), task }
+        Self { address, clock, handle, stop: Some(stop), task }
     }
 
     /// Starts a server that holds one entry, so that a test can see whether it survives.

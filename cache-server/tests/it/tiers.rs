@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use cache_testkit::redis::Server as Redis;
+use cache_testkit::redis::{Server as Redis, Setup};
 use serde_json::json;
 
 use crate::client::soon;
@@ -128,6 +128,28 @@ async fn a_folder_that_another_server_has_is_refused_with_its_path() {
     let second = cache_server::Server::new(crate::server::settings(&toml));
     let error = second.expect_err("one folder, one server").to_string();
     assert!(error.contains(&folder.path().display().to_string()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_with_tls_is_used_if_somebody_vouches_for_it_and_not_otherwise() {
+    let redis = Redis::with(&Setup::new().with_tls());
+    let authority = redis.authority().expect("it has TLS");
+    let url = format!("redis_url = \"rediss://localhost:{}\"\n", redis.tls_port().expect("it has TLS"));
+    let trusting =
+        |authority: &std::path::Path| format!("{url}redis_ca_file = {:?}", authority.to_str().expect("text"));
+    let (sealed, plain) =
+        (Running::start(&trusting(&authority)).await, Running::start(&over(redis.address())).await);
+    until(&sealed, "/health", |answer| answer.json()["connection_healthy"] == true).await;
+    sealed.put("/v1/entries/k", "value").await.expect(201);
+    until(&plain, "/v1/entries/k", |answer| answer.text() == "value").await;
+
+    // Somebody else vouches for nobody here: what is written stays in memory.
+    let others = cache_testkit::tls::Certificates::new();
+    let wary = Running::start(&trusting(&others.authority())).await;
+    wary.put("/v1/entries/own", "value").await.expect(201);
+    until(&wary, "/health", |answer| answer.json()["connection_healthy"] == false).await;
+    wary.get("/v1/entries/k").await.problem(404);
+    plain.get("/v1/entries/own").await.problem(404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,6 +49,24 @@ async fn chunks_win_over_a_length_and_nothing_behind_them_is_a_request() {
 }
 
 #[tokio::test]
+async fn a_request_that_names_no_host_or_two_is_refused_and_its_connection_closed() {
+    let server = Running::with_entry("").await;
+    let before = server.state().await;
+    let smuggled = "DELETE /v1/entries/kept HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for hosts in ["", "host: localhost\r\nhost: localhost\r\n", "host: localhost/\r\n", "host: a b\r\n"] {
+        let mut raw = server.raw().await;
+        raw.write(format!("DELETE /v1/entries/kept HTTP/1.1\r\n{hosts}\r\n{smuggled}")).await;
+        let answered = raw.rest().await;
+        assert!(answered.starts_with("HTTP/1.1 400"), "{hosts:?}: {answered}");
+        assert_eq!(answered.matches("\r\n\r\n").count(), 1, "{hosts:?}: {answered}");
+        assert_eq!(server.state().await, before, "{hosts:?}");
+    }
+    let mut old = server.raw().await;
+    old.write("GET /v1/entries/kept HTTP/1.0\r\n\r\n").await;
+    assert!(old.rest().await.ends_with("value"), "HTTP/1.0 knows no Host");
+}
+
+#[tokio::test]
 async fn a_broken_chunk_stores_nothing() {
     let server = Running::with_entry("").await;
     let before = server.state().await;

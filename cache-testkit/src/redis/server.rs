@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::process::Process;
 use super::resp::{self, Reply};
-use super::tls::Certificates;
 use super::wait::{PATIENCE, until, within};
+use crate::tls::Certificates;
 
 /// What a server should be like, besides empty, in memory alone and reachable from this machine alone.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! The measuring tools that push the library or a server: `load`, `bench server`, `chaos`, `fleet`, `limits`, `bus`, `budget`.
+//! The measuring tools that push the library or a server: `load`, `bench server`, `chaos`, `fleet`, `limits`, `clients`, `bus`, `budget`.
 //!
 //! ```text
 //! source (trace or workload) ──► load    many threads or connections, time and memory
@@ -6,6 +6,7 @@
 //! faults of real servers ──────► chaos   a fleet, and what its callers notice
 //! processes on a real server ► fleet   a million writes, and what each process answers
 //! limits in a real server ─────► limits  what is admitted while it fails over
+//! ten thousand connections ────► clients what the good ones among them notice
 //! events over a real server ───► bus     how many arrive
 //! a simulated day of requests ─► budget  calls of a metered source, and how old what is read is
 //! ```
@@ -21,6 +22,7 @@ mod bus;
 mod capacity;
 mod chaos;
 mod child;
+mod clients;
 mod figures;
 mod fleet;
 mod limits;
@@ -63,6 +65,11 @@ enum Tool {
     /// One process of those.
     #[command(hide = true)]
     LimitsNode(limits::NodeArgs),
+    /// Holds ten thousand idle connections of a server, and slow, oversize and malformed ones; tells what its good clients notice.
+    Clients(clients::Args),
+    /// The process that holds those.
+    #[command(hide = true)]
+    ClientsCrowd(clients::CrowdArgs),
     /// Publishes events over one Redis to several buses; tells how many arrive in a second.
     Bus(bus::Args),
     /// Simulates a day of requests for the data of a metered source; tells calls, refusals and how old answers are, for three ways.
@@ -80,6 +87,8 @@ fn main() -> ExitCode {
         Tool::FleetNode(args) => fleet::run_node(args),
         Tool::Limits(args) => limits::run(&args, &mut out()),
         Tool::LimitsNode(args) => limits::run_node(&args),
+        Tool::Clients(args) => clients::run(&args, &mut out()),
+        Tool::ClientsCrowd(args) => clients::run_crowd(&args),
         Tool::Bus(args) => bus::run(&args, &mut out()),
         Tool::Budget(args) => budget::run(&args, &mut out()),
     };
@@ -108,6 +117,21 @@ mod tests {
     fn the_command_line_does_not_contradict_itself() {
         Cli::command().debug_assert();
         let tools: Vec<_> = Cli::command().get_subcommands().map(|tool| tool.get_name().to_owned()).collect();
-        assert_eq!(tools, ["load", "chaos", "fleet", "fleet-node", "limits", "limits-node", "bus", "budget"]);
+        assert_eq!(
+            tools,
+            [
+                "load",
+                "bench",
+                "chaos",
+                "fleet",
+                "fleet-node",
+                "limits",
+                "limits-node",
+                "clients",
+                "clients-crowd",
+                "bus",
+                "budget"
+            ]
+        );
     }
 }

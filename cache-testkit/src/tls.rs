@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::missing_panics_doc,
     reason = "where there are no certificates, the test that needs them has failed"
 )]
 
@@ -10,14 +11,16 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// An authority, and a certificate by it for `localhost` and `127.0.0.1`.
+/// An authority, and a certificate by it for `localhost` and `127.0.0.1`. Files that are gone with this.
 #[derive(Debug)]
-pub(super) struct Certificates {
+pub struct Certificates {
     folder: TempDir,
 }
 
 impl Certificates {
-    pub(super) fn new() -> Self {
+    /// Makes them with `openssl`, which takes some ten milliseconds.
+    #[expect(clippy::new_without_default, reason = "what runs other programs is no default")]
+    pub fn new() -> Self {
         let folder = TempDir::with_prefix("strata-tls-").expect("a temporary folder");
         let made = Self { folder };
         let [authority, key, request, certificate] =
@@ -41,15 +44,18 @@ impl Certificates {
         made
     }
 
-    pub(super) fn authority(&self) -> PathBuf {
+    /// Whom a client has to trust, in PEM.
+    pub fn authority(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
-    pub(super) fn certificate(&self) -> PathBuf {
+    /// What the server shows, in PEM.
+    pub fn certificate(&self) -> PathBuf {
         self.path("cert.pem")
     }
 
-    pub(super) fn key(&self) -> PathBuf {
+    /// The key of that, in PEM.
+    pub fn key(&self) -> PathBuf {
         self.path("key.pem")
     }
 
