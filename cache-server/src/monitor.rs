@@ -9,12 +9,11 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use cache_core::{Clock, SystemClock, Time};
-use serde::{Deserialize, Serialize};
 use strata::{Region, Registry};
 
-use crate::api::aliases::{dashboard_of, health_of, metrics_of};
+use crate::api::aliases::{CachesBody, ClearBody, ClearedBody, DashboardBody, HealthBody};
 use crate::figures::{Route, Totals};
-use crate::insight::{History, Process, Source, Timings};
+use crate::insight::{History, Process, Snapshot, Source, Timings};
 use crate::problem::Problem;
 
 /// Routes that show and clear the caches of a registry, for an application of your own:
@@ -131,48 +130,26 @@ impl Source for Watched {
     }
 }
 
-async fn metrics(State(watched): State<Arc<Watched>>) -> Json<impl Serialize> {
-    Json(metrics_of(&watched))
+async fn metrics(State(watched): State<Arc<Watched>>) -> Json<CachesBody> {
+    Json(CachesBody::of(&Snapshot::of(&*watched)))
 }
 
-async fn health(State(watched): State<Arc<Watched>>) -> Json<impl Serialize> {
-    Json(health_of(&watched))
+async fn health(State(watched): State<Arc<Watched>>) -> Json<HealthBody> {
+    Json(HealthBody::of(&*watched))
 }
 
-async fn dashboard(State(watched): State<Arc<Watched>>) -> Json<impl Serialize> {
-    Json(dashboard_of(&watched))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClearBody {
-    /// The name of a cache, or `all`.
-    cache_type: String,
-}
-
-#[derive(Debug, Serialize)]
-struct ClearedBody {
-    cache_type: String,
-    removed: u64,
+async fn dashboard(State(watched): State<Arc<Watched>>) -> Json<DashboardBody> {
+    Json(DashboardBody::of(&*watched))
 }
 
 async fn clear(
     State(watched): State<Arc<Watched>>,
     body: Result<Json<ClearBody>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Json<ClearedBody>, Problem> {
-    let Json(ClearBody { cache_type }) =
-        body.map_err(|refusal| Problem::new(refusal.status(), refusal.body_text()))?;
-    let all = watched.regions();
-    let doomed: Vec<_> =
-        all.iter().filter(|region| cache_type == "all" || region.name() == cache_type).collect();
-    if doomed.is_empty() && cache_type != "all" {
-        let names: Vec<_> = all.iter().map(|region| region.name()).collect();
-        let detail = format!("not a cache; use all, or one of {}", names.join(", "));
-        return Err(Problem::field("cache_type", detail));
-    }
+    let Json(body) = body.map_err(|refusal| Problem::new(refusal.status(), refusal.body_text()))?;
     let mut removed = 0;
-    for region in doomed {
-        removed += region.clear().await?;
+    for cache in body.chosen(watched.regions(), |cache| cache.name())? {
+        removed += cache.clear().await?;
     }
-    Ok(Json(ClearedBody { cache_type, removed }))
+    Ok(Json(ClearedBody { cache_type: body.cache_type, removed }))
 }

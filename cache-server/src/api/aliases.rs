@@ -37,7 +37,7 @@ pub(super) fn routes() -> Routes {
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
-struct HealthBody {
+pub(crate) struct HealthBody {
     #[serde(flatten)]
     health: Health,
     uptime_seconds: f64,
@@ -46,13 +46,19 @@ struct HealthBody {
 
 /// Whether it is healthy, degraded or unhealthy, why, and the figures behind it.
 async fn health(State(app): State<Arc<App>>, _: NoParams) -> Answer<HealthBody> {
-    let metrics = Traffic::of(&app);
-    let health = Health::of(&app, &metrics);
-    Answer(HealthBody { health, uptime_seconds: app.uptime().as_secs_f64(), metrics })
+    Answer(HealthBody::of(&app))
+}
+
+impl HealthBody {
+    pub(crate) fn of(source: &dyn Source) -> Self {
+        let metrics = Traffic::of(source);
+        let health = Health::of(source, &metrics);
+        Self { health, uptime_seconds: source.uptime().as_secs_f64(), metrics }
+    }
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
-struct CachesBody {
+pub(crate) struct CachesBody {
     #[serde(flatten)]
     traffic: Traffic,
     memory_usage_mb: f64,
@@ -73,7 +79,7 @@ struct CacheBody {
 }
 
 impl CachesBody {
-    fn of(snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
         let of = |Region { stats, max_entries, .. }: &Region| CacheBody {
             hits: stats.hits,
             misses: stats.misses,
@@ -97,49 +103,59 @@ async fn caches(State(app): State<Arc<App>>, _: NoParams) -> Answer<CachesBody> 
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
-struct DashboardBody {
+pub(crate) struct DashboardBody {
     metrics: CachesBody,
     insights: Vec<Finding>,
     recommendations: Vec<Recommendation>,
 }
 
 async fn dashboard(State(app): State<Arc<App>>, _: NoParams) -> Answer<DashboardBody> {
-    let Report { stats, insights, recommendations, .. } = Report::of(&app);
-    Answer(DashboardBody { metrics: CachesBody::of(&stats), insights, recommendations })
+    Answer(DashboardBody::of(&app))
+}
+
+impl DashboardBody {
+    pub(crate) fn of(source: &dyn Source) -> Self {
+        let Report { stats, insights, recommendations, .. } = Report::of(source);
+        Self { metrics: CachesBody::of(&stats), insights, recommendations }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ClearBody {
+pub(crate) struct ClearBody {
     /// The name of a region, or `all`.
-    cache_type: String,
+    pub(crate) cache_type: String,
+}
+
+impl ClearBody {
+    /// Those of all that are meant, by their names.
+    pub(crate) fn chosen<T>(&self, all: Vec<T>, name: impl Fn(&T) -> &str) -> Result<Vec<T>, Problem> {
+        let is_meant = |cache: &T| self.cache_type == "all" || name(cache) == self.cache_type;
+        if self.cache_type != "all" && !all.iter().any(is_meant) {
+            let names: Vec<_> = all.iter().map(name).collect();
+            let detail = format!("not a cache; use all, or one of {}", names.join(", "));
+            return Err(Problem::not_found(detail).with_field("cache_type"));
+        }
+        Ok(all.into_iter().filter(is_meant).collect())
+    }
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
-struct ClearedBody {
-    cache_type: String,
-    removed: u64,
+pub(crate) struct ClearedBody {
+    pub(crate) cache_type: String,
+    pub(crate) removed: u64,
 }
 
 async fn clear(
     State(app): State<Arc<App>>,
     _: NoParams,
-    Structured(ClearBody { cache_type }): Structured<ClearBody>,
+    Structured(body): Structured<ClearBody>,
 ) -> Result<Answer<ClearedBody>, Problem> {
-    let doomed = match cache_type.as_str() {
-        "all" => app.regions.all(),
-        name => Vec::from_iter(app.regions.find(name)),
-    };
-    if doomed.is_empty() {
-        let names: Vec<_> = app.regions.all().iter().map(|cache| cache.name().to_owned()).collect();
-        let detail = format!("not a cache; use all, or one of {}", names.join(", "));
-        return Err(Problem::not_found(detail).with_field("cache_type"));
-    }
     let mut removed = 0;
-    for cache in doomed {
+    for cache in body.chosen(app.regions.all(), |cache| cache.name())? {
         removed += app.regions.clear(&cache).await?;
     }
-    Ok(Answer(ClearedBody { cache_type, removed }))
+    Ok(Answer(ClearedBody { cache_type: body.cache_type, removed }))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -280,20 +296,4 @@ fn by_region<T>(snapshot: &Snapshot, of: impl Fn(&Region) -> T) -> BTreeMap<Stri
 
 fn megabytes(bytes: u64) -> f64 {
     ratio(bytes, 1 << 20)
-}
-
-/// The same views of the caches of another application, as they are mounted there.
-pub(crate) fn metrics_of(source: &dyn Source) -> impl Serialize + use<> {
-    CachesBody::of(&Snapshot::of(source))
-}
-
-pub(crate) fn dashboard_of(source: &dyn Source) -> impl Serialize + use<> {
-    let Report { stats, insights, recommendations, .. } = Report::of(source);
-    DashboardBody { metrics: CachesBody::of(&stats), insights, recommendations }
-}
-
-pub(crate) fn health_of(source: &dyn Source) -> impl Serialize + use<> {
-    let metrics = Traffic::of(source);
-    let health = Health::of(source, &metrics);
-    HealthBody { health, uptime_seconds: source.uptime().as_secs_f64(), metrics }
 }

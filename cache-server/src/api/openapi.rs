@@ -79,6 +79,9 @@ fn describe(path: &str, operation: &Operation) -> Value {
     } else if !method.is_safe() {
         described.fails(&[403]);
     }
+    if !auth::is_probe_path(path) {
+        described.fails(&[429]);
+    }
     operation.describe.iter().for_each(|describe| describe(&mut described));
     let Description { parameters, body, mut answers, failures, .. } = described;
     for status in failures {
@@ -274,7 +277,7 @@ const FAILURES: [(u16, &str); 14] = [
     (413, "The body, the entry, the number of keys or the answer is too large."),
     (415, "A body of another type, or an encoded one."),
     (426, "It takes another protocol."),
-    (429, "Too many requests of this client."),
+    (429, "The client has asked too often."),
     (500, "A fault of the server."),
     (503, "The server is stopping, or has too much to do."),
 ];

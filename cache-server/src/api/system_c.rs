@@ -88,7 +88,7 @@ pub(super) async fn get(
 ) -> Result<Answer<FoundBody>, Problem> {
     let cache = default(&app)?;
     let found = cache.get(&key).await?;
-    entries::note(&cache, &key, found.is_some());
+    entries::note(&cache, key.as_str(), found.is_some());
     let hit = found.ok_or_else(entries::miss)?;
     let entry = EntryOut::new(&hit, hit.remaining(app.clock.now()));
     Ok(Answer(FoundBody { success: true, key: key.as_str().to_owned(), entry }))

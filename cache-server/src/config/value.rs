@@ -99,18 +99,12 @@ pub(super) fn truth(text: &str) -> Read<bool> {
     }
 }
 
-/// The path of a file or a folder.
 pub(super) fn file(text: &str) -> Read<PathBuf> {
     if text.is_empty() { Err("the path of a file".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 pub(super) fn folder(text: &str) -> Read<PathBuf> {
     let expected = "the path of a folder";
-    if text.is_empty() { Err(expected.to_owned()) } else { Ok(PathBuf::from(text)) }
-}
-
-pub(super) fn file(text: &str) -> Read<PathBuf> {
-    let expected = "the path of a file";
     if text.is_empty() { Err(expected.to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn check(method: &str, uri: &str, answer: &Answer) {
         .filter(|(_, known, _)| *known == method)
         .min_by_key(|(template, ..)| template.matches('{').count());
     let Some((template, _, operation)) = found else {
-        let is_refused = [400, 401, 403, 404, 405, 503].contains(&answer.status);
+        let is_refused = [400, 401, 403, 404, 405, 429, 503].contains(&answer.status);
         let is_head = method == "head" && candidates().any(|(_, known, _)| known == "get");
         assert!(
             is_refused || is_head,

@@ -38,7 +38,7 @@ impl Events {
         let stream = TcpStream::connect(server.address).await.expect("the server listens");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
         tokio::spawn(connection);
-        let mut request = Request::get(path);
+        let mut request = Request::get(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -168,7 +168,7 @@ impl Connection {
             match line.trim_end() {
                 "" => break,
                 line if status.is_none() => {
-                    status = line.split(' ').nth(1).and_then(|code| code.parse().ok())
+                    status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
                 }
                 line => {
                     if let Some(number) = line.strip_prefix("content-length: ") {
