@@ -272,6 +272,9 @@ function show({ stats, insights, recommendations, history }) {
   list("insights", insights, () => insights.length ? insights.map(insight) : [make("li.quiet", {}, "Nothing to tell yet: there has been too little traffic.")]);
   list("advice", recommendations, () => recommendations.length ? recommendations.map(advice) : [make("li.quiet", {}, "Nothing needs to be changed.")]);
   list("regions", regions, () => regions.map(regionRow));
+  const tiers = regions.flatMap(tiersOf);
+  $("below").hidden = tiers.length === 0;
+  list("tiers", tiers, () => tiers.map(tierRow));
   showRegionNames(regions.map((region) => region.name));
   showCauses(sum.stats);
   showTop(regions);
@@ -291,7 +294,7 @@ function meter(ratio, text, isLow) {
 
 function regionRow(region) {
   const { stats } = region;
-  const tiers = ["memory", ...region.tiers.map((tier) => (tier.away_seconds === null ? tier.name : `${tier.name} away`))];
+  const tiers = ["memory", ...region.tiers.map((tier) => tier.name)];
   const reads = stats.hits + stats.misses;
   return make("tr", {},
     cell("Region", region.name),
@@ -303,6 +306,34 @@ function regionRow(region) {
     cell("Policy", region.policy),
     cell("Traffic", region.access_pattern.replaceAll("_", " ")),
     cell("Tiers", tiers.join(", ")));
+}
+
+// What is below the memory of a region, and the bus by which it hears of others.
+function tiersOf(region) {
+  const tiers = region.tiers.map((tier) => ({
+    ...tier,
+    region: region.name,
+    // It counts whole seconds, so that a row changes no oftener.
+    state: tier.away_seconds === null ? "breaker closed" : `breaker open for ${time(Math.floor(tier.away_seconds))}`,
+    isAway: tier.away_seconds !== null,
+  }));
+  const isWhole = region.is_bus_whole;
+  if (isWhole === null) return tiers;
+  const state = isWhole ? "hears of every change" : "may have missed some: tiers are asked";
+  return [...tiers, { region: region.name, name: "bus", state, isAway: !isWhole }];
+}
+
+function tierRow(tier) {
+  const figure = (head, n) => cell(head, n === undefined ? "" : short(n), "td.number");
+  return make("tr", {},
+    cell("Region", tier.region),
+    cell("Tier", tier.name),
+    cell("State", make("span", tier.isAway ? { "data-mood": "low" } : {}, tier.state)),
+    figure("Hits", tier.hits),
+    figure("Misses", tier.misses),
+    figure("Writes", tier.writes),
+    figure("Errors", tier.errors),
+    figure("Not told yet", tier.backlog));
 }
 
 function routeRow(route) {

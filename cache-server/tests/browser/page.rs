@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use cache_testkit::redis::Server as Redis;
 use serde_json::json;
 
 use crate::chromium::{DESKTOP, Look, PHONE, Tab};
@@ -78,6 +79,27 @@ async fn charts_and_figures_change_when_traffic_comes() {
     assert!(insights.as_str().is_some_and(|text| text.contains("of small were hits")), "{insights}");
     let advice = tab.value("document.getElementById('advice').textContent").await;
     assert!(advice.as_str().is_some_and(|text| text.contains("region.small.max_entries")), "{advice}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_is_shown_with_its_breaker_and_the_bus() {
+    let mut redis = Redis::start();
+    let server = Running::start(&format!("redis_url = \"redis://{}\"", redis.address())).await;
+    server.put("/v1/entries/k", "v").await.expect(201);
+    let mut tab = open(&server, DESKTOP).await;
+    let rows = "[...document.querySelectorAll('#tiers tr')].filter((row) => row.cells[0].textContent === 'default')";
+    let state = |tier: &str| {
+        format!("{rows}.find((row) => row.cells[1].textContent === '{tier}')?.cells[2].textContent || ''")
+    };
+    tab.until(&format!("{} === 'breaker closed'", state("redis"))).await;
+    tab.until(&format!("{} === 'hears of every change'", state("bus"))).await;
+    redis.kill();
+    server.put("/v1/entries/k", "w").await.expect(204);
+    tab.until(&format!("{}.startsWith('breaker open for ')", state("redis"))).await;
+    tab.until(&format!("{}.startsWith('may have missed some')", state("bus"))).await;
+    redis.restart();
+    tab.until(&format!("{} === 'breaker closed'", state("redis"))).await;
+    tab.until(&format!("{} === 'hears of every change'", state("bus"))).await;
 }
 
 #[tokio::test]
