@@ -6,7 +6,7 @@
 //! builds in release mode, because its reader does.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::{env, io, thread};
 
 use cargo_metadata::{Metadata, MetadataCommand, Package, Target};
@@ -77,9 +77,11 @@ pub(crate) fn run(only: &[String]) -> Outcome {
     if summary.iter().all(|(_, passed, _)| *passed) { Ok(()) } else { Err(Failure::new("")) }
 }
 
-/// Runs a step by this program once more, so that what it says can be kept until it has ended.
+/// Runs a step by this program once more, so that what it says can be kept until it has ended. By cargo, as the tests have built
+/// this program anew, and the file that runs here is gone.
 fn apart(name: &str) -> io::Result<Output> {
-    Command::new(env::current_exe()?).args(["ci", "--only", name]).stdin(Stdio::null()).output()
+    let again = ["run", "--quiet", "--package", "xtask", "--", "ci", "--only", name];
+    run::cargo().args(again).stdin(Stdio::null()).output()
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Step>, Failure> {

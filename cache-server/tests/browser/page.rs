@@ -94,7 +94,10 @@ async fn a_redis_that_is_away_is_shown_with_its_breaker_and_the_bus() {
     tab.until(&format!("{} === 'breaker closed'", state("redis"))).await;
     tab.until(&format!("{} === 'hears of every change'", state("bus"))).await;
     redis.kill();
-    server.put("/v1/entries/k", "w").await.expect(204);
+    // It opens after some failures.
+    for at in 0..10 {
+        server.get(&format!("/v1/entries/none:{at}")).await.expect(404);
+    }
     tab.until(&format!("{}.startsWith('breaker open for ')", state("redis"))).await;
     tab.until(&format!("{}.startsWith('may have missed some')", state("bus"))).await;
     redis.restart();
