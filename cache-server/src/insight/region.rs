@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cache_core::Namespace;
 use schemars::JsonSchema;
 use serde::Serialize;
 use strata::Analytics;
@@ -207,8 +208,12 @@ impl Tier {
 }
 
 fn top_keys(region: &str, analytics: &Analytics<String>) -> Vec<TopKey> {
-    let own =
-        |key: &str| key.strip_prefix(region).and_then(|key| key.strip_prefix(':')).unwrap_or(key).to_owned();
+    let space = Namespace::new(region).ok();
+    // A key of several parts stays as it is rendered.
+    let own = |text: &str| {
+        let key = space.as_ref().and_then(|space| space.read::<String>(text));
+        key.unwrap_or_else(|| text.strip_prefix(&format!("{region}:")).unwrap_or(text).to_owned())
+    };
     let of = |top: &cache_memory::TopKey<String>| TopKey {
         key: own(&top.key),
         hits: top.hits,

@@ -87,7 +87,8 @@ async fn a_redis_that_is_away_is_shown_with_its_breaker_and_the_bus() {
     let server = Running::start(&format!("redis_url = \"redis://{}\"", redis.address())).await;
     server.put("/v1/entries/k", "v").await.expect(201);
     let mut tab = open(&server, DESKTOP).await;
-    let rows = "[...document.querySelectorAll('#tiers tr')].filter((row) => row.cells[0].textContent === 'default')";
+    let rows =
+        "[...document.querySelectorAll('#tiers tr')].filter((row) => row.cells[0].textContent === 'default')";
     let state = |tier: &str| {
         format!("{rows}.find((row) => row.cells[1].textContent === '{tier}')?.cells[2].textContent || ''")
     };
