@@ -237,14 +237,15 @@ impl fmt::Debug for LocalLimiter {
 }
 
 fn table(rule: &Rule, max_keys: NonZeroUsize) -> Box<dyn AnyTable> {
-    // So few keys in each that making its index anew is no pause, and so many shards that threads seldom meet.
+    // So few keys in each that making its index anew, in memory that the system may have to find first, is no pause; and so many shards that
+    // threads seldom meet.
     let shards = (max_keys.get() / KEYS_PER_SHARD).next_power_of_two().clamp(LEAST_SHARDS, MOST_SHARDS);
     rule.table(max_keys.get(), shards)
 }
 
-const KEYS_PER_SHARD: usize = 4096;
+const KEYS_PER_SHARD: usize = 1024;
 const LEAST_SHARDS: usize = 32;
-const MOST_SHARDS: usize = 4096;
+const MOST_SHARDS: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
