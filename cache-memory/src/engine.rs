@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hash};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
-use cache_core::{Time, Ttl};
+use cache_core::{Priority, Time, Ttl};
 use cache_policy::{Node, Slot};
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use crate::budget::{Budget, Room};
 use crate::listen::{Cause, Departures, Reporter};
 use crate::lock::{Mutex, MutexGuard};
-use crate::now::{Moment, Present};
+use crate::now::Present;
 use crate::put::{Inserted, Put};
 use crate::ruins::Ruins;
 use crate::shard::{About, Held, Left, Place, Plan, Shard, Special};
@@ -35,6 +35,7 @@ const BATCH: usize = 16;
 
 pub(crate) struct Engine<K, V, S> {
     pub(crate) shards: Box<[Lock<K, V>]>,
+    mask: usize,
     pub(crate) budget: Budget,
     /// How shards are made. Locked before any shard, by whoever moves entries or room outside of the shards' books.
     pub(crate) plan: Mutex<Plan>,
@@ -102,11 +103,13 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     ) -> Self {
         debug_assert!(shards.is_power_of_two());
         let (hasher, present, reporter) = parts;
+        let mask = shards - 1;
         let plan_of = |number| Plan { leads: number == 0, ..plan };
         let shards =
             (0..shards).map(|number| CacheAligned(Mutex::new(Shard::new(plan_of(number))))).collect();
         Self {
             shards,
+            mask,
             budget,
             plan: Mutex::new(plan),
             walks: AtomicUsize::new(0),
@@ -148,7 +151,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
         let is_due = |expires: Time| self.present.now() >= expires;
-        let horizon = self.present.horizon();
+        let horizon = || self.present.horizon();
         // See there for why nothing drops the answer meanwhile.
         let answer = found.and_then(|slot| shard.read(slot, horizon, is_due, read)).map(ManuallyDrop::new);
         if answer.is_some() {
@@ -245,7 +248,6 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
 
     /// Stores an entry of this weight and life, whatever `put` says of the latter, if it fits and, at the moment it would
     /// become visible, `permit` says so.
-    #[inline]
     pub(crate) fn insert(
         &self,
         pair: (K, V),
@@ -257,71 +259,108 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         if ttl.is_zero() {
             return self.turn_away(self.hash(&pair.0), &pair.0, Inserted::Expired, permit);
         }
-        let moment = self.present.moment();
         let mut special = None;
         if !ttl.is_forever() || cost != 0.0 || !tags.is_empty() {
-            let expires = ttl.finite().map_or(Time::NEVER, |ttl| moment.get().after(ttl));
+            let expires = ttl.finite().map_or(Time::NEVER, |ttl| self.present.now().after(ttl));
             special = Some(Special { expires, cost, tags });
         }
-        let hash = self.hash(&pair.0);
-        let node = Node::new(hash.fingerprint(), priority as u8);
-        self.insert_new(hash, pair, About { node, bytes, special: &mut special }, (&moment, permit))
+        self.insert_new(pair, (bytes, priority), &mut special, permit)
+    }
+
+    /// Stores an entry of this weight of which nothing else is known.
+    #[inline]
+    pub(crate) fn insert_plain(&self, pair: (K, V), bytes: u64) -> Inserted {
+        self.insert_new(pair, (bytes, Priority::default()), &mut None, || true)
     }
 
     #[inline]
     fn insert_new(
         &self,
-        hash: Hash64,
-        (key, value): (K, V),
-        about: About<'_>,
-        (moment, permit): (&Moment<'_>, impl Fn() -> bool),
+        pair: (K, V),
+        (bytes, priority): (u64, Priority),
+        special: &mut Option<Special>,
+        permit: impl Fn() -> bool,
     ) -> Inserted {
-        let bytes = about.bytes;
-        let mut gone = self.reporter.departures();
+        let hash = self.hash(&pair.0);
+        let mut about = About { node: Node::new(hash.fingerprint(), priority as u8), bytes, special };
+        match self.try_insert(hash, pair, &mut about, &permit) {
+            Ok(outcome) => outcome,
+            Err(pair) => self.insert_patiently(hash, pair, &mut about, &permit),
+        }
+    }
+
+    /// Makes room in other shards for an entry whose own one has none, until it is stored.
+    #[cold]
+    fn insert_patiently(
+        &self,
+        hash: Hash64,
+        mut pair: (K, V),
+        about: &mut About<'_>,
+        permit: &impl Fn() -> bool,
+    ) -> Inserted {
         let mut patience = PATIENCE;
-        let outcome = loop {
-            let mut shard = self.shard(hash);
-            if !permit() {
-                break Inserted::Refused;
-            }
-            // Asked under the lock, where no other limit can be set: what will never fit must not make all others leave.
-            if !self.budget.could_hold(bytes) {
-                drop(shard);
-                break self.turn_away(hash, &key, Inserted::TooLarge, &permit);
-            }
-            shard.preview_insert(hash.fingerprint());
-            let mut freed = Room::default();
-            if let Some(slot) = shard.find(hash.fingerprint(), &key) {
-                if self.take_growth(&shard, slot, bytes) {
-                    shard.replace(slot, (key, value), about, &mut gone);
-                    break Inserted::Stored;
-                }
-                freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));
-            }
-            let found = self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), moment, &mut gone);
-            if let Some(place) = found {
-                shard.link(place, (key, value), about, &mut gone);
-                self.budget.give(freed);
-                break Inserted::Stored;
-            }
-            self.budget.give(freed);
-            drop(shard);
-            if !self.evict_elsewhere(hash, moment, &mut gone) {
+        while patience > 0 {
+            let mut gone = self.reporter.departures();
+            if !self.evict_elsewhere(hash, &mut gone) {
                 // The room is held by inserts that are about to link or to give it back.
                 patience -= 1;
-                if patience == 0 {
-                    break Inserted::NoRoom;
-                }
                 std::thread::yield_now();
             }
-        };
+            self.reporter.dismiss(gone);
+            match self.try_insert(hash, pair, about, permit) {
+                Ok(outcome) => return outcome,
+                Err(back) => pair = back,
+            }
+        }
+        Inserted::NoRoom
+    }
+
+    /// Stores an entry if there is room for it, or can be made in its own shard; else gives it back.
+    #[inline(never)]
+    fn try_insert(
+        &self,
+        hash: Hash64,
+        pair: (K, V),
+        about: &mut About<'_>,
+        permit: &impl Fn() -> bool,
+    ) -> Result<Inserted, (K, V)> {
+        let mut gone = self.reporter.departures();
+        let bytes = about.bytes;
+        let mut shard = self.shard(hash);
+        if !permit() {
+            return Ok(Inserted::Refused);
+        }
+        // Asked under the lock, where no other limit can be set: what will never fit must not make all others leave.
+        if !self.budget.could_hold(bytes) {
+            drop(shard);
+            return Ok(self.turn_away(hash, &pair.0, Inserted::TooLarge, permit));
+        }
+        shard.preview_insert(hash.fingerprint());
+        let mut freed = Room::default();
+        let mut outcome = Ok(Inserted::Stored);
+        let held = shard.find(hash.fingerprint(), &pair.0);
+        if let Some(slot) = held
+            && self.take_growth(&shard, slot, bytes)
+        {
+            shard.replace(slot, pair, about, &mut gone);
+        } else {
+            if let Some(slot) = held {
+                freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));
+            }
+            match self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), &mut gone) {
+                Some(place) => shard.link(place, pair, about, &mut gone),
+                None => outcome = Err(pair),
+            }
+            self.budget.give(freed);
+        }
+        drop(shard);
         self.reporter.dismiss(gone);
         outcome
     }
 
     /// In place, an entry keeps its position and its room, and needs only what it grows by. Takes that, or gives back what
     /// it shrinks by.
-    #[inline]
+    #[inline(always)]
     fn take_growth(&self, shard: &Shard<K, V>, slot: Slot, bytes: u64) -> bool {
         let held = shard.weight(slot);
         if held == bytes {
@@ -338,29 +377,40 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     /// Takes the room that is needed, from what was freed and what is free, evicting from this shard as needed, and says where
     /// the new entry goes; what was freed and is not needed stays there. `None` if the shard is empty and there is still no
     /// room: then others hold it.
-    #[inline]
+    #[inline(always)]
     fn find_room(
         &self,
         shard: &mut Shard<K, V>,
         (need, freed): (Room, &mut Room),
-        moment: &Moment<'_>,
         gone: &mut Departures<K, V>,
     ) -> Option<Place> {
         if self.budget.take(need, freed) {
             return Some(Place::Vacant);
         }
+        let chosen = shard.choose(&self.present, &self.advice)?;
+        // Most entries weigh the same: then there is nothing to settle.
+        if shard.weight(chosen.0) == need.bytes && *freed == Room::default() {
+            return Some(Place::Of(chosen.0, chosen.1));
+        }
+        self.settle_room(shard, chosen, (need, freed), gone)
+    }
+
+    /// Goes on from a victim that does not make just the room that is needed.
+    #[cold]
+    fn settle_room(
+        &self,
+        shard: &mut Shard<K, V>,
+        mut chosen: (Slot, Cause),
+        (need, freed): (Room, &mut Room),
+        gone: &mut Departures<K, V>,
+    ) -> Option<Place> {
         loop {
-            let (slot, cause) = shard.choose(moment, &self.advice)?;
-            freed.add(Room::of_one(shard.weight(slot)));
-            // Most entries weigh the same: then there is nothing to settle.
-            if *freed == need {
-                *freed = Room::default();
-                return Some(Place::Of(slot, cause));
-            }
+            freed.add(Room::of_one(shard.weight(chosen.0)));
             if self.budget.take(need, freed) {
-                return Some(Place::Of(slot, cause));
+                return Some(Place::Of(chosen.0, chosen.1));
             }
-            shard.unlink_chosen((slot, cause), gone);
+            shard.unlink_chosen(chosen, gone);
+            chosen = shard.choose(&self.present, &self.advice)?;
         }
     }
 
@@ -384,7 +434,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     /// Frees room of what was cleared, else in another shard than the one that `hash` belongs to, and says whether there was
     /// anything to free.
     #[cold]
-    fn evict_elsewhere(&self, hash: Hash64, moment: &Moment<'_>, gone: &mut Departures<K, V>) -> bool {
+    fn evict_elsewhere(&self, hash: Hash64, gone: &mut Departures<K, V>) -> bool {
         if self.take_from_ruins(gone) {
             return true;
         }
@@ -393,7 +443,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
         others.filter(|other| *other != own).any(|other| {
             let mut shard = self.shards[other].lock();
-            self.release(shard.evict(moment, &self.advice, gone))
+            self.release(shard.evict(&self.present, &self.advice, gone))
         })
     }
 
@@ -459,7 +509,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
 
     #[inline]
     fn shard(&self, hash: Hash64) -> MutexGuard<'_, Shard<K, V>> {
-        self.shards[hash.shard(self.shards.len())].lock()
+        self.shards[(hash.0 >> 32) as usize & self.mask].lock()
     }
 }
 

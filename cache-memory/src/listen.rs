@@ -47,7 +47,6 @@ pub(crate) struct Departed<K, V> {
 /// is done that made them leave. So it is declared before the lock is taken, and dropped after it is released.
 pub(crate) struct Departures<'a, K, V> {
     reporter: &'a Reporter<K, V>,
-    is_awaited: bool,
     kept: Option<Kept<K, V>>,
 }
 
@@ -59,7 +58,7 @@ struct Kept<K, V> {
 impl<K, V> Departures<'_, K, V> {
     #[inline]
     pub(crate) fn push(&mut self, (key, value): (K, V), cause: Cause) {
-        if self.is_awaited {
+        if std::mem::needs_drop::<(K, V)>() || self.reporter.listener.is_some() {
             self.keep(Departed { key, value, cause });
         }
     }
@@ -94,8 +93,7 @@ impl<K, V> Reporter<K, V> {
     /// Where entries that leave are to be put, until they can be dismissed.
     #[inline]
     pub(crate) fn departures(&self) -> Departures<'_, K, V> {
-        let is_awaited = self.listener.is_some() || std::mem::needs_drop::<(K, V)>();
-        Departures { reporter: self, is_awaited, kept: None }
+        Departures { reporter: self, kept: None }
     }
 
     /// Reports one entry. Must be called without any lock held: it runs the user's code.

@@ -135,11 +135,14 @@ where
     /// Stores a value with the cache's own time-to-live, replacing what was there.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Inserted {
-        self.insert_with(key, value, Put::new())
+        if !self.setup.ttl.is_forever() {
+            return self.insert_with(key, value, Put::new());
+        }
+        let bytes = self.setup.weigh(&key, &value);
+        self.engine().insert_plain((key, value), bytes)
     }
 
     /// Stores a value, replacing what was there.
-    #[inline]
     pub fn insert_with(&self, key: K, value: V, put: Put) -> Inserted {
         self.insert_if(key, value, put, || true)
     }
@@ -149,7 +152,6 @@ where
     /// `permit` runs under the shard's lock, so it is ordered with every removal of the key: a load that an
     /// invalidation has overtaken can be kept from bringing the old value back. It may be called more than once, and
     /// must not use this cache.
-    #[inline]
     pub fn insert_if(&self, key: K, value: V, put: Put, permit: impl Fn() -> bool) -> Inserted {
         let bytes = self.setup.weigh(&key, &value);
         let ttl = put.ttl.unwrap_or(self.setup.ttl);

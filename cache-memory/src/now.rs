@@ -8,7 +8,6 @@
 //! So it is also while a shard holds entries that something else than time has ended: then nothing that could have
 //! ended is taken for alive without a closer look, and nobody else pays for that.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -83,25 +82,5 @@ impl Present {
     /// Tells whether anyone doubts.
     pub(crate) fn is_doubted(&self) -> bool {
         self.horizon() >= DOUBT
-    }
-
-    /// The time of one operation, read when first asked for.
-    pub(crate) fn moment(&self) -> Moment<'_> {
-        Moment { present: self, read: OnceCell::new() }
-    }
-}
-
-pub(crate) struct Moment<'a> {
-    present: &'a Present,
-    read: OnceCell<Time>,
-}
-
-impl Moment<'_> {
-    pub(crate) fn get(&self) -> Time {
-        *self.read.get_or_init(|| self.present.now())
-    }
-
-    pub(crate) fn horizon(&self) -> u64 {
-        self.present.horizon()
     }
 }

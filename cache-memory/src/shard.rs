@@ -58,8 +58,8 @@ pub(crate) struct Plan {
     pub(crate) leads: bool,
 }
 
-/// From so many entries on, what an insert needs is seldom in a core's own memory.
-const FAR: usize = 1 << 10;
+/// From so many entries on, what an insert needs is seldom in a core's own memory, of which all shards together have a megabyte or so.
+const FAR: usize = 1 << 13;
 
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
@@ -139,7 +139,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Fetches what an insert will look at, all at the same time, where that is likely not to be near.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn preview_insert(&mut self, fingerprint: u32) {
         if self.slab.cells.slots() >= FAR {
             let (victim, looked_at) = self.evictor.preview(&self.slab, fingerprint);
@@ -166,7 +166,7 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn read<R>(
         &mut self,
         slot: Slot,
-        horizon: u64,
+        horizon: impl FnOnce() -> u64,
         due: impl FnOnce(Time) -> bool,
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
@@ -176,7 +176,7 @@ impl<K, V> Shard<K, V> {
         if !node.is_timeless() {
             // Asked for twice, so that who does not need it leaves its line of memory alone where the wheel vouches.
             let end = || extras.expires(slot);
-            if !self.wheel.outlives(node, horizon) && end() != Time::NEVER && due(end()) {
+            if !self.wheel.outlives(node, horizon()) && end() != Time::NEVER && due(end()) {
                 return None;
             }
             expires = end();
@@ -213,27 +213,39 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Links a new entry whose key is not here yet.
-    #[inline]
-    pub(crate) fn link(&mut self, place: Place, pair: (K, V), about: About<'_>, gone: &mut Departures<K, V>) {
+    #[inline(always)]
+    pub(crate) fn link(
+        &mut self,
+        place: Place,
+        pair: (K, V),
+        about: &mut About<'_>,
+        gone: &mut Departures<K, V>,
+    ) {
         self.stats.inserts += 1;
-        self.stats.entries += 1;
-        self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
         match place {
             Place::Of(slot, cause) => self.exchange((slot, cause), pair, about, gone),
-            Place::Vacant => self.settle(pair, about),
+            Place::Vacant => {
+                self.stats.entries += 1;
+                self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
+                self.settle(pair, about);
+            }
         }
     }
 
     /// Puts a new entry in the place of one who leaves: most of what an insert into a full cache does.
-    #[inline]
+    #[inline(always)]
     fn exchange(
         &mut self,
         (slot, cause): (Slot, Cause),
         pair: (K, V),
-        about: About<'_>,
+        about: &mut About<'_>,
         gone: &mut Departures<K, V>,
     ) {
-        let (_, cause) = self.forget(slot, cause);
+        let (bytes, cause) = self.forget_extras(slot, cause);
+        self.stats.count(cause);
+        if bytes != about.bytes {
+            self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes).wrapping_sub(bytes);
+        }
         let Some(held) = self.slab.cells.get_mut(slot) else { return };
         let left = std::mem::replace(&mut held.node, about.node).fingerprint();
         gone.push(std::mem::replace(&mut held.pair, pair), cause);
@@ -242,7 +254,7 @@ impl<K, V> Shard<K, V> {
         self.evictor.insert(&mut self.slab, slot);
     }
 
-    fn settle(&mut self, pair: (K, V), about: About<'_>) {
+    fn settle(&mut self, pair: (K, V), about: &mut About<'_>) {
         let fingerprint = about.node.fingerprint();
         let slot = self.slab.cells.put(Cell { node: about.node, pair });
         self.describe(slot, about);
@@ -253,15 +265,15 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Exchanges the entry in this slot for a newer one of the same key, which keeps its place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn replace(
         &mut self,
         slot: Slot,
         newer: (K, V),
-        about: About<'_>,
+        about: &mut About<'_>,
         gone: &mut Departures<K, V>,
     ) {
-        let is_plain = self.is_plain(&about);
+        let is_plain = self.is_plain(about);
         let Some(Cell { node, pair }) = self.slab.cells.get_mut(slot) else { return };
         let older = std::mem::replace(pair, newer);
         self.stats.inserts += 1;
@@ -280,7 +292,7 @@ impl<K, V> Shard<K, V> {
 
     /// Writes down what is known about the entry in this slot, in place of what was known about the one before it, and
     /// says why that one has left.
-    fn describe_anew(&mut self, slot: Slot, about: About<'_>) -> Cause {
+    fn describe_anew(&mut self, slot: Slot, about: &mut About<'_>) -> Cause {
         let mut cause = Cause::Replaced;
         if self.slab.extras.tagged.is_dead(slot) {
             // Its leaving is in the books already, as a removal.
@@ -301,9 +313,9 @@ impl<K, V> Shard<K, V> {
 
     /// Writes down what is known about the entry in this slot, of which nothing is known yet.
     #[inline]
-    fn describe(&mut self, slot: Slot, mut about: About<'_>) {
-        if !self.is_plain(&about) {
-            self.mark(slot, &mut about);
+    fn describe(&mut self, slot: Slot, about: &mut About<'_>) {
+        if !self.is_plain(about) {
+            self.mark(slot, about);
         }
     }
 
@@ -356,7 +368,7 @@ impl<K, V> Shard<K, V> {
             let (bytes, mut special) = (old.weight(slot), Some(old.special(slot)));
             let Some(Cell { node, pair }) = old.slab.cells.take(slot) else { continue };
             let node = Node::new(node.fingerprint(), node.class());
-            self.settle(pair, About { node, bytes, special: &mut special });
+            self.settle(pair, &mut About { node, bytes, special: &mut special });
         }
     }
 
@@ -444,7 +456,7 @@ mod tests {
         for number in 0..2048_u32 {
             let tags = Tags::new((number >= 1800).then_some("t")).expect("legal");
             let special = &mut Some(Special { expires: Time::NEVER, cost: 0.0, tags });
-            shard.settle((number, ()), About { node: Node::new(number, 0), bytes: 1, special });
+            shard.settle((number, ()), &mut About { node: Node::new(number, 0), bytes: 1, special });
             shard.stats.entries += 1;
         }
         for slot in 0..1800 {
@@ -460,7 +472,7 @@ mod tests {
         let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
         let mut shard = Shard::new(plan);
         for number in 0..2048_u32 {
-            let about = About { node: Node::new(number, 0), bytes: 1, special: &mut None };
+            let about = &mut About { node: Node::new(number, 0), bytes: 1, special: &mut None };
             shard.settle((number, ()), about);
             shard.stats.entries += 1;
         }

@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use crate::listen::Cause;
+
 /// Counts since the cache was made, and what it holds now.
 ///
 /// The books balance at rest: `inserts == expired + evicted + replaced + removed + entries`.
@@ -42,6 +44,17 @@ impl Stats {
         #[expect(clippy::cast_precision_loss, reason = "a ratio of counts up to 2^53 is exact enough")]
         let ratio = self.hits as f64 / reads as f64;
         (reads > 0).then_some(ratio)
+    }
+
+    /// Counts one entry that leaves for this reason.
+    #[inline]
+    pub(crate) fn count(&mut self, cause: Cause) {
+        *match cause {
+            Cause::Expired => &mut self.expired,
+            Cause::Evicted => &mut self.evicted,
+            Cause::Replaced => &mut self.replaced,
+            Cause::Removed => &mut self.removed,
+        } += 1;
     }
 }
 

@@ -348,14 +348,14 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     fn evict_slices(&self) -> bool {
         let mut found = self.free_ruins();
         for shard in &self.shards {
-            let (moment, plan) = (self.present.moment(), *self.plan.lock());
+            let plan = *self.plan.lock();
             let mut gone = self.reporter.departures();
             let mut shard = shard.lock();
             for _ in 0..SLICE {
                 if !self.budget.is_overdrawn() {
                     break;
                 }
-                if !self.release(shard.evict(&moment, &self.advice, &mut gone)) {
+                if !self.release(shard.evict(&self.present, &self.advice, &mut gone)) {
                     break;
                 }
                 found = true;

@@ -8,7 +8,7 @@ use cache_policy::{Slab as _, Slot, Step};
 use super::Shard;
 use crate::cells::Cell;
 use crate::listen::{Cause, Departures};
-use crate::now::Moment;
+use crate::now::Present;
 use crate::ruins::RUINS;
 use crate::slab::tick;
 use crate::tagged::Condemned;
@@ -39,10 +39,10 @@ impl<K, V> Shard<K, V> {
     /// its slot, but policy and wheel have forgotten it: to be [unlinked](Self::unlink_chosen) or [replaced](Self::link). What the
     /// policy of one shard learns reaches the others through `advice`, and so does that there are [ruins](RUINS), which have
     /// to make room before any victim: then nobody is chosen.
-    #[inline]
-    pub(crate) fn choose(&mut self, moment: &Moment<'_>, advice: &AtomicU8) -> Option<(Slot, Cause)> {
-        if self.wheel.next_tick().is_some_and(|tick| tick <= moment.horizon())
-            && let Some(slot) = self.next_expired(moment.get(), &mut 8)
+    #[inline(always)]
+    pub(crate) fn choose(&mut self, present: &Present, advice: &AtomicU8) -> Option<(Slot, Cause)> {
+        if self.wheel.next_tick().is_some_and(|tick| tick <= present.horizon())
+            && let Some(slot) = self.next_expired(present.now(), &mut 8)
         {
             self.evictor.remove(&mut self.slab, slot);
             return Some((slot, Cause::Expired));
@@ -88,11 +88,11 @@ impl<K, V> Shard<K, V> {
     /// Makes room: takes out who is [chosen](Self::choose), and says what it weighed.
     pub(crate) fn evict(
         &mut self,
-        moment: &Moment<'_>,
+        present: &Present,
         advice: &AtomicU8,
         gone: &mut Departures<K, V>,
     ) -> Option<u64> {
-        let chosen = self.choose(moment, advice)?;
+        let chosen = self.choose(present, advice)?;
         self.unlink_chosen(chosen, gone)
     }
 
@@ -162,25 +162,26 @@ impl<K, V> Shard<K, V> {
 
     /// Strikes the entry in this slot out of the books and forgets its extras. Says what it weighed and why it leaves:
     /// for the reason that is given, unless it was dead before.
-    #[inline]
-    pub(super) fn forget(&mut self, slot: Slot, cause: Cause) -> (u64, Cause) {
-        let (mut bytes, mut cause) = (self.slab.extras.weight_of_one, cause);
-        if self.slab.node(slot).is_marked() {
-            (bytes, cause) = self.forget_extras(slot, cause);
-        }
+    fn forget(&mut self, slot: Slot, cause: Cause) -> (u64, Cause) {
+        let (bytes, cause) = self.forget_extras(slot, cause);
         self.stats.entries -= 1;
         self.stats.bytes = self.stats.bytes.wrapping_sub(bytes);
-        *match cause {
-            Cause::Expired => &mut self.stats.expired,
-            Cause::Evicted => &mut self.stats.evicted,
-            Cause::Replaced => &mut self.stats.replaced,
-            Cause::Removed => &mut self.stats.removed,
-        } += 1;
+        self.stats.count(cause);
         (bytes, cause)
     }
 
+    /// Forgets the extras of the entry in this slot, if it has any, and says the same.
+    #[inline]
+    pub(super) fn forget_extras(&mut self, slot: Slot, cause: Cause) -> (u64, Cause) {
+        if self.slab.node(slot).is_marked() {
+            self.forget_marked(slot, cause)
+        } else {
+            (self.slab.extras.weight_of_one, cause)
+        }
+    }
+
     #[inline(never)]
-    fn forget_extras(&mut self, slot: Slot, mut cause: Cause) -> (u64, Cause) {
+    fn forget_marked(&mut self, slot: Slot, mut cause: Cause) -> (u64, Cause) {
         if self.slab.extras.tagged.is_dead(slot) {
             cause = Cause::Removed;
             self.revive();

@@ -69,7 +69,9 @@ impl Evict for Adaptive {
 
     #[inline(never)]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
-        self.try_out(slab.fingerprint(slot));
+        if self.judge.is_some() {
+            self.try_out(slab.fingerprint(slot));
+        }
         let rule = self.rule;
         self.stages.insert(slab, slot, rule);
         if !std::mem::take(&mut self.made_room) {

@@ -238,13 +238,19 @@ impl Evictor {
     }
 
     /// Chooses the next victim and forgets it; its slot is still taken. `None` if there are no entries.
+    #[inline]
     pub fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        if self.leads {
+            return self.evict_and_learn(slab);
+        }
+        with_rule!(self, rule => rule.evict(slab))
+    }
+
+    #[inline(never)]
+    fn evict_and_learn(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         with_rule!(self, rule => {
             let victim = rule.evict(slab);
-            if self.leads {
-                self.watch = rule.watch();
-                self.advice = rule.advice();
-            }
+            (self.watch, self.advice) = (rule.watch(), rule.advice());
             victim
         })
     }

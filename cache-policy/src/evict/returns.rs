@@ -7,6 +7,8 @@
 //!
 //! Source: the ghost queue of S3-FIFO (Yang et al., SOSP 2023), in the form of a set-associative table.
 
+use wide::u16x8;
+
 /// The fingerprints that left last, about as many as it is fitted to.
 #[derive(Debug, Default)]
 pub(super) struct Returns {
@@ -51,8 +53,8 @@ impl Returns {
         let (bucket, tag) = self.find(fingerprint);
         let Some(bucket) = self.buckets.get_mut(bucket) else { return false };
         // Nearly always there is none, and to look at all of them without a branch takes a few instructions.
-        let is_there = bucket.0.iter().fold(0, |found, cell| found | u16::from(*cell == tag)) != 0;
-        is_there && bucket.take(tag, share)
+        let places = bucket.places_of(tag);
+        places != 0 && bucket.take(places, share)
     }
 
     /// Looks at the bucket of a fingerprint.
@@ -71,16 +73,27 @@ impl Returns {
 }
 
 impl Bucket {
-    /// Forgets the newest of these tags, and tells whether it is among so many 1024ths of the places.
-    #[cold]
-    fn take(&mut self, tag: u16, share: u32) -> bool {
-        let cells = &mut self.0;
-        let newest = usize::from(cells[0]);
-        let back = |place: usize| (newest + TAGS - place) % TAGS;
-        let places = (1..=TAGS).filter(|place| cells[*place] == tag);
-        let Some(place) = places.min_by_key(|place| back(*place)) else { return false };
-        cells[place] = 0;
-        back(place) << 10 < TAGS * share as usize
+    /// One bit for each place that this tag is in.
+    #[inline]
+    fn places_of(&self, tag: u16) -> u32 {
+        let wanted = u16x8::splat(tag);
+        let of_eight = |first: usize| {
+            let eight = self.0.get(first..first + 8).and_then(|eight| eight.try_into().ok());
+            eight.map_or(0, |eight| u16x8::new(eight).simd_eq(wanted).to_bitmask())
+        };
+        of_eight(0) | of_eight(8) << 8 | of_eight(16) << 16 | of_eight(24) << 24
+    }
+
+    /// Forgets the newest of these places, of which there is one at least, and tells whether it is among so many 1024ths of all.
+    #[inline]
+    fn take(&mut self, places: u32, share: u32) -> bool {
+        let newest = u32::from(self.0[0]);
+        // The ring goes on at its end behind its beginning.
+        let recent = places & (u32::MAX >> (31 - newest.min(31)));
+        let place = if recent != 0 { recent.ilog2() } else { places.ilog2() };
+        let back = if recent != 0 { newest - place } else { newest + TAGS as u32 - place };
+        self.0[place as usize % (1 + TAGS)] = 0;
+        back << 10 < TAGS as u32 * share
     }
 }
 

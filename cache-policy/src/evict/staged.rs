@@ -90,16 +90,17 @@ impl Staged {
         reason = "the compiler does not, and a call costs a tenth of an eviction"
     )]
     pub(super) fn insert(&mut self, slab: &mut impl Slab, slot: Slot, rule: Rule) {
-        let fingerprint = slab.fingerprint(slot);
+        let held = self.held();
+        let node = slab.node_mut(slot);
         let returns = match rule.admit {
-            Admit::Returning(soon) => self.returns.take(fingerprint, soon),
+            Admit::Returning(soon) => self.returns.take(node.fingerprint(), soon),
             Admit::Frequent => {
-                self.sketch.fit(self.held() + 1);
-                self.sketch.add(fingerprint, 1);
+                self.sketch.fit(held + 1);
+                self.sketch.add(node.fingerprint(), 1);
                 false
             }
         };
-        slab.node_mut(slot).queue = if returns { PROBATION } else { WINDOW };
+        node.queue = if returns { PROBATION } else { WINDOW };
         let queue = if returns { &mut self.probation } else { &mut self.window };
         queue.push(slab, slot);
     }
@@ -132,22 +133,17 @@ impl Staged {
             self.fitted = held;
             self.returns.fit(part(held, self.memory) as usize);
         }
-        // Whichever queue the victim is in, it is the oldest there.
-        let victim = match rule.admit {
-            Admit::Returning(_) => self.unused(slab, rule),
-            Admit::Frequent => self.loser(slab, rule),
-        }?;
-        let (queue, fingerprint) = (slab.node(victim).queue, slab.fingerprint(victim));
-        if queue == WINDOW && self.memory > 0 {
-            self.returns.insert(fingerprint);
+        let room = room(held, rule);
+        match rule.admit {
+            Admit::Returning(_) => self.unused(slab, room),
+            Admit::Frequent => self.loser(slab, room),
         }
-        self.queue(queue).pop(slab)
     }
 
     /// While there is room for all, whatever the window has no room for goes to the main part without contest. At most
     /// two at a time, so that a window that has to shrink costs no insert much.
     pub(super) fn drain_window(&mut self, slab: &mut impl Slab, rule: Rule) {
-        let room = self.room(rule);
+        let room = room(self.held(), rule);
         for _ in 0..2 {
             if self.window.len() <= room {
                 return;
@@ -158,27 +154,24 @@ impl Staged {
         }
     }
 
-    fn room(&self, rule: Rule) -> u32 {
-        part(self.held(), rule.window).max(1)
-    }
-
-    /// The first unused entry of the window if that is full, else of the main part.
+    /// Takes out the first unused entry of the window if that holds more than there is room for, else of the main part.
     #[inline]
-    fn unused(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
-        let room = self.room(rule);
-        let mut is_full = self.window.len() >= room;
-        while is_full {
-            let Some(slot) = self.window.oldest() else { break };
-            if !self.count_uses(slab, slot) {
-                return Some(slot);
+    fn unused(&mut self, slab: &mut impl Slab, room: u32) -> Option<Slot> {
+        while self.window.len() >= room
+            && let Some(slot) = self.window.oldest()
+        {
+            if let Some(fingerprint) = self.fingerprint_if_unused(slab, slot) {
+                self.returns.insert(fingerprint);
+                return self.window.pop(slab);
             }
             self.transfer(slab, slot, PROBATION);
-            is_full = self.window.len() >= room;
         }
-        self.unused_of_main(slab).or_else(|| self.last_of_window(slab))
+        let victim = self.unused_of_main(slab).or_else(|| self.last_of_window(slab))?;
+        self.take_out(slab, victim)
     }
 
     /// Under a rule that protects nobody, the protected are those who have been here longest.
+    #[inline]
     fn unused_of_main(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         loop {
             let slot = self.protected.oldest().or_else(|| self.probation.oldest())?;
@@ -189,21 +182,31 @@ impl Staged {
         }
     }
 
-    /// Of the last of a full window and the last of the main part, who was seen less often.
+    /// Takes out whoever was seen less often of the last of a window that holds as much as it may and the last of the main part.
     #[inline(never)]
-    fn loser(&mut self, slab: &mut impl Slab, rule: Rule) -> Option<Slot> {
-        let is_full = self.window.len() >= self.room(rule);
+    fn loser(&mut self, slab: &mut impl Slab, room: u32) -> Option<Slot> {
+        let is_full = self.window.len() >= room;
         let candidate = if is_full { self.last_of_window(slab) } else { None };
         let victim = self.last_of_main(slab);
-        match (candidate, victim) {
+        let loser = match (candidate, victim) {
             (Some(candidate), Some(victim)) if self.wins(slab, candidate, victim) => {
                 self.transfer(slab, candidate, PROBATION);
-                Some(victim)
+                victim
             }
-            (Some(candidate), _) => Some(candidate),
-            (None, Some(victim)) => Some(victim),
-            (None, None) => self.last_of_window(slab),
+            (Some(candidate), _) => candidate,
+            (None, Some(victim)) => victim,
+            (None, None) => self.last_of_window(slab)?,
+        };
+        self.take_out(slab, loser)
+    }
+
+    /// Takes the oldest of a queue out of it, and remembers it if it was in the window.
+    fn take_out(&mut self, slab: &mut impl Slab, victim: Slot) -> Option<Slot> {
+        let queue = slab.node(victim).queue;
+        if queue == WINDOW {
+            self.returns.insert(slab.fingerprint(victim));
         }
+        self.queue(queue).pop(slab)
     }
 
     /// The next to leave the window: whoever was used goes round once more.
@@ -259,11 +262,19 @@ impl Staged {
 
     /// Carries an entry's uses over into the sketch, and tells whether there were any.
     fn count_uses(&mut self, slab: &mut impl Slab, slot: Slot) -> bool {
-        let uses = std::mem::take(&mut slab.node_mut(slot).uses);
-        if uses > 0 {
-            self.sketch.add(slab.fingerprint(slot), uses);
+        self.fingerprint_if_unused(slab, slot).is_none()
+    }
+
+    /// Carries an entry's uses over into the sketch; if there were none, says what it is known by.
+    #[inline]
+    fn fingerprint_if_unused(&mut self, slab: &mut impl Slab, slot: Slot) -> Option<u32> {
+        let node = slab.node_mut(slot);
+        let fingerprint = node.fingerprint();
+        if node.uses == 0 {
+            return Some(fingerprint);
         }
-        uses > 0
+        self.sketch.add(fingerprint, std::mem::take(&mut node.uses));
+        None
     }
 
     fn wins(&mut self, slab: &impl Slab, candidate: Slot, victim: Slot) -> bool {
@@ -275,6 +286,12 @@ impl Staged {
         }
         challenger > defender
     }
+}
+
+/// How many entries of so many the window may hold.
+#[inline]
+fn room(held: u32, rule: Rule) -> u32 {
+    part(held, rule.window).max(1)
 }
 
 /// So many 1024ths of so many entries.
