@@ -1,31 +1,28 @@
-//! The shards together: which one a key belongs to, and how an insert finds room.
+//! The shards together: which one a key belongs to, and what is read and removed there.
 //!
 //! A shard's lock is held for one short step at a time and never together with another's, save where many keys are read
 //! or a limit is set: then locks are taken in the order of the shards, so that nobody waits in a circle. Whatever leaves
 //! is reported and dropped after unlocking. Walks over all entries are in [`walk`](crate::walk).
+
+mod insert;
 
 use std::any::TypeId;
 use std::hash::{BuildHasher, Hash};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
-use cache_core::{Priority, Time, Ttl};
-use cache_policy::{Node, Slot};
+use cache_core::{Time, Ttl};
+use cache_policy::Slot;
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
 
 use crate::budget::{Budget, Room};
-use crate::listen::{Cause, Departures, Reporter};
+use crate::listen::{Cause, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::Present;
-use crate::put::{Inserted, Put};
 use crate::ruins::Ruins;
-use crate::shard::{About, Held, Left, Place, Plan, Shard, Special};
+use crate::shard::{Held, Left, Plan, Shard};
 use crate::stats::Stats;
-
-/// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
-/// nanoseconds, so only a fault in the books, or a machine that runs nobody else, lasts so long.
-const PATIENCE: u32 = 10_000;
 
 /// Higher than the number of any shard.
 const NO_SHARD: u16 = u16::MAX;
@@ -35,6 +32,7 @@ const BATCH: usize = 16;
 
 pub(crate) struct Engine<K, V, S> {
     pub(crate) shards: Box<[Lock<K, V>]>,
+    /// One less than there are shards, of which there is a power of two.
     mask: usize,
     pub(crate) budget: Budget,
     /// How shards are made. Locked before any shard, by whoever moves entries or room outside of the shards' books.
@@ -89,8 +87,8 @@ impl Hash64 {
 
     /// The upper half tells the shard, so that the fingerprints of a shard are as different as those of all.
     #[inline]
-    fn shard(self, shards: usize) -> usize {
-        (self.0 >> 32) as usize & (shards - 1)
+    fn shard(self, mask: usize) -> usize {
+        (self.0 >> 32) as usize & mask
     }
 }
 
@@ -196,7 +194,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         for (number, key) in keys.iter().enumerate() {
             hashes[number] = self.hash(key);
             #[expect(clippy::cast_possible_truncation, reason = "there are at most 4096 shards")]
-            let shard = hashes[number].shard(self.shards.len()) as u16;
+            let shard = hashes[number].shard(self.mask) as u16;
             shards[number] = shard;
         }
         // Sorts the shards without a branch: each stands behind all that are lower, those of one shard at the same place.
@@ -244,207 +242,6 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         } else {
             shard.stats.misses += 1;
         }
-    }
-
-    /// Stores an entry of this weight and life, whatever `put` says of the latter, if it fits and, at the moment it would
-    /// become visible, `permit` says so.
-    pub(crate) fn insert(
-        &self,
-        pair: (K, V),
-        (bytes, ttl): (u64, Ttl),
-        put: Put,
-        permit: impl Fn() -> bool,
-    ) -> Inserted {
-        let Put { priority, cost, tags, .. } = put;
-        if ttl.is_zero() {
-            return self.turn_away(self.hash(&pair.0), &pair.0, Inserted::Expired, permit);
-        }
-        let mut special = None;
-        if !ttl.is_forever() || cost != 0.0 || !tags.is_empty() {
-            let expires = ttl.finite().map_or(Time::NEVER, |ttl| self.present.now().after(ttl));
-            special = Some(Special { expires, cost, tags });
-        }
-        self.insert_new(pair, (bytes, priority), &mut special, permit)
-    }
-
-    /// Stores an entry of this weight of which nothing else is known.
-    #[inline]
-    pub(crate) fn insert_plain(&self, pair: (K, V), bytes: u64) -> Inserted {
-        self.insert_new(pair, (bytes, Priority::default()), &mut None, || true)
-    }
-
-    #[inline]
-    fn insert_new(
-        &self,
-        pair: (K, V),
-        (bytes, priority): (u64, Priority),
-        special: &mut Option<Special>,
-        permit: impl Fn() -> bool,
-    ) -> Inserted {
-        let hash = self.hash(&pair.0);
-        let mut about = About { node: Node::new(hash.fingerprint(), priority as u8), bytes, special };
-        match self.try_insert(hash, pair, &mut about, &permit) {
-            Ok(outcome) => outcome,
-            Err(pair) => self.insert_patiently(hash, pair, &mut about, &permit),
-        }
-    }
-
-    /// Makes room in other shards for an entry whose own one has none, until it is stored.
-    #[cold]
-    fn insert_patiently(
-        &self,
-        hash: Hash64,
-        mut pair: (K, V),
-        about: &mut About<'_>,
-        permit: &impl Fn() -> bool,
-    ) -> Inserted {
-        let mut patience = PATIENCE;
-        while patience > 0 {
-            let mut gone = self.reporter.departures();
-            if !self.evict_elsewhere(hash, &mut gone) {
-                // The room is held by inserts that are about to link or to give it back.
-                patience -= 1;
-                std::thread::yield_now();
-            }
-            self.reporter.dismiss(gone);
-            match self.try_insert(hash, pair, about, permit) {
-                Ok(outcome) => return outcome,
-                Err(back) => pair = back,
-            }
-        }
-        Inserted::NoRoom
-    }
-
-    /// Stores an entry if there is room for it, or can be made in its own shard; else gives it back.
-    #[inline(never)]
-    fn try_insert(
-        &self,
-        hash: Hash64,
-        pair: (K, V),
-        about: &mut About<'_>,
-        permit: &impl Fn() -> bool,
-    ) -> Result<Inserted, (K, V)> {
-        let mut gone = self.reporter.departures();
-        let bytes = about.bytes;
-        let mut shard = self.shard(hash);
-        if !permit() {
-            return Ok(Inserted::Refused);
-        }
-        // Asked under the lock, where no other limit can be set: what will never fit must not make all others leave.
-        if !self.budget.could_hold(bytes) {
-            drop(shard);
-            return Ok(self.turn_away(hash, &pair.0, Inserted::TooLarge, permit));
-        }
-        shard.preview_insert(hash.fingerprint());
-        let mut freed = Room::default();
-        let mut outcome = Ok(Inserted::Stored);
-        let held = shard.find(hash.fingerprint(), &pair.0);
-        if let Some(slot) = held
-            && self.take_growth(&shard, slot, bytes)
-        {
-            shard.replace(slot, pair, about, &mut gone);
-        } else {
-            if let Some(slot) = held {
-                freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));
-            }
-            match self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), &mut gone) {
-                Some(place) => shard.link(place, pair, about, &mut gone),
-                None => outcome = Err(pair),
-            }
-            self.budget.give(freed);
-        }
-        drop(shard);
-        self.reporter.dismiss(gone);
-        outcome
-    }
-
-    /// In place, an entry keeps its position and its room, and needs only what it grows by. Takes that, or gives back what
-    /// it shrinks by.
-    #[inline(always)]
-    fn take_growth(&self, shard: &Shard<K, V>, slot: Slot, bytes: u64) -> bool {
-        let held = shard.weight(slot);
-        if held == bytes {
-            return true;
-        }
-        let growth = Room { entries: 0, bytes: bytes.saturating_sub(held) };
-        let fits = self.budget.take(growth, &mut Room::default());
-        if fits {
-            self.budget.give(Room { entries: 0, bytes: held.saturating_sub(bytes) });
-        }
-        fits
-    }
-
-    /// Takes the room that is needed, from what was freed and what is free, evicting from this shard as needed, and says where
-    /// the new entry goes; what was freed and is not needed stays there. `None` if the shard is empty and there is still no
-    /// room: then others hold it.
-    #[inline(always)]
-    fn find_room(
-        &self,
-        shard: &mut Shard<K, V>,
-        (need, freed): (Room, &mut Room),
-        gone: &mut Departures<K, V>,
-    ) -> Option<Place> {
-        if self.budget.take(need, freed) {
-            return Some(Place::Vacant);
-        }
-        let chosen = shard.choose(&self.present, &self.advice)?;
-        // Most entries weigh the same: then there is nothing to settle.
-        if shard.weight(chosen.0) == need.bytes && *freed == Room::default() {
-            return Some(Place::Of(chosen.0, chosen.1));
-        }
-        self.settle_room(shard, chosen, (need, freed), gone)
-    }
-
-    /// Goes on from a victim that does not make just the room that is needed.
-    #[cold]
-    fn settle_room(
-        &self,
-        shard: &mut Shard<K, V>,
-        mut chosen: (Slot, Cause),
-        (need, freed): (Room, &mut Room),
-        gone: &mut Departures<K, V>,
-    ) -> Option<Place> {
-        loop {
-            freed.add(Room::of_one(shard.weight(chosen.0)));
-            if self.budget.take(need, freed) {
-                return Some(Place::Of(chosen.0, chosen.1));
-            }
-            shard.unlink_chosen(chosen, gone);
-            chosen = shard.choose(&self.present, &self.advice)?;
-        }
-    }
-
-    /// Removes what an entry that cannot be kept would have replaced: the older value is no longer true.
-    #[cold]
-    fn turn_away(&self, hash: Hash64, key: &K, why: Inserted, permit: impl Fn() -> bool) -> Inserted {
-        let mut gone = self.reporter.departures();
-        let mut shard = self.shard(hash);
-        if !permit() {
-            return Inserted::Refused;
-        }
-        shard.stats.too_large += u64::from(why == Inserted::TooLarge);
-        if let Some(slot) = shard.find(hash.fingerprint(), key) {
-            self.release(shard.remove(slot, Cause::Replaced, &mut gone));
-        }
-        drop(shard);
-        self.reporter.dismiss(gone);
-        why
-    }
-
-    /// Frees room of what was cleared, else in another shard than the one that `hash` belongs to, and says whether there was
-    /// anything to free.
-    #[cold]
-    fn evict_elsewhere(&self, hash: Hash64, gone: &mut Departures<K, V>) -> bool {
-        if self.take_from_ruins(gone) {
-            return true;
-        }
-        let own = hash.shard(self.shards.len());
-        let from = self.next_donor.fetch_add(1, Relaxed);
-        let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
-        others.filter(|other| *other != own).any(|other| {
-            let mut shard = self.shards[other].lock();
-            self.release(shard.evict(&self.present, &self.advice, gone))
-        })
     }
 
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
@@ -509,7 +306,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
 
     #[inline]
     fn shard(&self, hash: Hash64) -> MutexGuard<'_, Shard<K, V>> {
-        self.shards[(hash.0 >> 32) as usize & self.mask].lock()
+        self.shards[hash.shard(self.mask)].lock()
     }
 }
 
@@ -538,7 +335,7 @@ mod tests {
             let hashes = (0..4096_u64).map(|number| Hash64(spread(number << shift)));
             let (mut shards, mut buckets, mut lowest) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             for hash in hashes {
-                shards.insert(hash.shard(1024));
+                shards.insert(hash.shard(1023));
                 buckets.insert(hash.fingerprint() >> 22);
                 lowest.insert(hash.fingerprint() & 1023);
             }

@@ -21,6 +21,7 @@ pub(super) struct Returns {
 struct Bucket([u16; 1 + TAGS]);
 
 const TAGS: usize = 31;
+const PLACES: u32 = 31;
 const LEAST_TAG: u16 = 32;
 
 impl Returns {
@@ -53,8 +54,8 @@ impl Returns {
         let (bucket, tag) = self.find(fingerprint);
         let Some(bucket) = self.buckets.get_mut(bucket) else { return false };
         // Nearly always there is none, and to look at all of them without a branch takes a few instructions.
-        let places = bucket.places_of(tag);
-        places != 0 && bucket.take(places, share)
+        let is_there = bucket.0.iter().fold(0, |found, cell| found | u16::from(*cell == tag)) != 0;
+        is_there && bucket.take(tag, share)
     }
 
     /// Looks at the bucket of a fingerprint.
@@ -84,16 +85,16 @@ impl Bucket {
         of_eight(0) | of_eight(8) << 8 | of_eight(16) << 16 | of_eight(24) << 24
     }
 
-    /// Forgets the newest of these places, of which there is one at least, and tells whether it is among so many 1024ths of all.
-    #[inline]
-    fn take(&mut self, places: u32, share: u32) -> bool {
-        let newest = u32::from(self.0[0]);
-        // The ring goes on at its end behind its beginning.
+    /// Forgets the newest of these tags, of which there is one at least, and tells whether it is among so many 1024ths of the
+    /// places.
+    fn take(&mut self, tag: u16, share: u32) -> bool {
+        let (places, newest) = (self.places_of(tag), u32::from(self.0[0]));
+        // Behind its end the ring goes on at its beginning.
         let recent = places & (u32::MAX >> (31 - newest.min(31)));
-        let place = if recent != 0 { recent.ilog2() } else { places.ilog2() };
-        let back = if recent != 0 { newest - place } else { newest + TAGS as u32 - place };
+        let (place, ahead) =
+            if recent != 0 { (recent.ilog2(), newest) } else { (places.ilog2(), newest + PLACES) };
         self.0[place as usize % (1 + TAGS)] = 0;
-        back << 10 < TAGS as u32 * share
+        (ahead - place) << 10 < PLACES * share
     }
 }
 
