@@ -18,14 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
-use crate::config::{Settings, Tls, WarmingSettings};
+use crate::config::{Cors, Settings, Tls, WarmingSettings};
 use crate::crowd::Crowd;
 use crate::figures::Figures;
 use crate::insight::History;
 use crate::limits::{self, Limits};
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
-use crate::{api, edge, origin, serve, warm};
+use crate::{api, cors, edge, origin, serve, warm};
 
 /// How long a region that stops waits for a tier that is away.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl Handle {
     /// of settings that have changed and only take effect at a start.
     ///
     /// # Errors
-    /// No token any more, where others than this machine can reach the server: then nothing has changed. A region that cannot be made or
+    /// No token any more, where others than this machine, or the pages of others, can use the server: then nothing has changed. A region that cannot be made or
     /// changed so: then what comes before it in the order of names has.
     pub fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, StartError> {
         self.0.reload(settings)
@@ -100,6 +100,11 @@ impl Server {
         // Where nobody is counted, nobody pays for it.
         let router = match &app.limits {
             Some(limits) => router.layer(limits::layer(app, limits)),
+            None => router,
+        };
+        // A page may see that it was too often as well, and a browser that asks is no client.
+        let router = match app.cors() {
+            Some(cors) => router.layer(cors::layer(cors)),
             None => router,
         };
         let router = router.layer(from_fn_with_state(Arc::clone(app), edge::guard));
@@ -191,6 +196,10 @@ impl App {
                 "this server listens on {listen}, and without a token everyone there could use it"
             )));
         }
+        if !settings.is_guarded() && self.settings.cors == Some(Cors::Everybody) {
+            let message = "this server was started with cors_origins = \"*\", and without a token every page of the web could use it";
+            return Err(StartError::new(message));
+        }
         for (name, region) in &settings.regions {
             match self.regions.find(name) {
                 Some(cache) => Regions::change(&cache, &region.into()).map_err(StartError::new)?,
@@ -222,6 +231,11 @@ impl App {
     /// With what new connections are sealed, if they are.
     pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
         self.tls.load_full()
+    }
+
+    /// Whose pages may use this server from a browser.
+    pub(crate) fn cors(&self) -> Option<&Cors> {
+        self.settings.cors.as_ref()
     }
 
     /// How many proxies are believed about where a request comes from.

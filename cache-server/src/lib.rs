@@ -5,7 +5,7 @@
 //!   │        ╰── shortcut: a plain read of what memory has
 //! edge     every answer: counted, timed, and never anything but a problem when it is an error
 //!   │
-//! limits   how often may you?
+//! limits   how often may you? and before that cors: a browser is told whose pages may
 //!   │
 //! auth     may you? and origin: not on behalf of a page of another site
 //!   │
@@ -33,6 +33,7 @@ mod audit;
 mod auth;
 mod blob;
 pub mod config;
+mod cors;
 mod crowd;
 mod edge;
 mod figures;

@@ -1,14 +1,14 @@
 //! Where does it come from? A web page in a browser on this machine must not use the cache through it.
 //!
-//! A browser says which page a request is for. What changes something is refused if that is a page of another site
-//! (cross-site request forgery), and without a token everything is refused that was sent to a host by a name other than
+//! A browser says which page a request is for. What changes something, or opens a WebSocket, is refused if that is a page of another site
+//! (cross-site request forgery) which the settings do not name, and without a token everything is refused that was sent to a host by a name other than
 //! localhost, which is how a page makes a name of its own point at this machine (DNS rebinding).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{HOST, ORIGIN, UPGRADE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -20,7 +20,7 @@ use crate::problem::Problem;
 
 /// Lets a request pass that no page of another site has sent.
 pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let objection = foreign_page(request.method(), request.headers()).or_else(|| {
+    let objection = foreign_page(&app, request.method(), request.headers()).or_else(|| {
         foreign_name(request.headers()).filter(|_| app.guard().is_none() && !auth::is_open(request.uri()))
     });
     match objection {
@@ -34,17 +34,23 @@ pub(crate) fn may_read(app: &App, headers: &HeaderMap) -> bool {
     app.guard().is_some() || foreign_name(headers).is_none()
 }
 
-fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
-    if method.is_safe() {
+fn foreign_page(app: &App, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+    // Of a plain read a browser keeps the answer from the page; of a WebSocket it does not.
+    if method.is_safe() && !headers.contains_key(UPGRADE) {
         return None;
     }
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let elsewhere = text("sec-fetch-site").is_some_and(|site| !["same-origin", "none"].contains(&site));
+    if let (Some(cors), Some(origin)) = (app.cors(), text(ORIGIN.as_str()))
+        && cors.allows(origin)
+    {
+        return None;
+    }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin =
         text(ORIGIN.as_str()).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
     let foreign = elsewhere || origin.is_some_and(|origin| Some(origin) != host);
-    foreign.then_some("a page of another site may not change the cache")
+    foreign.then_some("a page of another site may not change the cache, or watch it over a WebSocket, unless cors_origins names it")
 }
 
 /// Whether a host is by its mere letters what most clients call this machine: told quickly, as every request is asked.

@@ -28,7 +28,7 @@ use crate::shortcut::Shortcut;
 /// Answers the requests of a connection.
 #[derive(Clone)]
 pub(crate) struct Requests {
-    /// None where requests are counted by client or told to a collector, which layers do.
+    /// None where requests are counted by client, told to a collector or open to pages of other sites, which layers do.
     shortcut: Option<Shortcut>,
     router: TowerToHyperService<Router>,
     app: Arc<App>,
@@ -39,7 +39,7 @@ pub(crate) struct Requests {
 impl Requests {
     /// Those of no connection yet.
     pub(crate) fn new(router: Router, app: Arc<App>) -> Self {
-        let is_plain = app.limits.is_none() && cfg!(not(feature = "otel"));
+        let is_plain = app.limits.is_none() && app.cors().is_none() && cfg!(not(feature = "otel"));
         let shortcut = is_plain.then(|| Shortcut::new(Arc::clone(&app)));
         Self { shortcut, router: TowerToHyperService::new(router), app, peer: None }
     }

@@ -16,6 +16,8 @@ mod conditions;
 mod connections;
 #[path = "it/contract.rs"]
 mod contract;
+#[path = "it/cors.rs"]
+mod cors;
 #[path = "it/documentation.rs"]
 mod documentation;
 #[path = "it/entries.rs"]

@@ -116,10 +116,20 @@ impl File<'_> {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
             DeValue::Boolean(truth) => truth.to_string(),
+            DeValue::Array(texts) if names::is_list(name) => self.list(name, texts)?,
             _ => return Err(self.wrong_type(name, value, "a text, a decimal whole number, true or false")),
         };
         layers.set(name, text, self.place(value.span().start));
         Ok(())
+    }
+
+    /// Texts, as they would stand in a variable.
+    fn list(&self, name: &str, texts: &[Value]) -> Result<String, SettingsError> {
+        let text = |value: &Value| {
+            let wrong = || self.wrong_type(name, value, "a text");
+            value.get_ref().as_str().map(str::to_owned).ok_or_else(wrong)
+        };
+        Ok(texts.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(","))
     }
 
     fn wrong_type(&self, name: &str, value: &Value, expected: &str) -> SettingsError {

@@ -11,6 +11,7 @@
 //! A wrong setting stops the start and names its source, its name, its value and what would be right.
 
 mod clients;
+mod cors;
 mod defaults;
 mod env;
 mod error;
@@ -31,6 +32,7 @@ mod warming;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use cors::Cors;
 pub use error::SettingsError;
 pub use flags::Flags;
 pub use settings::{

@@ -23,12 +23,19 @@ const fn secret(name: &'static str, help: &'static str) -> Spec {
     Spec { name, default: "", help, secret: true }
 }
 
+pub(super) const CORS_ORIGINS: &str = "cors_origins";
+
 pub(super) const SPECS: &[Spec] = &[
     spec("listen", "127.0.0.1:7400", "Address and port; beyond loopback only with a token"),
     secret("token", "Bearer token that requests must carry (file and environment only)"),
     spec("token_file", "", "File that holds the bearer token"),
     spec("tls_cert_file", "", "Certificate and its chain, in PEM: the port then speaks TLS alone"),
     spec("tls_key_file", "", "Its private key, in PEM"),
+    spec(
+        "cors_origins",
+        "",
+        "Whose pages may use the server from a browser: https://app.example,https://b.example, or * with a token",
+    ),
     spec("audit_log", "", "File for what administrators do, beside the log"),
     spec("profile", "", "Figures for the token and report regions: high-volume, low-memory or ultra-fast"),
     spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
@@ -106,6 +113,11 @@ pub(super) const IGNORED: &[&str] =
 /// The names at the top of a configuration file.
 pub(super) fn top_level() -> Vec<&'static str> {
     SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "tokens", "ttl", "warmer"]).collect()
+}
+
+/// Whether a setting is several texts: in the file a list, elsewhere with commas between them.
+pub(super) fn is_list(name: &str) -> bool {
+    name == CORS_ORIGINS
 }
 
 pub(super) fn is_secret(name: &str) -> bool {

@@ -6,6 +6,7 @@ use cache_core::Namespace;
 use strata::Presets;
 
 use super::clients;
+use super::cors;
 use super::error::SettingsError;
 use super::layers::{Given, Layers, Source};
 use super::places;
@@ -30,6 +31,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         token: token(layers)?,
         tokens: tokens::read(layers)?,
         tls: tls::read(layers)?,
+        cors: cors::read(layers)?,
         audit_log: optional(layers, "audit_log", value::file)?,
         clients: clients::read(layers)?,
         log: required(layers, "log", value::log)?,
@@ -45,6 +47,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         presets,
     };
     refuse_exposure(&settings, layers)?;
+    cors::refuse_everybody(&settings, layers)?;
     Ok(settings)
 }
 

@@ -13,6 +13,7 @@ use cache_ratelimit::{Class, Classes};
 use strata::redis::Config;
 use strata::{Presets, Ttl};
 
+use super::cors::Cors;
 use super::tls::Tls;
 use crate::role::Role;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub tokens: Vec<Access>,
     /// What connections are sealed with. Default: nothing, and they are not.
     pub tls: Option<Tls>,
+    /// Whose pages may use the server from a browser. Default: nobody's but its own.
+    pub cors: Option<Cors>,
     /// Where what administrators do is written down, beside the log. Default: nowhere.
     pub audit_log: Option<PathBuf>,
     /// What each client may.
@@ -63,6 +66,7 @@ impl Settings {
         let pairs = [
             ("listen", self.listen != other.listen),
             ("tls_cert_file", self.tls.is_some() != other.tls.is_some()),
+            ("cors_origins", self.cors != other.cors),
             ("audit_log", self.audit_log != other.audit_log),
             ("limit", self.clients.counting != other.clients.counting),
             ("trusted_hops", self.clients.hops != other.clients.hops),

@@ -188,6 +188,13 @@ const WRONG: &[(&str, &[&str])] = &[
     ("trusted_hops = 33", &["trusted_hops = \"33\"", "at most 32"]),
     ("max_connections_per_address = 0", &["max_connections_per_address = \"0\"", "at least 1"]),
     ("max_requests = \"few\"", &["a whole number of requests, at least 1"]),
+    ("cors_origins = \"https://a.example/\"", &["cors_origins = ", "\"https://a.example\" by browsers"]),
+    (
+        "cors_origins = [\"https://a.example\", 5]",
+        &["cors_origins = \"5\": expected a text", "not the type integer"],
+    ),
+    ("listen = [\"127.0.0.1:1\"]", &["listen = ", "not the type array"]),
+    ("\ncors_origins = \"*\"", &[":2: cors_origins = \"*\" lets every page", "set a token"]),
     ("audit_log = \"\"", &["audit_log = \"\": expected the path of a file"]),
     ("tls_cert_file = \"/no/such\"", &["tls_cert_file is given and tls_key_file is not"]),
     (
