@@ -20,15 +20,19 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::builder::ScheduleError;
+use crate::builder::{ScheduleError, SchedulerBuilder};
 use crate::job::{Job, Outcome};
 use crate::scheduler::Scheduler;
+use crate::status::Status;
 
 /// How often a warmer runs, unless set otherwise.
 const INTERVAL: Duration = Duration::from_mins(5);
+/// How many run at the same time, unless set otherwise.
+const MAX_RUNNING: usize = 5;
 /// How many errors of one run are remembered.
 const MAX_ERRORS: usize = 10;
 
+type May = dyn Fn() -> BoxFuture<'static, Result<(), Duration>> + Send + Sync;
 type Run = dyn Fn(Progress) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 /// Something that fills caches ahead of need.
@@ -39,6 +43,7 @@ pub struct Warmer {
     priority: Priority,
     interval: Option<Duration>,
     at_start: bool,
+    may: Option<Arc<May>>,
     run: Arc<Run>,
 }
 
@@ -126,6 +131,7 @@ impl Warmer {
             priority: Priority::Normal,
             interval: Some(INTERVAL),
             at_start: true,
+            may: None,
             run: Arc::new(run),
         }
     }
@@ -162,6 +168,32 @@ impl Warmer {
     /// How often it runs. Default: every 300 s.
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
+        self
+    }
+
+    /// Asks before each run whether it may, as a budget of its source says: an error puts the run off for so long. Default: it always may.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use cache_refresh::{Progress, Warmer};
+    /// let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    /// let warmer = Warmer::new("rates", |_: Progress| async { Ok::<_, std::io::Error>(()) });
+    /// let warmer = warmer.metered(move || {
+    ///     let calls = Arc::clone(&calls);
+    ///     async move {
+    ///         let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    ///         if call < 100 { Ok(()) } else { Err(Duration::from_mins(1)) }
+    ///     }
+    /// });
+    /// # drop(warmer);
+    /// ```
+    pub fn metered<F, Fut>(mut self, may: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Duration>> + Send + 'static,
+    {
+        self.may = Some(Arc::new(move || Box::pin(may())));
         self
     }
 
@@ -230,7 +262,7 @@ pub struct Warming {
 #[must_use = "a builder does nothing until `open`"]
 pub struct WarmingBuilder {
     warmers: Vec<Warmer>,
-    max_running: usize,
+    scheduler: SchedulerBuilder,
     clock: Arc<dyn Clock>,
 }
 
@@ -258,7 +290,8 @@ struct Runs {
 impl Warming {
     /// Begins to set warmers up.
     pub fn builder() -> WarmingBuilder {
-        WarmingBuilder { warmers: Vec::new(), max_running: 5, clock: Arc::new(SystemClock::new()) }
+        let scheduler = Scheduler::builder().max_running(MAX_RUNNING);
+        WarmingBuilder { warmers: Vec::new(), scheduler, clock: Arc::new(SystemClock::new()) }
     }
 
     /// Begins to run them: now those that run at start, all others at their intervals. Waits for the former, but for no longer than
@@ -313,13 +346,30 @@ impl Warming {
         self.warmers.iter().filter_map(|known| known.seen(&*self.clock)).collect()
     }
 
+    /// What their scheduler is doing: the strategy that it goes by, what is due, and how late it is.
+    pub fn status(&self) -> Status {
+        self.scheduler.status()
+    }
+
+    /// Begins no run any more. What runs goes on.
+    pub fn pause(&self) {
+        self.scheduler.pause();
+    }
+
     fn job(&self, Known { warmer, record }: &Known) -> Job {
         let (name, run) = (Arc::clone(&warmer.name), Arc::clone(&warmer.run));
+        let may = warmer.may.clone();
         let (record, clock) = (Arc::clone(record), Arc::clone(&self.clock));
         let job = Job::new(Arc::clone(&name), move || {
             let (name, run) = (Arc::clone(&name), Arc::clone(&run));
             let (record, clock) = (Arc::clone(&record), Arc::clone(&clock));
+            let may = may.clone();
             async move {
+                if let Some(may) = may
+                    && let Err(wait) = may().await
+                {
+                    return Outcome::OverBudget { retry_in: Some(wait) };
+                }
                 let (progress, began) = (Progress::default(), clock.now());
                 record.begin(&progress, began);
                 let ran = AssertUnwindSafe(async { run(progress.clone()).await }).catch_unwind().await;
@@ -341,7 +391,17 @@ impl WarmingBuilder {
 
     /// How many run at the same time at most. Default: 5.
     pub fn max_running(mut self, most: usize) -> Self {
-        self.max_running = most;
+        self.scheduler = self.scheduler.max_running(most);
+        self
+    }
+
+    /// What tells which share of their budgets is in use: see [`SchedulerBuilder::budget_used`].
+    pub fn budget_used<F, Fut>(mut self, used: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = f64> + Send + 'static,
+    {
+        self.scheduler = self.scheduler.budget_used(used);
         self
     }
 
@@ -362,8 +422,7 @@ impl WarmingBuilder {
             }
             Scheduler::check(warmer.interval.unwrap_or(Duration::MAX))?;
         }
-        let scheduler =
-            Scheduler::builder().max_running(self.max_running).clock(Arc::clone(&self.clock)).open()?;
+        let scheduler = self.scheduler.clock(Arc::clone(&self.clock)).open()?;
         let known = |warmer| Known { warmer, record: Arc::default() };
         Ok(Warming { scheduler, warmers: self.warmers.into_iter().map(known).collect(), clock: self.clock })
     }

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
+use crate::budgets::Budgets;
 use crate::config::{Cors, Settings, Tls, WarmingSettings};
 use crate::crowd::Crowd;
 use crate::figures::Figures;
@@ -25,7 +26,7 @@ use crate::insight::History;
 use crate::limits::{self, Limits};
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
-use crate::{api, cors, edge, origin, serve, warm};
+use crate::{api, budgets, cors, edge, origin, serve, warm};
 
 /// How long a region that stops waits for a tier that is away.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -148,6 +149,7 @@ pub(crate) struct App {
     pub(crate) watchers: api::Watchers,
     pub(crate) walks: api::Walks,
     pub(crate) jobs: api::Jobs,
+    budgets: Budgets,
     started: Time,
     draining: watch::Sender<bool>,
     /// From when it runs on, if there are any warmers.
@@ -163,6 +165,7 @@ impl App {
         }
         let figures = Figures::new().map_err(|error| StartError { message: format!("metrics: {error}") })?;
         let limits = Limits::new(&settings.clients, regions.places(), &clock)?;
+        let budgets = budgets::open(&settings.warming.budgets, regions.places(), &clock)?;
         Ok(Self {
             tls: ArcSwapOption::from(settings.tls.clone().map(|Tls(config)| config)),
             limits: limits.map(Arc::new),
@@ -180,6 +183,7 @@ impl App {
             watchers: api::Watchers::new(),
             walks: api::Walks::new(),
             jobs: api::Jobs::default(),
+            budgets,
             started: clock.now(),
             clock,
             draining: watch::Sender::new(false),
@@ -268,6 +272,11 @@ impl App {
         self.warming.get()
     }
 
+    /// What the sources of warmers allow, by name.
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
     pub(crate) fn warming_settings(&self) -> &WarmingSettings {
         &self.settings.warming
     }
@@ -303,6 +312,9 @@ impl App {
 
     pub(crate) fn begin_draining(&self) {
         self.draining.send_replace(true);
+        if let Some(warming) = self.warming() {
+            warming.pause();
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod app;
 mod audit;
 mod auth;
 mod blob;
+mod budgets;
 pub mod config;
 mod cors;
 mod crowd;

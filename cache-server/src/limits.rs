@@ -48,7 +48,7 @@ impl Limits {
         let Some(counting) = settings.counting else { return Ok(None) };
         let counters = match counting {
             Counting::Local => None,
-            Counting::Shared => places.counters(),
+            Counting::Shared => places.counters("all"),
         };
         let limiter = limiter(settings.classes, counters.as_ref(), clock).map_err(StartError::new)?;
         let (limiter, hops, clock) = (ArcSwap::from_pointee(limiter), settings.hops, Arc::clone(clock));

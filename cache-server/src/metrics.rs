@@ -25,6 +25,7 @@ pub(crate) fn render(app: &App) -> String {
         app.regions.all().iter().for_each(below::region);
         below::places(app.regions.places());
         http(app);
+        warming(app);
         process(app);
     });
     recorder.handle().render() + &app.figures.render_timings()
@@ -112,6 +113,27 @@ fn http(app: &App) {
         for (result, count) in [("written", written), ("dropped", dropped), ("failed", failed)] {
             counter(&metric::AUDIT_LINES, vec![Label::new("result", result)]).absolute(count);
         }
+    }
+}
+
+/// Warmers and what their sources allow.
+fn warming(app: &App) {
+    let put = |metric: &Metric, values: &[&str], figure: f64| {
+        let labels = metric.labels.iter().zip(values);
+        let labels = labels.map(|(name, value)| Label::new(*name, (*value).to_owned())).collect();
+        match metric.kind {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "counts, which came as such"
+            )]
+            Kind::Counter => counter(metric, labels).absolute(figure as u64),
+            _ => gauge(metric, labels).set(figure),
+        }
+    };
+    app.budgets().values().for_each(|budget| budget.figures(put));
+    if let Some(warming) = app.warming() {
+        warming.status().figures(put);
     }
 }
 

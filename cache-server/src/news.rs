@@ -40,6 +40,8 @@ pub(crate) enum Change {
     Tag { tag: Box<str> },
     /// All whose key begins like this are gone.
     Prefix { prefix: Box<str> },
+    /// All whose key is like this pattern are gone.
+    Pattern { pattern: Box<str> },
     /// All are gone.
     Clear,
     /// Changes may be missing here: whatever copies there are of the region, they may be old.
@@ -65,6 +67,7 @@ impl Change {
             Self::Remove { .. } => "remove",
             Self::Tag { .. } => "tag",
             Self::Prefix { .. } => "prefix",
+            Self::Pattern { .. } => "pattern",
             Self::Clear => "clear",
             Self::Lost { .. } => "lost",
         }
@@ -75,7 +78,8 @@ impl Change {
             Self::Set { key: text }
             | Self::Remove { key: text }
             | Self::Tag { tag: text }
-            | Self::Prefix { prefix: text } => text.len(),
+            | Self::Prefix { prefix: text }
+            | Self::Pattern { pattern: text } => text.len(),
             Self::Clear | Self::Lost { .. } => 0,
         }
     }
@@ -305,7 +309,7 @@ impl Listener for Hearing {
                 own.map_or(Change::Lost { reason: Reason::Bus }, |own| Change::Prefix { prefix: own.into() })
             }
             Target::All => Change::Clear,
-            Target::Pattern(_) => Change::Lost { reason: Reason::Bus },
+            Target::Pattern(pattern) => Change::Pattern { pattern: pattern.as_str().into() },
         };
         ring.push(change);
     }

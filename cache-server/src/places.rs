@@ -92,10 +92,10 @@ impl Places {
         ttl.finite().map_or(self.fail_safe_for, |ttl| ttl.min(self.fail_safe_for))
     }
 
-    /// What counts for all servers over one Redis, if there is one.
-    pub(crate) fn counters(&self) -> Option<Arc<dyn Counters>> {
+    /// What counts for all servers over one Redis, if there is one. What is counted in one group is nothing to another.
+    pub(crate) fn counters(&self, group: &str) -> Option<Arc<dyn Counters>> {
         let shared = self.shared.as_ref()?;
-        Some(Arc::new(RedisCounters::new(shared.connection.clone())))
+        Some(Arc::new(RedisCounters::new(shared.connection.clone()).with_group(group)))
     }
 
     /// What has happened on the connections to Redis and on the bus, and whether no news may be missing, if there is a Redis.

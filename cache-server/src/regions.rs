@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cache_core::{Clock, Key, Tag, Tags};
+use cache_core::{Clock, Key, Pattern, Tag, Tags};
 use cache_memory::Policy;
 use futures_util::future::join_all;
 use strata::{BuildError, Cache, Change, Inserted, Memory, NameTaken, Options, Registry, Ttl};
@@ -234,10 +234,27 @@ impl Regions {
         Ok(removed)
     }
 
-    /// Removes what begins like this, and says how many there were.
-    pub(crate) async fn remove_prefix(&self, cache: &BlobCache, prefix: &str) -> cache_core::Result<u64> {
-        let removed = cache.remove_prefix(prefix).await?;
+    /// Removes what begins like this, and says how many there were. Tells of each entry of memory that it has looked at.
+    pub(crate) async fn remove_prefix(
+        &self,
+        cache: &BlobCache,
+        prefix: &str,
+        looked_at: impl Fn() + Send + Sync + 'static,
+    ) -> cache_core::Result<u64> {
+        let removed = cache.remove_prefix_telling(prefix, looked_at).await?;
         self.news.tell(cache.name(), || Told::Prefix { prefix: prefix.into() });
+        Ok(removed)
+    }
+
+    /// Removes what is like this pattern, as [`remove_prefix`](Self::remove_prefix) does.
+    pub(crate) async fn remove_pattern(
+        &self,
+        cache: &BlobCache,
+        pattern: &Pattern,
+        looked_at: impl Fn() + Send + Sync + 'static,
+    ) -> cache_core::Result<u64> {
+        let removed = cache.remove_pattern_telling(pattern, looked_at).await?;
+        self.news.tell(cache.name(), || Told::Pattern { pattern: pattern.as_str().into() });
         Ok(removed)
     }
 

@@ -4,7 +4,7 @@
 //! accept ─► too many? refuse, count        ─► a task per connection, all owned here
 //!    │ shutdown
 //!    ▼
-//! drain: idle connections close, requests finish; whoever comes now gets one answer, /readyz says 503
+//! drain: idle connections close, requests and jobs finish; whoever comes now gets one answer, /readyz says 503
 //!    │ all finished, or the drain timeout is over
 //!    ▼
 //! end: what still runs is cut
@@ -96,12 +96,20 @@ pub(crate) async fn serve(
     door.app.begin_draining();
     door.tell_health();
     door.closing.send_replace(true);
-    tracing::info!(connections = connections.len(), "stopping: waiting for requests to finish");
+    let jobs = door.app.jobs.running();
+    tracing::info!(
+        connections = connections.len(),
+        jobs,
+        "stopping: waiting for requests and jobs to finish"
+    );
     let mut latecomers = JoinSet::new();
     let drained = door.drain(&mut connections, &mut latecomers);
     if timeout(drain_timeout, drained).await.is_err() {
         let cut = connections.len() + latecomers.len();
         tracing::warn!(cut, "the drain timeout is over: connections are cut");
+        for what in door.app.jobs.cancel_all(door.app.clock.now()) {
+            tracing::warn!(what, "the drain timeout is over: a job is ended where it stands");
+        }
     }
     tracing::info!("stopped");
 }
@@ -149,13 +157,17 @@ impl Door {
         }
     }
 
-    /// Waits for the connections to end. Meanwhile whoever comes is served once, so that a probe hears 503 and nobody
+    /// Waits for the connections and the jobs to end. Meanwhile whoever comes is served once, so that a probe hears 503 and nobody
     /// is cut off who was already waiting at the door.
     async fn drain(&mut self, connections: &mut JoinSet<()>, latecomers: &mut JoinSet<()>) {
-        while !connections.is_empty() {
+        let app = Arc::clone(&self.app);
+        let mut jobs = pin!(app.jobs.idle());
+        let mut are_jobs_done = false;
+        while !(connections.is_empty() && are_jobs_done) {
             tokio::select! {
                 biased;
-                _ = connections.join_next() => {}
+                Some(_) = connections.join_next() => {}
+                () = &mut jobs, if !are_jobs_done => are_jobs_done = true,
                 Some(_) = latecomers.join_next() => {}
                 accepted = self.listener.accept() => self.admit(accepted, latecomers, false).await,
             }

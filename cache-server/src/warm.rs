@@ -9,9 +9,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Uri;
-use axum::http::header::{ACCEPT, AUTHORIZATION, HOST};
+use axum::http::header::{ACCEPT, AUTHORIZATION, HOST, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
+use cache_ratelimit::Budget;
 use cache_refresh::{Progress, WarmError, Warmer, Warming};
 use futures_util::stream;
 use http_body_util::Empty;
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 
 use crate::api;
 use crate::app::App;
+use crate::budgets;
 use crate::config::{Token, WarmFrom, WarmerSettings, WarmingSettings};
 
 /// What is read of a file at once.
@@ -38,6 +40,13 @@ pub(crate) async fn begin(app: &Arc<App>, settings: &WarmingSettings) -> Result<
     for (name, warmer) in &settings.warmers {
         builder = builder.warmer(of(app, name, warmer).every(warmer.interval.unwrap_or(settings.interval)));
     }
+    if !app.budgets().is_empty() {
+        let all: Vec<_> = app.budgets().values().cloned().collect();
+        builder = builder.budget_used(move || {
+            let all = all.clone();
+            async move { budgets::used(&all).await }
+        });
+    }
     let warming = builder.open()?;
     if settings.is_enabled {
         warming.start(AT_START).await;
@@ -46,19 +55,36 @@ pub(crate) async fn begin(app: &Arc<App>, settings: &WarmingSettings) -> Result<
 }
 
 fn of(app: &Arc<App>, name: &str, settings: &WarmerSettings) -> Warmer {
+    let budget = settings.budget.as_ref().and_then(|budget| app.budgets().get(budget)).cloned();
     // What warms the application must not keep it.
     let app = Arc::downgrade(app);
-    let settings = settings.clone();
-    Warmer::new(name, move |progress| warm(app.clone(), settings.clone(), progress))
+    let (settings, told) = (settings.clone(), budget.clone());
+    let warmer =
+        Warmer::new(name, move |progress| warm(app.clone(), (settings.clone(), told.clone()), progress));
+    let Some(budget) = budget else { return warmer };
+    let name: Arc<str> = name.into();
+    warmer.metered(move || {
+        let (budget, name) = (Arc::clone(&budget), Arc::clone(&name));
+        async move {
+            let decision = budget.take(&name).await;
+            if decision.is_admitted() { Ok(()) } else { Err(decision.wait()) }
+        }
+    })
 }
 
-async fn warm(app: Weak<App>, settings: WarmerSettings, progress: Progress) -> Result<(), String> {
+async fn warm(
+    app: Weak<App>,
+    (settings, budget): (WarmerSettings, Option<Arc<Budget>>),
+    progress: Progress,
+) -> Result<(), String> {
     let app = app.upgrade().ok_or("the server is stopping")?;
     let cache = app.regions.find(&settings.region);
     let cache = cache.ok_or_else(|| format!("there is no region named {:?}", settings.region))?;
     let lines = match &settings.from {
         WarmFrom::File(path) => read(path).await?,
-        WarmFrom::Url(url) => fetch(url, settings.token.as_ref(), app.body_timeout).await?,
+        WarmFrom::Url(url) => {
+            fetch(url, (settings.token.as_ref(), budget.as_deref()), app.body_timeout).await?
+        }
     };
     api::load(&app, &cache, lines, &|lines| progress.add(lines)).await
 }
@@ -83,7 +109,11 @@ async fn read(path: &Path) -> Result<Body, String> {
 }
 
 /// The body behind an address, which has to be answered with 200. Nothing else is followed.
-async fn fetch(url: &Uri, token: Option<&Token>, patience: Duration) -> Result<Body, String> {
+async fn fetch(
+    url: &Uri,
+    (token, budget): (Option<&Token>, Option<&Budget>),
+    patience: Duration,
+) -> Result<Body, String> {
     let authority = url.authority().ok_or("the address names no host")?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let mut request = Request::get(url.path_and_query().map_or("/", |path| path.as_str()))
@@ -105,8 +135,22 @@ async fn fetch(url: &Uri, token: Option<&Token>, patience: Duration) -> Result<B
     };
     let answered = timeout(patience, asked).await;
     let answer = answered.map_err(|_| format!("{authority} has not answered within {patience:?}"))??;
+    if let Some(budget) = budget {
+        match answer.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                budget.refused(retry_after(answer.headers()));
+            }
+            status if status.is_success() => budget.succeeded(),
+            _ => {}
+        }
+    }
     if answer.status() != 200 {
         return Err(format!("{authority} has answered with {}", answer.status()));
     }
     Ok(Body::new(answer.into_body()))
+}
+
+/// How long a source asks to be left alone, if it says so in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

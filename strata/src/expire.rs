@@ -141,12 +141,39 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn remove_prefix<P: CacheKey + ?Sized>(&self, prefix: &P) -> Result<u64> {
+        self.remove_prefix_telling(prefix, || {}).await
+    }
+
+    /// As [`remove_prefix`](Self::remove_prefix), and tells of each value of the memory tier that it has looked at, for whoever shows how far the
+    /// walk is: of [`Memory::len`](crate::Memory::len) values, some twice where there are tiers below memory.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// use strata::Cache;
+    /// let users: Cache<String, u32> = Cache::builder("users").build()?;
+    /// users.insert("a:1".into(), 1).await?;
+    /// users.insert("b:1".into(), 1).await?;
+    /// let seen = Arc::new(AtomicU64::new(0));
+    /// let counted = Arc::clone(&seen);
+    /// let removed = users.remove_prefix_telling("a:", move || drop(counted.fetch_add(1, Ordering::Relaxed))).await?;
+    /// assert_eq!((removed, seen.load(Ordering::Relaxed)), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn remove_prefix_telling<P: CacheKey + ?Sized>(
+        &self,
+        prefix: &P,
+        looked_at: impl Fn() + Send + Sync + 'static,
+    ) -> Result<u64> {
         let prefix = self.shared.rendered(prefix);
         let target = Target::Prefix(prefix.as_str().to_owned());
         let group = self.group(|below| Some(below.prefixed(&prefix)));
         Ok(self
             .end_group(group, (target, Action::Remove), move |shared| {
-                shared.remove_if(&shared.begins(&prefix))
+                shared.remove_telling(&shared.begins(&prefix), &looked_at)
             })
             .await)
     }
@@ -175,10 +202,22 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn remove_pattern(&self, pattern: &Pattern) -> Result<u64> {
+        self.remove_pattern_telling(pattern, || {}).await
+    }
+
+    /// As [`remove_pattern`](Self::remove_pattern), and tells of each value that it has looked at, as
+    /// [`remove_prefix_telling`](Self::remove_prefix_telling) does.
+    pub async fn remove_pattern_telling(
+        &self,
+        pattern: &Pattern,
+        looked_at: impl Fn() + Send + Sync + 'static,
+    ) -> Result<u64> {
         let (pattern, target) = (pattern.clone(), Target::Pattern(pattern.as_str().to_owned()));
         let group = self.group(|below| Some(below.matched(&pattern)));
         Ok(self
-            .end_group(group, (target, Action::Remove), move |shared| shared.remove_if(&matches(&pattern)))
+            .end_group(group, (target, Action::Remove), move |shared| {
+                shared.remove_telling(&matches(&pattern), &looked_at)
+            })
             .await)
     }
 
@@ -268,8 +307,16 @@ where
     }
 
     pub(crate) fn remove_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
+        self.remove_telling(doomed, &|| {})
+    }
+
+    /// As [`remove_if`](Self::remove_if), and tells of each value of memory that it has looked at.
+    fn remove_telling(&self, doomed: &dyn Fn(&K) -> bool, looked_at: &dyn Fn()) -> u64 {
         self.fence.seal_all();
-        let removed = self.memory.remove_if(|key, _| doomed(key));
+        let removed = self.memory.remove_if(|key, _| {
+            looked_at();
+            doomed(key)
+        });
         self.failures.forget_if(doomed);
         self.fence.seal_all();
         removed

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strata::codec::Framer;
 
 use super::answer::Answer;
 use super::body::Structured;
@@ -162,7 +163,8 @@ async fn clear(
 struct StatsBody {
     hit_rate: f64,
     memory_usage_mb: f64,
-    /// Bytes as they came in by bytes as they are held. Values are held as they came.
+    /// Bytes as they are stored below memory by bytes as they came, of what was written there since the start: 0.25 is a quarter. In memory values
+    /// are held as they came.
     compression_ratio: f64,
     /// Reads that needed no call of the source, in percent.
     cache_efficiency_score: f64,
@@ -173,9 +175,21 @@ async fn stats(State(app): State<Arc<App>>, _: NoParams) -> Answer<StatsBody> {
     Answer(StatsBody {
         hit_rate: snapshot.traffic.hit_rate,
         memory_usage_mb: megabytes(snapshot.sum.stats.bytes),
-        compression_ratio: 1.0,
+        compression_ratio: compression(&app).0,
         cache_efficiency_score: snapshot.sum.efficiency.unwrap_or_default(),
     })
+}
+
+/// Stored by raw bytes of what was written below memory, and how many fewer they are.
+fn compression(app: &App) -> (f64, u64) {
+    let (mut raw, mut stored) = (0, 0);
+    for cache in app.regions.all() {
+        if let Some(stats) = cache.framer().map(Framer::stats) {
+            raw += stats.raw_bytes;
+            stored += stats.stored_bytes;
+        }
+    }
+    (if raw == 0 { 1.0 } else { ratio(stored, raw) }, raw.saturating_sub(stored))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -222,6 +236,7 @@ async fn analytics(State(app): State<Arc<App>>, _: NoParams) -> Answer<Analytics
 #[derive(Debug, JsonSchema, Serialize)]
 struct MemoryBody {
     total_entries: u64,
+    /// What compression has saved of what was written below memory since the start.
     compression_savings_bytes: u64,
     memory_utilization_percent: f64,
     memory_usage_bytes: u64,
@@ -234,8 +249,7 @@ async fn memory(State(app): State<Arc<App>>, _: NoParams) -> Answer<MemoryBody> 
     let Snapshot { sum, process, .. } = Snapshot::of(&app);
     Answer(MemoryBody {
         total_entries: sum.stats.entries,
-        // Values are held as they came, so that nothing is saved.
-        compression_savings_bytes: 0,
+        compression_savings_bytes: compression(&app).1,
         memory_utilization_percent: 100.0 * sum.utilization.unwrap_or_default(),
         memory_usage_bytes: sum.stats.bytes,
         memory_limit_bytes: sum.max_bytes,

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! POST /v1/clear   Prefer: respond-async (RFC 7240)  ──►  202, Location: /v1/jobs/7
-//! GET /v1/jobs/7                                     ──►  running, then the status and the answer that the request came to
+//! GET /v1/jobs/7                                     ──►  running and how far, then the status and the answer that the request came to
 //! DELETE /v1/jobs/7                                  ──►  it is ended where it stands
 //! ```
 //!
-//! A job is the request itself, run in a task of its own: it is checked, counted and answered as it would be otherwise.
+//! A job is the request itself, run in a task of its own: it is checked, counted and answered as it would be otherwise. A server that stops
+//! waits for its jobs as for other requests, begins no more, and ends those that its time is too short for.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
@@ -18,9 +21,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cache_core::Time;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::answer::Answer;
@@ -28,7 +33,9 @@ use super::any::AnyJson;
 use super::body;
 use super::extract::{Bare, JobId, NoParams};
 use super::openapi::Description;
+use super::progress::Progress;
 use crate::app::App;
+use crate::insight::ratio;
 use crate::problem::Problem;
 
 /// How many jobs run at once.
@@ -41,7 +48,10 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The jobs of a server.
 #[derive(Debug, Default)]
-pub(crate) struct Jobs(Mutex<Kept>);
+pub(crate) struct Jobs {
+    kept: Mutex<Kept>,
+    ended: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -54,6 +64,7 @@ struct Job {
     /// The method and the route, without keys.
     what: String,
     began: Time,
+    progress: Progress,
     state: Phase,
 }
 
@@ -69,8 +80,14 @@ pub(super) struct JobBody {
     id: u64,
     /// The method and the route.
     what: String,
+    /// `running`, `done` or `cancelled`.
     state: &'static str,
     seconds: f64,
+    /// How much is done: entries that were looked at, removed or stored, lines of warmers, rounds.
+    done: u64,
+    /// Of how much, if that is known.
+    total: Option<u64>,
+    percent: Option<f64>,
     /// The status that the request came to.
     status: Option<u16>,
     /// What it was answered with.
@@ -85,33 +102,85 @@ pub(super) struct JobsBody {
 
 impl Jobs {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place; nothing if too many run.
-    fn begin(&self, what: String, began: Time) -> Option<u64> {
+    fn begin(&self, what: String, began: Time, progress: Progress) -> Option<JobBody> {
         let mut kept = self.kept();
-        let is_running = |job: &Job| matches!(job.state, Phase::Running(_));
-        if kept.jobs.values().filter(|job| is_running(job)).count() >= MAX_RUNNING {
+        if kept.running() >= MAX_RUNNING {
             return None;
         }
         while kept.jobs.len() >= MAX_KEPT {
-            let oldest = kept.jobs.iter().find(|(_, job)| !is_running(job)).map(|(id, _)| *id)?;
+            let oldest = kept.jobs.iter().find(|(_, job)| !job.is_running()).map(|(id, _)| *id)?;
             kept.jobs.remove(&oldest);
         }
         kept.last += 1;
-        let id = kept.last;
-        kept.jobs.insert(id, Job { what, began, state: Phase::Running(None) });
-        Some(id)
+        let (id, job) = (kept.last, Job { what, began, progress, state: Phase::Running(None) });
+        let body = JobBody::new(id, &job, began);
+        kept.jobs.insert(id, job);
+        Some(body)
     }
 
-    /// Says how a job has ended, or can be ended, unless it has ended already.
-    fn set(&self, id: u64, state: Phase) {
-        if let Some(job) = self.kept().jobs.get_mut(&id)
-            && matches!(job.state, Phase::Running(_))
-        {
-            job.state = state;
+    /// How many run.
+    pub(crate) fn running(&self) -> usize {
+        self.kept().running()
+    }
+
+    /// Is ready when none runs.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            // Whatever ends from here on is noticed.
+            ended.as_mut().enable();
+            if self.running() == 0 {
+                return;
+            }
+            ended.await;
         }
+    }
+
+    /// Ends all that run where they stand, and says what they were.
+    pub(crate) fn cancel_all(&self, now: Time) -> Vec<String> {
+        let mut kept = self.kept();
+        let running = kept.jobs.values_mut().filter(|job| job.is_running());
+        let cancelled = running.map(|job| {
+            job.cancel(now);
+            job.what.clone()
+        });
+        let cancelled = cancelled.collect();
+        self.ended.notify_waiters();
+        cancelled
+    }
+
+    /// Says how a job has ended, or can be ended, unless it has ended already; whether it had not.
+    fn set(&self, id: u64, state: Phase) -> bool {
+        let mut kept = self.kept();
+        let running = kept.jobs.get_mut(&id).filter(|job| job.is_running());
+        let was_running = running.map(|job| job.state = state).is_some();
+        drop(kept);
+        self.ended.notify_waiters();
+        was_running
+    }
+}
+
+impl Kept {
+    fn running(&self) -> usize {
+        self.jobs.values().filter(|job| job.is_running()).count()
+    }
+}
+
+impl Job {
+    fn is_running(&self) -> bool {
+        matches!(self.state, Phase::Running(_))
+    }
+
+    /// Ends it where it stands, if it runs; whether it did.
+    fn cancel(&mut self, now: Time) -> bool {
+        let Phase::Running(handle) = &self.state else { return false };
+        handle.iter().for_each(AbortHandle::abort);
+        self.state = Phase::Cancelled(now);
+        true
     }
 }
 
@@ -126,11 +195,15 @@ impl JobBody {
             Phase::Done(_, status, answer) => (Some(status.as_u16()), answer.clone()),
             _ => (None, None),
         };
+        let (done, total) = job.progress.figures();
         Self {
             id,
             what: job.what.clone(),
             state,
             seconds: ended.since(job.began).as_secs_f64(),
+            done,
+            total,
+            percent: total.map(|total| 100.0 * ratio(done, total)),
             status,
             answer,
         }
@@ -139,7 +212,7 @@ impl JobBody {
 
 /// Runs the request as a job, if it prefers that.
 pub(super) async fn perhaps_later(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if !prefers_async(request.headers()) {
+    if request.method().is_safe() || !prefers_async(request.headers()) {
         return next.run(request).await;
     }
     match later(app, request, next).await {
@@ -161,28 +234,44 @@ async fn later(app: Arc<App>, request: Request, next: Next) -> Result<Response, 
     let bytes = body::read(&app, body, None).await?;
     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let what = format!("{} {route}", parts.method);
-    let request = Request::from_parts(parts, Body::from(bytes));
     let full = || {
         let detail = format!("{MAX_RUNNING} jobs run already; try again later");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header("retry-after", "5")
     };
-    let began = app.clock.now();
-    let id = app.jobs.begin(what.clone(), began).ok_or_else(full)?;
+    if app.is_draining() {
+        let detail = "the server is stopping, and begins no more jobs";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header("retry-after", "5"));
+    }
+    let (began, progress) = (app.clock.now(), Progress::of_job());
+    let mut request = Request::from_parts(parts, Body::from(bytes));
+    request.extensions_mut().insert(progress.clone());
+    let body = app.jobs.begin(what, began, progress).ok_or_else(full)?;
+    let id = body.id;
     let of_job = Arc::clone(&app);
     let running = tokio::spawn(async move {
-        let (parts, body) = next.run(request).await.into_parts();
+        // As at the edge: what a panic leaves behind is caches, which lock nothing across calls, and this job, which ends here.
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let (parts, body) = answer.unwrap_or_else(|_| panicked(id)).into_parts();
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let ended = of_job.clock.now();
         of_job.jobs.set(id, Phase::Done(ended, parts.status, AnyJson::read(&bytes)));
     });
-    app.jobs.set(id, Phase::Running(Some(running.abort_handle())));
-    let body = JobBody { id, what, state: "running", seconds: 0.0, status: None, answer: None };
+    if !app.jobs.set(id, Phase::Running(Some(running.abort_handle()))) {
+        // Ended by somebody else before it could be: it has not to go on.
+        running.abort();
+    }
     let headers = [
         (LOCATION, format!("/v1/jobs/{id}")),
         (HeaderName::from_static("preference-applied"), "respond-async".to_owned()),
     ];
     let text = serde_json::to_string(&body).unwrap_or_default();
     Ok((StatusCode::ACCEPTED, headers, [(CONTENT_TYPE, body::JSON)], text).into_response())
+}
+
+fn panicked(id: u64) -> Response {
+    tracing::error!(job = id, "a job panicked");
+    let detail = "the server failed at this job; others are not concerned";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
 }
 
 pub(super) fn describe_later(operation: &mut Description<'_>) {
@@ -218,10 +307,10 @@ pub(super) async fn cancel(
     let now = app.clock.now();
     let mut kept = app.jobs.kept();
     let job = kept.jobs.get_mut(&id).ok_or_else(none)?;
-    if let Phase::Running(handle) = &job.state {
-        handle.iter().for_each(AbortHandle::abort);
-        job.state = Phase::Cancelled(now);
-        return Ok(Answer(JobBody::new(id, job, now)));
+    if job.cancel(now) {
+        let body = JobBody::new(id, job, now);
+        app.jobs.ended.notify_waiters();
+        return Ok(Answer(body));
     }
     let body = JobBody::new(id, job, now);
     kept.jobs.remove(&id);

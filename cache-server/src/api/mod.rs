@@ -23,6 +23,7 @@ mod lifetime;
 mod msgpack;
 mod openapi;
 mod page;
+mod progress;
 mod regions;
 mod route;
 mod set_many;
@@ -155,7 +156,12 @@ fn of_region(app: Option<&Arc<App>>) -> Routes {
         .route("/set-many", post(set_many::set_many, "Stores many entries"))
         .route("/delete-many", post(groups::delete_many, "Removes many entries"))
         .route("/events", get(watch::watch, "All changes, as they happen").also(watch::describe_watch))
-        .route("/keys", get(keys::list, "Lists keys, page by page"))
+        .route(
+            "/keys",
+            delete(groups::remove_pattern, "Removes what is like a pattern")
+                .or_later()
+                .get(keys::list, "Lists keys, page by page"),
+        )
         .route("/tags/{tag}", tag)
         .route("/clear", post(groups::clear, "Empties the region").or_later())
         .route(

@@ -16,6 +16,7 @@ use super::entries::RemovedBody;
 use super::extract::{Bare, InRegion, NoParams, RegionName};
 use super::json;
 use super::lifetime::{self, Lifetime};
+use super::progress::Progress;
 use crate::app::App;
 use crate::config::{DEFAULT_REGION, RegionSettings};
 use crate::insight::Counts;
@@ -137,10 +138,16 @@ pub(super) async fn remove(
     Ok(Answer(RemovedBody { removed: app.regions.clear(&cache).await? }))
 }
 
-pub(super) async fn clear_all(_: Bare, State(app): State<Arc<App>>) -> Result<Answer<RemovedBody>, Problem> {
-    let mut removed = 0;
-    for cache in app.regions.all() {
+pub(super) async fn clear_all(
+    _: Bare,
+    State(app): State<Arc<App>>,
+    progress: Progress,
+) -> Result<Answer<RemovedBody>, Problem> {
+    let (regions, mut removed) = (app.regions.all(), 0);
+    progress.begin(regions.iter().map(|cache| cache.memory().len()).sum());
+    for cache in regions {
         removed += app.regions.clear(&cache).await?;
+        progress.at(removed);
     }
     Ok(Answer(RemovedBody { removed }))
 }

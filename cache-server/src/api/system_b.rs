@@ -80,7 +80,7 @@ pub(super) async fn invalidate(
         counts.by_tags += app.regions.remove_tag(&cache, tag).await?;
     }
     if let Some(prefix) = &body.prefix {
-        counts.by_prefix = app.regions.remove_prefix(&cache, prefix).await?;
+        counts.by_prefix = app.regions.remove_prefix(&cache, prefix, || {}).await?;
     }
     let cleared = match (body.all, &body.region) {
         (false, _) => Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use cache_core::{Key, Tag};
+use cache_core::{Clock, Key, SystemClock, Tag};
 use cache_memory::Policy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use super::entry::{EntryIn, EntryOut};
 use super::extract::{Bare, EntryKey, NoParams, Params, find_region};
 use super::json;
 use super::lifetime::Lifetime;
+use super::progress::Progress;
 use super::regions;
 use crate::app::App;
 use crate::blob::Blob;
@@ -29,8 +30,8 @@ use crate::regions::{BlobCache, RegionChange, Regions};
 /// The most rounds of a benchmark: enough to tell, few enough to disturb nobody.
 const MAX_ITERATIONS: u32 = 100_000;
 
-/// What the keys of a benchmark begin with. No client's key holds a control character.
-const BENCHMARK_PREFIX: &str = "\u{1}benchmark:";
+/// After how many rounds it says how far it is: seldom enough not to be measured.
+const TOLD_EVERY: usize = 1000;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DoneBody {
@@ -149,6 +150,7 @@ pub(super) struct WarmUpBody {
 pub(super) async fn warm_up(
     State(app): State<Arc<App>>,
     _: NoParams,
+    progress: Progress,
     Structured(body): Structured<WarmUpBody>,
 ) -> Result<Answer<DoneBody>, Problem> {
     if body.data.len() > super::MAX_KEYS {
@@ -168,9 +170,11 @@ pub(super) async fn warm_up(
         }
         checked.push((key, blob, options));
     }
+    progress.begin(checked.len() as u64);
     let mut stored = 0;
     for (key, blob, options) in checked {
         stored += u64::from(app.regions.insert(&cache, key, blob, options).await?.is_stored());
+        progress.add(1);
     }
     Ok(DoneBody::stored(stored))
 }
@@ -235,8 +239,8 @@ impl PaceBody {
 
 /// Measures a cache of its own, so that nothing that is stored is touched.
 pub(super) async fn benchmark(
-    State(app): State<Arc<App>>,
     _: NoParams,
+    progress: Progress,
     Structured(body): Structured<BenchmarkBody>,
 ) -> Result<Answer<BenchmarkAnswer>, Problem> {
     let iterations = body.iterations.unwrap_or_default();
@@ -249,18 +253,32 @@ pub(super) async fn benchmark(
             strata::Memory::new().with_max_entries(u64::from(iterations)).with_policy(Policy::default());
         let cache: BlobMemory = cache;
         let keys: Vec<Key> =
-            (0..iterations).filter_map(|at| Key::new(format!("{BENCHMARK_PREFIX}{at}")).ok()).collect();
+            (0..iterations).filter_map(|at| Key::new(format!("benchmark:{at}")).ok()).collect();
         let blob = Blob::new(bytes::Bytes::from_static(b"{\"benchmark\":true}"), super::body::JSON, 0);
-        let began = app.clock.now();
-        for key in &keys {
-            cache.insert(key.clone(), blob.clone());
+        progress.begin(2 * u64::from(iterations));
+        // That of the machine, whatever entries live by.
+        let clock = SystemClock::new();
+        let began = clock.now();
+        for keys in keys.chunks(TOLD_EVERY) {
+            for key in keys {
+                cache.insert(key.clone(), blob.clone());
+            }
+            progress.add(keys.len() as u64);
         }
-        let (set, began) = (app.clock.now().since(began), app.clock.now());
-        let found = keys.iter().filter(|key| cache.get(*key).is_some()).count();
-        (set, app.clock.now().since(began), found)
+        let (set, began) = (clock.now().since(began), clock.now());
+        let mut found = 0;
+        for keys in keys.chunks(TOLD_EVERY) {
+            found += keys.iter().filter(|key| cache.get(*key).is_some()).count();
+            progress.add(keys.len() as u64);
+        }
+        (set, clock.now().since(began), found)
     });
     let failed = |_| Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the benchmark broke off");
-    let (set, get, _) = measured.await.map_err(failed)?;
+    let (set, get, found) = measured.await.map_err(failed)?;
+    if found != iterations as usize {
+        let detail = format!("the benchmark has read {found} of {iterations} entries that it had stored");
+        return Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, detail));
+    }
     Ok(Answer(BenchmarkAnswer {
         iterations,
         set_operations: PaceBody::new(iterations, set),

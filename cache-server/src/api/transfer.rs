@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -35,6 +35,9 @@ use crate::regions::BlobCache;
 /// Lines of JSON, each an object.
 pub(super) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
+/// How many lines there will be, give or take what ends or goes meanwhile, so that a client can show how far it is.
+const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+
 /// The entries that are written at once.
 const AT_ONCE: usize = 128;
 
@@ -48,6 +51,11 @@ struct Line<'a> {
 
 pub(super) fn describe_export(operation: &mut Description<'_>) {
     operation.answers_bytes(200, "lines of JSON", "application/x-ndjson");
+    operation.with_header(
+        200,
+        "X-Total-Count",
+        "how many lines there will be, give or take what goes meanwhile",
+    );
 }
 
 pub(super) fn describe_import(operation: &mut Description<'_>) {
@@ -64,6 +72,7 @@ impl Input for Request {
 pub(super) async fn export(_: Bare, InRegion(cache): InRegion) -> Response {
     let mut keys = Vec::new();
     cache.memory().for_each(|found| keys.push(found.key().clone()));
+    let total = keys.len();
     let lines = stream::unfold((cache, keys), |(cache, mut keys)| async move {
         let mut lines = Vec::new();
         while lines.is_empty() {
@@ -78,7 +87,8 @@ pub(super) async fn export(_: Bare, InRegion(cache): InRegion) -> Response {
         tokio::task::yield_now().await;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(lines)), (cache, keys)))
     });
-    ([(CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response()
+    let headers = [(CONTENT_TYPE, LINES), (TOTAL, HeaderValue::from(total))];
+    (headers, Body::from_stream(lines)).into_response()
 }
 
 /// Writes what is fresh under this key.

@@ -52,6 +52,7 @@ impl File<'_> {
             "tokens" => self.tokens(layers, value),
             "ttl" => self.presets(layers, value),
             "warmer" => self.warmers(layers, value),
+            "budget" => self.budgets(layers, value),
             known if names::top_level().contains(&known) => self.scalar(layers, known, value),
             unknown => Err(self.unknown(unknown, name, &names::top_level())),
         }
@@ -68,8 +69,13 @@ impl File<'_> {
     }
 
     fn warmers(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
-        let fields = ("file or url, and region, interval or token_file", names::WARMER_FIELDS);
+        let fields = ("file or url, and region, interval, token_file or budget", names::WARMER_FIELDS);
         self.named(layers, ("warmer", "tables such as [warmer.products]"), fields, value)
+    }
+
+    fn budgets(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
+        let fields = ("limit, window, burst_limit or burst_window", names::BUDGET_FIELDS);
+        self.named(layers, ("budget", "tables such as [budget.supplier]"), fields, value)
     }
 
     /// Tables with names of the operator's own, each with the same fields.

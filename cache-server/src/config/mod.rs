@@ -36,8 +36,8 @@ pub use cors::Cors;
 pub use error::SettingsError;
 pub use flags::Flags;
 pub use settings::{
-    Access, ClientSettings, Counting, DiskSettings, LogFormat, PlaceSettings, RegionSettings, Settings,
-    Token, WarmFrom, WarmerSettings, WarmingSettings,
+    Access, BudgetSettings, ClientSettings, Counting, DiskSettings, LogFormat, PlaceSettings, RegionSettings,
+    Settings, Token, WarmFrom, WarmerSettings, WarmingSettings,
 };
 pub use tls::Tls;
 

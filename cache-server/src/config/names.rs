@@ -100,7 +100,10 @@ pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "
 pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256", "class"];
 
 /// What can be said of a warmer, in the file under `[warmer.NAME]`.
-pub(super) const WARMER_FIELDS: &[&str] = &["file", "url", "region", "interval", "token_file"];
+pub(super) const WARMER_FIELDS: &[&str] = &["file", "url", "region", "interval", "token_file", "budget"];
+
+/// What can be said of a budget, in the file under `[budget.NAME]`.
+pub(super) const BUDGET_FIELDS: &[&str] = &["limit", "window", "burst_limit", "burst_window"];
 
 /// The regions' fields that variables of the form `CACHE_<REGION>_<SUFFIX>` set.
 pub(super) const REGION_SUFFIXES: &[(&str, &str)] = &[("_SIZE", "max_entries"), ("_TTL", "ttl")];
@@ -112,7 +115,11 @@ pub(super) const IGNORED: &[&str] =
 
 /// The names at the top of a configuration file.
 pub(super) fn top_level() -> Vec<&'static str> {
-    SPECS.iter().map(|spec| spec.name).chain(["env_prefix", "region", "tokens", "ttl", "warmer"]).collect()
+    SPECS
+        .iter()
+        .map(|spec| spec.name)
+        .chain(["env_prefix", "region", "tokens", "ttl", "warmer", "budget"])
+        .collect()
 }
 
 /// Whether a setting is several texts: in the file a list, elsewhere with commas between them.

@@ -7,6 +7,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cache_core::Quota;
 use cache_http::limit::Hops;
 use cache_memory::Policy;
 use cache_ratelimit::{Class, Classes};
@@ -159,6 +160,18 @@ pub struct WarmingSettings {
     pub max_concurrent: usize,
     /// By name. Default: none.
     pub warmers: BTreeMap<String, WarmerSettings>,
+    /// How often the sources of warmers may be called, by name. Default: none.
+    pub budgets: BTreeMap<String, BudgetSettings>,
+}
+
+/// How often a source may be called, by all warmers that name it, and by all servers over one Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetSettings {
+    /// In a window, which slides.
+    pub quota: Quota,
+    /// And in a shorter one. Default: no more than that.
+    pub burst: Option<Quota>,
 }
 
 /// What is said of a warmer.
@@ -173,6 +186,8 @@ pub struct WarmerSettings {
     pub interval: Option<Duration>,
     /// What is sent with the request for the URL. Default: nothing.
     pub token: Option<Token>,
+    /// The name of the budget that a run takes a call of. Default: none, and it always may.
+    pub budget: Option<String>,
 }
 
 /// Where the entries of a warmer are: lines of JSON, as an export has them.

@@ -471,6 +471,7 @@ $("remove-prefix").addEventListener("click", () => {
 // ---- Warmers ------------------------------------------------------------------------------------------------------
 
 const WARMERS_MS = 10000;
+const WORK_MS = 2000;
 
 async function followWarmers() {
   for (;;) {
@@ -483,7 +484,7 @@ async function followWarmers() {
   }
 }
 
-function showWarmers({ strategies }) {
+function showWarmers({ strategies, scheduler, budgets }) {
   const rows = Object.entries(strategies).map(([name, run]) => {
     const state = run.is_running ? "running" : run.success ? "done" : "failed";
     const took = `${run.duration_seconds.toFixed(run.duration_seconds < 10 ? 2 : 0)} s`;
@@ -491,8 +492,70 @@ function showWarmers({ strategies }) {
     return make("tr", {}, cell("Warmer", name), cell("Last run", state), cell("Items", String(run.items_processed), "td.number"),
       cell("Took", took, "td.number"), cell("What went wrong", errors));
   });
-  $("warming").hidden = rows.length === 0;
+  $("warming").hidden = !scheduler;
   $("warmers").replaceChildren(...rows);
+  showScheduler(scheduler);
+  showBudgets(Object.entries(budgets));
+}
+
+const STRATEGIES = {
+  aggressive: "more often than asked, because their sources change fast",
+  normal: "as often as asked",
+  conservative: "less often than asked, because most of a budget is in use",
+  minimal: "as little as makes sense, because almost all of a budget is in use",
+};
+
+function showScheduler(scheduler) {
+  if (!scheduler) return;
+  const { strategy, is_paused: paused, scheduled, running, queued, lateness_seconds: late, done, failed, postponed } = scheduler;
+  const pace = paused ? "No run begins any more: the server is stopping" : `Strategy ${strategy}: they run ${STRATEGIES[strategy]}`;
+  const wait = queued ? `${count(queued)} due and waiting, the longest for ${late.toFixed(0)} s` : "none is late";
+  put("scheduler", `${pace}. ${count(scheduled)} scheduled, ${count(running)} running, ${wait}. Runs so far: ${count(done)} done, ${count(failed)} failed, ${count(postponed)} put off by a budget.`);
+}
+
+function showBudgets(budgets) {
+  $("budget-table").hidden = budgets.length === 0;
+  $("budgets").replaceChildren(...budgets.map(([name, budget]) => make("tr", {},
+    cell("Budget", name),
+    cell("Limit", `${count(budget.limit)} in ${time(budget.window_seconds)}`, "td.number"),
+    cell("In use", meter(`${name}: in use`, budget.in_use)),
+    cell("Called", count(budget.used), "td.number"),
+    cell("Put off", count(budget.blocked), "td.number"),
+    cell("Refused", count(budget.refused), "td.number"),
+    cell("Pace", percent(budget.pace, 0), "td.number"))));
+}
+
+function meter(label, share) {
+  const bar = make("progress", { max: "1", "aria-label": label });
+  if (share !== null) bar.value = share;
+  return make("span", {}, bar, share === null ? "" : ` ${percent(share, 0)}`);
+}
+
+// ---- Long work ----------------------------------------------------------------------------------------------------
+
+async function followWork() {
+  for (;;) {
+    try {
+      showWork((await asJson("/v1/jobs")).jobs);
+    } catch {
+      // Whoever follows the figures says what is wrong.
+    }
+    await sleep(WORK_MS);
+  }
+}
+
+function showWork(jobs) {
+  $("work").hidden = jobs.length === 0;
+  list("jobs", jobs, () => jobs.slice(-8).reverse().map((job) => {
+    const isRunning = job.state === "running";
+    const of = job.total === null ? "" : ` of ${count(job.total)}`;
+    const far = make("span", {}, isRunning && job.percent !== null ? meter(`${job.what}: done`, job.percent / 100) : "", ` ${count(job.done)}${of}`);
+    const state = job.status === null || job.status < 400 ? job.state : `failed: ${job.status}`;
+    const end = make("button.plain.small", { type: "button", "aria-label": `End job ${job.id}` }, "End");
+    end.addEventListener("click", () => act(async () => showWork([await asJson(`/v1/jobs/${job.id}`, { method: "DELETE" })])));
+    return make("tr", {}, cell("Job", make("code", {}, job.what)), cell("State", state), cell("How far", far),
+      cell("Took", `${job.seconds.toFixed(1)} s`, "td.number"), cell("End", isRunning ? end : "", "td.number"));
+  }));
 }
 
 // ---- Light and dark -----------------------------------------------------------------------------------------------
@@ -516,3 +579,4 @@ setTheme(THEMES[localStorage.getItem(THEME)] ? localStorage.getItem(THEME) : "au
 
 follow();
 followWarmers();
+followWork();

@@ -78,6 +78,23 @@ pub(crate) async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> 
     send_over(stream, address, request).await
 }
 
+/// As [`send`]; nothing if the server is gone before it has answered.
+pub(crate) async fn try_send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Option<Answer> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    request.headers_mut().entry(HOST).or_insert(address.to_string().parse().expect("legal"));
+    soon(async {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request).await.ok()?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        connection.abort();
+        Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    })
+    .await
+}
+
 /// Sends a request over a connection of whatever kind, with the Host header that it needs, and hangs up.
 pub(crate) async fn send_over(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,

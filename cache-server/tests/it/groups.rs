@@ -28,6 +28,24 @@ async fn a_tag_names_its_entries_and_removes_them() {
 }
 
 #[tokio::test]
+async fn a_pattern_removes_what_is_like_it_and_is_refused_where_it_is_none() {
+    let server = filled().await;
+    assert_eq!(
+        server.delete("/v1/keys?pattern=%3F*%3A%5B2-9%5D").await.expect(200).json(),
+        json!({"removed": 2})
+    );
+    assert_eq!(server.get("/v1/entries/user:1/exists").await.json(), json!({"exists": true}));
+    for wrong in ["", "?pattern=", "?pattern=%5B", "?pattern=%5B%5D", "?pattern=a%5C", "?prefix=a"] {
+        server.delete(&format!("/v1/keys{wrong}")).await.problem(400);
+    }
+    assert_eq!(
+        server.delete("/v1/regions/token/keys?pattern=user%3A*").await.expect(200).json(),
+        json!({"removed": 1})
+    );
+    assert_eq!(server.get("/v1/regions/default").await.json()["stats"]["entries"], 2);
+}
+
+#[tokio::test]
 async fn a_prefix_removes_what_begins_so() {
     let server = filled().await;
     assert_eq!(server.delete("/v1/entries?prefix=user%3A").await.expect(200).json(), json!({"removed": 2}));

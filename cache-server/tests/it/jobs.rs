@@ -39,7 +39,10 @@ async fn a_job_is_answered_at_once_and_tells_what_it_came_to() {
         (&json!("running"), &json!("POST /v1/clear"))
     );
     let done = ended(&server, "/v1/jobs/1").await;
-    let expected = json!({"id": 1, "what": "POST /v1/clear", "state": "done", "seconds": 0.0, "status": 200, "answer": {"removed": 1}});
+    let expected = json!({
+        "id": 1, "what": "POST /v1/clear", "state": "done", "seconds": 0.0, "done": 1, "total": 1, "percent": 100.0, "status": 200,
+        "answer": {"removed": 1},
+    });
     assert_eq!(done, expected);
 
     server.put("/v1/entries/user:1", "v").await.expect(201);
@@ -112,4 +115,117 @@ async fn so_many_jobs_are_remembered_and_a_token_is_asked_for_first() {
     }
     server.send("GET", "/v1/jobs/2", &[right], "").await.problem(404);
     server.send("GET", "/v1/jobs/3", &[right], "").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_job_tells_how_far_it_is() {
+    // What is asked, and how much there was to do.
+    let server = Running::start("").await;
+    for key in ["user:1", "user:2", "page:1"] {
+        server.put(&format!("/v1/entries/{key}"), "v").await.expect(201);
+    }
+    server.put("/v1/regions/token/entries/other", "v").await.expect(201);
+    for (method, path, body, [done, total], answer) in [
+        ("DELETE", "/v1/entries?prefix=user:", "", [3, 3], json!({"removed": 2})),
+        ("DELETE", "/v1/keys?pattern=p*:%3F", "", [1, 1], json!({"removed": 1})),
+        (
+            "POST",
+            "/api/v1/enhanced-cache/warm-up",
+            "{\"data\": {\"a\": 1, \"b\": 2}}",
+            [2, 2],
+            json!({"success": true, "stored": 2}),
+        ),
+        ("POST", "/v1/clear-all", "", [3, 3], json!({"removed": 3})),
+        ("POST", "/v1/clear", "", [0, 0], json!({"removed": 0})),
+    ] {
+        let job = later(&server, method, path, body).await.expect(202).header("location").to_owned();
+        let job = ended(&server, &job).await;
+        let total = if total == 0 { Value::Null } else { json!(total) };
+        let percent = if total.is_null() { Value::Null } else { json!(100.0) };
+        assert_eq!((&job["done"], &job["total"], &job["percent"]), (&json!(done), &total, &percent), "{job}");
+        assert_eq!(job["answer"], answer, "{job}");
+    }
+    let job = later(&server, "POST", "/api/v1/enhanced-cache/benchmark", "{\"iterations\": 2500}")
+        .await
+        .expect(202);
+    let job = ended(&server, job.header("location")).await;
+    assert_eq!((&job["done"], &job["total"]), (&json!(5000), &json!(5000)), "{job}");
+}
+
+/// A source of lines that sends what it is told and no more, so that a warmer is half way.
+async fn half_a_source() -> (tokio::net::TcpListener, String) {
+    let source = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = source.local_addr().expect("a bound port");
+    (source, format!("warming_enabled = false\n[warmer.w]\nurl = \"http://{address}/lines\""))
+}
+
+/// Answers who asks with the beginning of many lines.
+async fn begin_to_answer(source: &tokio::net::TcpListener) -> tokio::net::TcpStream {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut stream, _) = soon(source.accept()).await.expect("a warmer");
+    let mut asked = [0; 4096];
+    soon(stream.read(&mut asked)).await.expect("a request");
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+    let lines = "{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":1}\n{\"key\"";
+    stream.write_all(format!("{head}{lines}").as_bytes()).await.expect("it reads");
+    stream
+}
+
+#[tokio::test]
+async fn a_job_that_runs_tells_how_far_its_warmer_is() {
+    let (source, toml) = half_a_source().await;
+    let server = Running::start(&toml).await;
+    let job =
+        later(&server, "POST", "/v1/warming/trigger", "").await.expect(202).header("location").to_owned();
+    let stream = begin_to_answer(&source).await;
+    soon(async {
+        loop {
+            let job = server.get(&job).await.expect(200).json();
+            if job["done"] == 2 {
+                return assert_eq!(
+                    (&job["state"], &job["total"]),
+                    (&json!("running"), &Value::Null),
+                    "{job}"
+                );
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    drop(stream);
+    let job = ended(&server, &job).await;
+    assert_eq!(
+        (&job["done"], &job["answer"]["strategies"]["w"]["success"]),
+        (&json!(2), &json!(false)),
+        "{job}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_stops_waits_for_its_jobs_and_begins_no_more() {
+    let (source, toml) = half_a_source().await;
+    let mut server = Running::start(&format!("drain_timeout = \"1h\"\n{toml}")).await;
+    let job =
+        later(&server, "POST", "/v1/warming/trigger", "").await.expect(202).header("location").to_owned();
+    let stream = begin_to_answer(&source).await;
+    server.tell_to_stop();
+    soon(async { while server.get("/readyz").await.status != 503 {} }).await;
+    assert_eq!(server.get(&job).await.expect(200).json()["state"], "running");
+    let refused = later(&server, "POST", "/v1/clear", "").await;
+    assert!(refused.problem(503)["detail"].to_string().contains("stopping"), "{refused:?}");
+    assert_eq!(server.get("/v1/entries/a").await.expect(200).text(), "1", "nothing is lost meanwhile");
+    // It ends with its source, and the server with it.
+    drop(stream);
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_job_that_the_drain_timeout_is_too_short_for_is_ended() {
+    let (source, toml) = half_a_source().await;
+    let mut server = Running::start(&format!("drain_timeout = \"100ms\"\n{toml}")).await;
+    later(&server, "POST", "/v1/warming/trigger", "").await.expect(202);
+    let stream = begin_to_answer(&source).await;
+    server.tell_to_stop();
+    server.stopped().await;
+    drop(stream);
 }

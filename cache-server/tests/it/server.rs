@@ -101,6 +101,12 @@ impl Running {
         told.expect("the server runs");
     }
 
+    /// Stops it, and waits for that.
+    pub(crate) async fn tell_and_wait(mut self) {
+        self.tell_to_stop();
+        self.stopped().await;
+    }
+
     /// Waits until the server has stopped.
     pub(crate) async fn stopped(self) {
         soon(self.task).await.expect("no panic");

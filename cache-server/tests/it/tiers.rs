@@ -168,3 +168,65 @@ async fn many_at_once_are_stored_in_their_order_where_they_share_a_key() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_compression_saves_is_told_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = format!("dir = {:?}", folder.path().display().to_string());
+    let figures = async |server: &Running| {
+        let stats = server.get("/api/v1/enhanced-cache/stats").await.expect(200).json();
+        let memory = server.get("/api/v1/enhanced-cache/memory").await.expect(200).json();
+        (
+            stats["compression_ratio"].as_f64().expect("a ratio"),
+            memory["compression_savings_bytes"].as_u64().expect("bytes"),
+        )
+    };
+    let server = Running::start(&format!("{dir}\nenable_compression = true")).await;
+    let nothing_yet = figures(&server).await;
+    assert!((nothing_yet.0 - 1.0).abs() < 1e-9 && nothing_yet.1 == 0, "{nothing_yet:?}");
+    let text = "the same words again and again. ".repeat(1000);
+    server.put("/v1/entries/a", text.clone()).await.expect(201);
+    server.put("/v1/regions/token/entries/b", text.clone()).await.expect(201);
+    let (ratio, saved) = figures(&server).await;
+    let raw = 2 * text.len() as u64;
+    assert!(ratio < 0.05 && saved > raw * 9 / 10 && saved < raw + 200, "{ratio} {saved} of {raw}");
+    server.tell_and_wait().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_admin_has_been_told_is_done_is_in_every_tier_after_a_stop() {
+    // Writes that are answered while the server is told to stop: each that was acknowledged is there after a restart.
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = format!("dir = {:?}", folder.path().display().to_string());
+    let mut server = Running::start(&settings).await;
+    let address = server.address;
+    let writers = (0..4).map(|writer| {
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for number in 0..500 {
+                let key = format!("{writer}-{number}");
+                let request = hyper::Request::put(format!("/v1/entries/{key}"));
+                let request = request.body(http_body_util::Full::from(key.clone())).expect("legal");
+                // Whoever comes too late is refused, or finds nobody.
+                let Some(answer) = crate::client::try_send(address, request).await else { break };
+                if answer.status == 201 {
+                    acknowledged.push(key);
+                }
+            }
+            acknowledged
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    until(&server, "/v1/entries/0-20", |answer| answer.status == 200).await;
+    server.tell_to_stop();
+    server.stopped().await;
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.expect("no panic"));
+    }
+    let again = Running::start(&settings).await;
+    for key in &acknowledged {
+        assert_eq!(again.get(&format!("/v1/entries/{key}")).await.expect(200).text(), *key);
+    }
+    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+}

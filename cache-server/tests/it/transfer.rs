@@ -30,7 +30,10 @@ async fn what_is_exported_and_imported_elsewhere_is_the_same_cache() {
     from.json("POST", "/v1/set-many", set).await.expect(200);
     from.clock.advance(std::time::Duration::from_secs(10));
     let exported = from.get("/v1/export").await.expect(200);
-    assert_eq!(exported.header("content-type"), "application/x-ndjson");
+    assert_eq!(
+        (exported.header("content-type"), exported.header("x-total-count")),
+        ("application/x-ndjson", "3")
+    );
     let told = entries(&exported);
     assert_eq!(told.len(), 3, "what has ended is not told: {told:?}");
     assert_eq!((&told["json"]["ttl_seconds"], &told["json"]["tags"]), (&json!(50.0), &json!(["t", "u"])));

@@ -55,7 +55,13 @@ async fn a_server_is_warmed_at_start_by_its_file_and_by_another_server_and_says_
         "enabled": true, "interval_seconds": 3600.0, "max_concurrent": 5,
         "strategies": {"products": once(3000), "peer": once(1)},
     });
-    assert_eq!(metrics, expected);
+    let seen: Value = ["enabled", "interval_seconds", "max_concurrent", "strategies"]
+        .into_iter()
+        .map(|name| (name.to_owned(), metrics[name].clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    assert_eq!(seen, expected);
+    assert_eq!((&metrics["scheduler"]["scheduled"], &metrics["budgets"]), (&json!(2), &json!({})));
     assert_eq!(server.get("/v1/regions/products/entries/k2999").await.expect(200).json()["number"], 2999);
     assert_eq!(server.get("/v1/entries/from-peer").await.expect(200).text(), "value");
     assert_eq!(server.get("/v1/tags/t").await.json()["count"], 1);
@@ -154,9 +160,116 @@ fn a_warmer_that_cannot_work_stops_the_start() {
         ("[warmer.\"a b\"]\nfile = \"a\"", "not a name"),
         ("[warmer.w]\nfile = \"a\"\ninterval = \"soon\"", "interval"),
         ("warming_max_concurrent = 0", "warming_max_concurrent"),
+        ("[warmer.w]\nfile = \"a\"\nbudget = \"b\"", "budget = \"b\": expected the name of a budget"),
+        ("[budget.b]", "budget.b.limit is missing"),
+        ("[budget.b]\nlimit = 0", "budget.b.limit = \"0\": expected a whole number of calls, at least 1"),
+        ("[budget.b]\nlimit = 5\nwindow = \"1ms\"", "budget.b.window = \"1ms\": expected at least a second"),
+        (
+            "[budget.b]\nlimit = 5\nburst_window = \"1s\"",
+            "burst_window is given and budget.b.burst_limit is not",
+        ),
+        ("[budget.b]\nlimit = 5\nburst_limit = 5", "burst_window has to be shorter"),
+        ("[budget.\"a.b\"]\nlimit = 5", "not a name"),
+        ("[budget.b]\nlimits = 5", "did you mean `limit`?"),
     ] {
         let error = cache_server::Settings::from_toml(toml).expect_err(toml).to_string();
         assert!(error.contains(part), "{toml}: {error}");
     }
     assert_eq!(settings("[warmer.w]\nfile = \"a\"").warming.warmers["w"].region, "default");
+}
+
+/// A source that counts who asks, and answers with a line or what it is told.
+async fn source(answer: &'static str) -> (String, std::sync::Arc<std::sync::atomic::AtomicU64>) {
+    use std::sync::atomic::Ordering::SeqCst;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/lines", listener.local_addr().expect("a bound port"));
+    let calls = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+    let counted = std::sync::Arc::clone(&calls);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, SeqCst);
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (url, calls)
+}
+
+#[tokio::test]
+async fn a_budget_bounds_the_calls_of_warmers_and_is_told_with_what_is_put_off() {
+    let (url, calls) =
+        source("HTTP/1.1 200 OK\r\ncontent-length: 21\r\n\r\n{\"key\":\"a\",\"value\":1}").await;
+    let server = Running::start(&format!(
+        "warming_interval = \"1h\"\n[budget.supplier]\nlimit = 3\nwindow = \"1h\"\n\
+         [warmer.one]\nurl = {url:?}\nbudget = \"supplier\"\n[warmer.two]\nurl = {url:?}\nbudget = \"supplier\""
+    ))
+    .await;
+    let told = warmed(&server, 1).await;
+    assert_eq!(told["strategies"].as_object().map(serde_json::Map::len), Some(2), "{told}");
+    for _ in 0..2 {
+        let body = json!({"strategies": ["one"]});
+        let job = server
+            .send(
+                "POST",
+                "/v1/warming/trigger",
+                &[("prefer", "respond-async"), ("content-type", "application/json")],
+                body.to_string(),
+            )
+            .await;
+        job.expect(202);
+    }
+    // The third call is admitted; the fourth waits for its budget, and is told of.
+    let told = soon(async {
+        loop {
+            let told = server.get("/v1/warming").await.expect(200).json();
+            if told["budgets"]["supplier"]["blocked"] != 0 {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let budget = &told["budgets"]["supplier"];
+    assert_eq!(
+        (&budget["limit"], &budget["window_seconds"], &budget["used"]),
+        (&json!(3), &json!(3600.0), &json!(3)),
+        "{told}"
+    );
+    assert_eq!(
+        (&budget["in_use"], &budget["refused"], &budget["pace"]),
+        (&json!(1.0), &json!(0), &json!(1.0)),
+        "{told}"
+    );
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 3);
+    let scrape = server.get("/metrics").await.expect(200).text();
+    assert!(scrape.contains("cache_budget_calls_total{budget=\"supplier\",result=\"used\"} 3"), "{scrape}");
+    assert!(scrape.contains("cache_refresh_runs_total{result=\"done\"} 3"), "{scrape}");
+}
+
+#[tokio::test]
+async fn a_source_that_refuses_is_left_alone_for_as_long_as_it_says() {
+    let (url, calls) =
+        source("HTTP/1.1 429 Too Many Requests\r\nretry-after: 600\r\ncontent-length: 0\r\n\r\n").await;
+    let server = Running::start(&format!(
+        "[budget.supplier]\nlimit = 100\n[warmer.w]\nurl = {url:?}\nbudget = \"supplier\""
+    ))
+    .await;
+    let told = warmed(&server, 1).await;
+    assert!(told["strategies"]["w"]["errors"].to_string().contains("429"), "{told}");
+    server.send("POST", "/v1/warming/trigger", &[("prefer", "respond-async")], "").await.expect(202);
+    let told = soon(async {
+        loop {
+            let told = server.get("/v1/warming").await.expect(200).json();
+            if told["budgets"]["supplier"]["blocked"] != 0 {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let budget = &told["budgets"]["supplier"];
+    assert_eq!((&budget["refused"], &budget["pace"]), (&json!(1), &json!(0.5)), "{told}");
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1, "it is not asked again");
 }

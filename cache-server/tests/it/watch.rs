@@ -89,6 +89,7 @@ async fn what_changes_is_told_in_order_by_each_way_that_changes_it() {
     server.delete("/v1/entries/a").await.expect(200);
     server.delete("/v1/tags/t").await.expect(200);
     server.delete("/v1/entries?prefix=user:").await.expect(200);
+    server.delete("/v1/keys?pattern=user%3A*").await.expect(200);
     server.json("POST", "/v1/set-many", json!({"entries": [{"key": "b", "value": 1}]})).await.expect(200);
     server.json("POST", "/v1/delete-many", json!({"keys": ["b", "c"]})).await.expect(200);
     server.json("POST", "/api/v1/enhanced-cache/set", json!({"key": "d", "value": 1})).await.expect(200);
@@ -104,6 +105,7 @@ async fn what_changes_is_told_in_order_by_each_way_that_changes_it() {
         json!({"event": "remove", "key": "a"}),
         json!({"event": "tag", "tag": "t"}),
         json!({"event": "prefix", "prefix": "user:"}),
+        json!({"event": "pattern", "pattern": "user:*"}),
         json!({"event": "set", "key": "b"}),
         json!({"event": "remove", "key": "b"}),
         json!({"event": "remove", "key": "c"}),
