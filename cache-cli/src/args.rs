@@ -63,7 +63,7 @@ pub(crate) enum Command {
     },
     /// Stores a value: the argument, a file, or standard input
     Set(Set),
-    /// Removes keys, or all with a tag or a prefix
+    /// Removes keys, or all with a tag, a prefix or a pattern
     Del(Del),
     /// Tells what is left of a key's life, or gives it a new one
     Ttl {
@@ -118,11 +118,19 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 5)]
         keys: usize,
     },
-    /// Follows the server's figures, a line every second
+    /// Follows the server's figures, a line every second, or what changes in the region
     Watch {
+        /// Follows what changes in the region, a line for each change
+        #[arg(long)]
+        changes: bool,
         /// Ends after so many lines; 0 for never
         #[arg(long, value_name = "N", default_value_t = 0)]
         count: u64,
+    },
+    /// Lists long work and how far it is, or ends it
+    Jobs {
+        #[command(subcommand)]
+        what: Option<Jobs>,
     },
     /// Writes all entries of the region as lines of JSON, to a file or standard output
     Export {
@@ -175,6 +183,15 @@ pub(crate) struct Del {
     /// All that begin so
     #[arg(long)]
     pub(crate) prefix: Option<String>,
+    /// All that are like this: * any characters, ? one, [a-z] one of these
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) pattern: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// Ends one where it stands, or forgets one that has ended
+    End { id: u64 },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -67,7 +68,7 @@ impl Client {
         if let Some(token) = &self.target.token {
             parts = parts.header("authorization", token.header());
         }
-        Request { client: self, parts }
+        Request { client: self, parts, patience: None }
     }
 
     /// A request for a path of the region.
@@ -143,11 +144,19 @@ fn tls(target: &Target) -> Result<TlsConfig, Error> {
 pub(crate) struct Request<'a> {
     client: &'a Client,
     parts: request::Builder,
+    /// How long the server may say nothing, if not as long as otherwise.
+    patience: Option<Duration>,
 }
 
 impl Request<'_> {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.parts = self.parts.header(name, value);
+        self
+    }
+
+    /// The server may say nothing for so long, whatever `--timeout` says.
+    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -183,7 +192,9 @@ impl Request<'_> {
     fn run(self, body: SendBody<'_>) -> Result<Answer, Error> {
         let wrong = |error: ureq::http::Error| Error::Usage(format!("this cannot be asked for: {error}"));
         let request = self.parts.body(body).map_err(wrong)?;
-        let response = self.client.agent.run(request).map_err(|error| self.client.unreachable(&error))?;
+        let (agent, patience) = (&self.client.agent, self.patience.unwrap_or(self.client.target.timeout));
+        let request = agent.configure_request(request).timeout_per_read(Some(patience)).build();
+        let response = agent.run(request).map_err(|error| self.client.unreachable(&error))?;
         Ok(Answer(response))
     }
 }

@@ -43,8 +43,10 @@ fn told(out: &Out, entries: u64, bytes: u64) -> String {
 /// Hands over the export in pieces. Returns how many entries and bytes it had.
 fn copy(client: &Client, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(u64, u64), Error> {
     let answer = client.region("GET", "/export").send()?.checked()?;
+    let total: Option<u64> = answer.header("x-total-count").and_then(|total| total.parse().ok());
     let mut lines = BufReader::with_capacity(64 << 10, answer.into_reader());
-    let bar = progress::bar(None, true);
+    // Of how many entries, if the server says so; else how many bytes.
+    let bar = progress::bar(total, total.is_none());
     let (mut entries, mut bytes) = (0, 0);
     loop {
         let piece = lines.fill_buf().map_err(|error| broke(&error))?;
@@ -55,10 +57,11 @@ fn copy(client: &Client, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Re
             return Ok((entries, bytes));
         }
         take(&piece[..length])?;
-        entries += u64::from(piece[length - 1] == b'\n');
+        let is_line = u64::from(piece[length - 1] == b'\n');
+        entries += is_line;
         lines.consume(length);
         bytes += length as u64;
-        bar.inc(length as u64);
+        bar.inc(if total.is_some() { is_line } else { length as u64 });
     }
 }
 

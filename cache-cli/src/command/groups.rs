@@ -1,4 +1,4 @@
-//! Groups of entries: listed by tag and prefix, removed by key, tag and prefix, and all of a region.
+//! Groups of entries: listed by tag and prefix, removed by key, tag, prefix and pattern, and all of a region.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,12 +14,15 @@ use crate::table::{self, Table};
 const PAGE: u64 = 1000;
 
 pub(super) fn del(client: &Client, out: &mut Out, del: &Del) -> Result<(), Error> {
-    let answer = match (&del.tag, &del.prefix) {
-        (Some(tag), _) => client.region("DELETE", &format!("/tags/{}", encoded(tag))).send()?,
-        (None, Some(prefix)) => {
+    let answer = match (&del.tag, &del.prefix, &del.pattern) {
+        (Some(tag), ..) => client.region("DELETE", &format!("/tags/{}", encoded(tag))).send()?,
+        (None, Some(prefix), _) => {
             client.region("DELETE", &format!("/entries?prefix={}", encoded(prefix))).send()?
         }
-        (None, None) => client.region("POST", "/delete-many").json(&json!({"keys": del.keys}))?,
+        (None, None, Some(pattern)) => {
+            client.region("DELETE", &format!("/keys?pattern={}", encoded(pattern))).send()?
+        }
+        (None, None, None) => client.region("POST", "/delete-many").json(&json!({"keys": del.keys}))?,
     };
     removed(out, answer)
 }

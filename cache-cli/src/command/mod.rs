@@ -7,6 +7,7 @@ mod figures;
 mod groups;
 mod health;
 mod import;
+mod jobs;
 mod lines;
 mod regions;
 mod top;
@@ -44,7 +45,9 @@ pub(crate) fn run(args: &Args, variables: &BTreeMap<String, String>, out: &mut O
         Command::Health { ready } => health::run(client, out, *ready),
         Command::Stats => figures::stats(client, out),
         Command::Top { once, keys } => top::run(client, out, (*once, *keys)),
-        Command::Watch { count } => watch::run(client, out, *count),
+        Command::Watch { changes: false, count } => watch::figures(client, out, *count),
+        Command::Watch { changes: true, count } => watch::changes(client, out, *count),
+        Command::Jobs { what } => jobs::run(client, out, what.as_ref()),
         Command::Export { file, force } => export::run(client, out, (file.as_deref(), *force)),
         Command::Import { file } => import::run(client, out, file.as_deref()),
         Command::Bench(bench) => bench::run(client, out, bench),

@@ -14,7 +14,7 @@ pub(super) fn run(client: &Client, out: &mut Out, (once, keys): (bool, usize)) -
         let report: Report = client.server("GET", "/v1/stats").send()?.json()?;
         return show(out, &report.stats, keys);
     }
-    watch::follow(client, "/v1/events/stats", |event| {
+    watch::follow(client, client.server("GET", watch::FIGURES), |event| {
         if event.name == "stats" {
             let report: Report = serde_json::from_str(&event.data).unwrap_or_default();
             if !out.is_json {

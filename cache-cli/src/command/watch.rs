@@ -1,36 +1,70 @@
 //! What happens on the server, as it happens.
 //!
 //! The server sends events, and each kind of event is shown in its own way: figures are a line of what has changed since the ones before.
-//! To follow another stream is another path here, and another kind of event in [`Follower::show`].
+//! Changes of a region are a line each.
+
+use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::Error;
-use crate::http::{Client, broke};
+use crate::http::{Client, Request, broke};
 use crate::output::{Out, Style};
 use crate::report::{Report, Stats};
 use crate::sse::{Event, Events};
 use crate::table;
 
-const FIGURES: &str = "/v1/events/stats";
+pub(super) const FIGURES: &str = "/v1/events/stats";
 
-pub(super) fn run(client: &Client, out: &mut Out, count: u64) -> Result<(), Error> {
+/// How long the server may say nothing of changes: every 15 seconds it shows that it is there.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Follows the figures.
+pub(super) fn figures(client: &Client, out: &mut Out, count: u64) -> Result<(), Error> {
     let mut follower = Follower::default();
     let mut shown = 0;
-    follow(client, FIGURES, |event| {
+    follow(client, client.server("GET", FIGURES), |event| {
         shown += u64::from(follower.show(out, event)?);
         out.flush()?;
         Ok(count == 0 || shown < count)
     })
 }
 
+/// Follows what changes in the region.
+pub(super) fn changes(client: &Client, out: &mut Out, count: u64) -> Result<(), Error> {
+    let mut shown = 0;
+    let patience = client.target().timeout.max(PATIENCE);
+    follow(client, client.region("GET", "/events").with_patience(patience), |event| {
+        let change: Value = serde_json::from_str(&event.data).map_err(not_said)?;
+        if out.is_json {
+            out.json(&change)?;
+        } else {
+            let of = ["key", "tag", "prefix", "pattern", "reason"];
+            let what = of.iter().find_map(|name| change[*name].as_str()).unwrap_or_default();
+            let line = format!("{:<9} {}", out.shown(&event.name), out.shown(what));
+            out.line(line.trim_end())?;
+        }
+        out.flush()?;
+        shown += 1;
+        Ok(count == 0 || shown < count)
+    })
+}
+
+fn not_said(error: serde_json::Error) -> Error {
+    Error::Unreachable {
+        what: format!("an event is not what a cache-server says: {error}"),
+        hint: "is it one, and of this version? `strata health` asks it",
+    }
+}
+
 /// Hands over each event of a stream, until that says `false` or the stream ends.
 pub(super) fn follow(
     client: &Client,
-    path: &str,
+    stream: Request<'_>,
     mut take: impl FnMut(&Event) -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    let answer = client.server("GET", path).header("accept", "text/event-stream").send()?.checked()?;
+    let answer = stream.header("accept", "text/event-stream").send()?.checked()?;
     let mut events = Events::new(answer.into_reader());
     while let Some(event) = events.next_event().map_err(|error| broke(&error))? {
         if !take(&event)? {
@@ -70,11 +104,7 @@ impl Follower {
         if event.name != "stats" {
             return Ok(false);
         }
-        let wrong = |error: serde_json::Error| Error::Unreachable {
-            what: format!("an event is not what a cache-server says: {error}"),
-            hint: "is it one, and of this version? `strata health` asks it",
-        };
-        let report: Report = serde_json::from_str(&event.data).map_err(wrong)?;
+        let report: Report = serde_json::from_str(&event.data).map_err(not_said)?;
         let line = Line::between(&self.before, &report.stats);
         if out.is_json {
             out.json(&line)?;

@@ -72,3 +72,73 @@ fn a_measurement_does_what_was_said_and_leaves_nothing() {
     let short = server.json(&["bench", "--requests", "100000000", "--time-limit", "100ms"]);
     assert!(short["requests"].as_u64().expect("a number") < 100_000_000);
 }
+
+#[test]
+fn what_changes_is_followed_line_by_line() {
+    let server = Running::start("");
+    let follow = |arguments: &[&str]| {
+        let mut child = server.program(arguments).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let first = lines.next().expect("a line").expect("text");
+        (child, lines, first)
+    };
+    let (mut child, lines, first) = follow(&["watch", "--changes", "--json", "--count", "4"]);
+    assert_eq!(serde_json::from_str::<Value>(&first).expect("JSON")["event"], "watching");
+    let (mut other, texts, first) = follow(&["watch", "--changes", "--count", "3"]);
+    assert_eq!(first, "watching");
+    server.run(&["set", "user:7", "v"]).expect(0);
+    server.run(&["del", "--pattern", "user:[0-9]"]).expect(0);
+    server.run(&["-r", "token", "set", "elsewhere", "v"]).expect(0);
+    server.run(&["clear", "--yes"]).expect(0);
+    let changes: Vec<Value> =
+        lines.map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect();
+    let expected = [
+        serde_json::json!({"event": "set", "key": "user:7"}),
+        serde_json::json!({"event": "pattern", "pattern": "user:[0-9]"}),
+        serde_json::json!({"event": "clear"}),
+    ];
+    assert_eq!(changes, expected);
+    let texts: Vec<String> = texts.map(|line| line.expect("text")).collect();
+    assert_eq!(texts, ["set       user:7", "pattern   user:[0-9]"]);
+    assert!(child.wait().expect("it ends").success() && other.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_stream_of_changes_may_be_silent_for_longer_than_a_server_otherwise() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    let silent = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().expect("a connection");
+        let _ = connection.read(&mut [0; 1000]);
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        connection.write_all(head.as_bytes()).expect("it listens");
+        // Several times what it has to answer otherwise.
+        std::thread::sleep(Duration::from_millis(400));
+        connection.write_all(b"event: clear\ndata: {\"event\":\"clear\"}\n\n").expect("it still listens");
+    });
+    let arguments = ["-s", &address, "--timeout", "100ms", "watch", "--changes", "--count", "1"];
+    let ended = crate::program::Ended::of(crate::program::program(&arguments), b"").expect(0);
+    assert_eq!(ended.text(), "clear\n");
+    silent.join().expect("no panic");
+}
+
+#[test]
+fn long_work_is_listed_with_how_far_it_is_and_can_be_ended() {
+    // A source that says nothing, so that its warmer is at work until it is ended.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", silent.local_addr().expect("bound"));
+    let server = Running::start(&format!("warming_enabled = false\n[warmer.w]\nurl = {url:?}"));
+    assert_eq!(server.json(&["jobs"]), serde_json::json!({"jobs": []}));
+    server.later("/v1/warming/trigger");
+    let text = server.run(&["jobs"]).expect(0).text();
+    assert!(text.contains("running") && text.contains("POST /v1/warming/trigger"), "{text}");
+    assert_eq!(server.run(&["jobs", "end", "1"]).expect(0).text(), "cancelled\n");
+    assert_eq!(server.json(&["jobs"])["jobs"][0]["state"], "cancelled");
+    server.later("/v1/clear");
+    let mut text = String::new();
+    while !text.contains("done") {
+        text = server.run(&["jobs"]).expect(0).text();
+    }
+    server.run(&["jobs", "end", "99"]).expect(4);
+}

@@ -50,6 +50,17 @@ impl Running {
         Ended::of(self.program(arguments), b"")
     }
 
+    /// Asks the server for long work, and does not wait for it.
+    pub(crate) fn later(&self, path: &str) {
+        use std::io::Read;
+        let mut connection = std::net::TcpStream::connect(self.address).expect("the server listens");
+        let head = "host: localhost\r\nprefer: respond-async\r\ncontent-length: 0\r\nconnection: close";
+        connection.write_all(format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).expect("open");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    }
+
     /// What it writes, which must be one line of JSON.
     #[track_caller]
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {

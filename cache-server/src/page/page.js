@@ -518,29 +518,25 @@ function showBudgets(budgets) {
   $("budgets").replaceChildren(...budgets.map(([name, budget]) => make("tr", {},
     cell("Budget", name),
     cell("Limit", `${count(budget.limit)} in ${time(budget.window_seconds)}`, "td.number"),
-    cell("In use", meter(`${name}: in use`, budget.in_use)),
+    cell("In use", meter(budget.in_use, percent(budget.in_use, 0), budget.in_use > 0.8)),
     cell("Called", count(budget.used), "td.number"),
     cell("Put off", count(budget.blocked), "td.number"),
     cell("Refused", count(budget.refused), "td.number"),
     cell("Pace", percent(budget.pace, 0), "td.number"))));
 }
 
-function meter(label, share) {
-  const bar = make("progress", { max: "1", "aria-label": label });
-  if (share !== null) bar.value = share;
-  return make("span", {}, bar, share === null ? "" : ` ${percent(share, 0)}`);
-}
-
 // ---- Long work ----------------------------------------------------------------------------------------------------
 
 async function followWork() {
   for (;;) {
+    let jobs = [];
     try {
-      showWork((await asJson("/v1/jobs")).jobs);
+      ({ jobs } = await asJson("/v1/jobs"));
+      showWork(jobs);
     } catch {
       // Whoever follows the figures says what is wrong.
     }
-    await sleep(WORK_MS);
+    await sleep(jobs.some((job) => job.state === "running") ? WORK_MS : WARMERS_MS);
   }
 }
 
@@ -549,10 +545,14 @@ function showWork(jobs) {
   list("jobs", jobs, () => jobs.slice(-8).reverse().map((job) => {
     const isRunning = job.state === "running";
     const of = job.total === null ? "" : ` of ${count(job.total)}`;
-    const far = make("span", {}, isRunning && job.percent !== null ? meter(`${job.what}: done`, job.percent / 100) : "", ` ${count(job.done)}${of}`);
+    const text = `${count(job.done)}${of}`;
+    const far = isRunning && job.percent !== null ? meter(job.percent / 100, `${text}, ${percent(job.percent / 100, 0)}`) : text;
     const state = job.status === null || job.status < 400 ? job.state : `failed: ${job.status}`;
     const end = make("button.plain.small", { type: "button", "aria-label": `End job ${job.id}` }, "End");
-    end.addEventListener("click", () => act(async () => showWork([await asJson(`/v1/jobs/${job.id}`, { method: "DELETE" })])));
+    end.addEventListener("click", () => act(async () => {
+      await asJson(`/v1/jobs/${job.id}`, { method: "DELETE" });
+      showWork((await asJson("/v1/jobs")).jobs);
+    }));
     return make("tr", {}, cell("Job", make("code", {}, job.what)), cell("State", state), cell("How far", far),
       cell("Took", `${job.seconds.toFixed(1)} s`, "td.number"), cell("End", isRunning ? end : "", "td.number"));
   }));

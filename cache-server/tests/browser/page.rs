@@ -107,6 +107,45 @@ async fn a_redis_that_is_away_is_shown_with_its_breaker_and_the_bus() {
 }
 
 #[tokio::test]
+async fn warmers_their_scheduler_and_budget_and_long_work_are_shown() {
+    // A source that says nothing, so that whoever asks it is at work for as long as the test wants.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/", silent.local_addr().expect("a bound port"));
+    let server = Running::start(&format!(
+        "warming_enabled = false\n[budget.supplier]\nlimit = 4\nwindow = \"1h\"\n[warmer.products]\nurl = {url:?}\nbudget = \"supplier\""
+    ))
+    .await;
+    let begun =
+        server.send("POST", "/v1/warming/trigger", &[("prefer", "respond-async")], "").await.expect(202);
+    let mut tab = open(&server, DESKTOP).await;
+    let text = |id: &str| format!("document.getElementById('{id}').textContent");
+    tab.until(&format!(
+        "{}.includes('Strategy normal') && {}.includes('1 running')",
+        text("scheduler"),
+        text("scheduler")
+    ))
+    .await;
+    let budget = tab
+        .value("[...document.querySelectorAll('#budgets td')].map((cell) => cell.textContent).join('|')")
+        .await;
+    assert_eq!(budget, "supplier|4 in 1 h|25 %|1|0|0|100 %");
+    tab.until(&format!("{}.startsWith('POST /v1/warming/triggerrunning0')", text("jobs"))).await;
+    for (name, look) in [("light", DESKTOP), ("phone", PHONE)] {
+        tab.look(look).await;
+        tab.until(&format!("innerWidth === {}", look.width)).await;
+        assert_eq!(tab.value("document.documentElement.scrollWidth").await, look.width, "{name}");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("work-{name}.png")), tab.picture().await).expect("a picture");
+    }
+    // Ended by hand, and seen to have been.
+    tab.value("document.querySelector('#jobs button').click()").await;
+    tab.until(&format!("{}.includes('cancelled')", text("jobs"))).await;
+    assert_eq!(server.get(begun.header("location")).await.json()["state"], "cancelled");
+    assert_eq!(tab.complaints, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_key_that_looks_like_markup_is_text_and_can_be_removed_once_confirmed() {
     let server = Running::start(SETTINGS).await;
     traffic(&server).await;
