@@ -106,7 +106,9 @@ pub(crate) async fn serve(
     let drained = door.drain(&mut connections, &mut latecomers);
     if timeout(drain_timeout, drained).await.is_err() {
         let cut = connections.len() + latecomers.len();
-        tracing::warn!(cut, "the drain timeout is over: connections are cut");
+        if cut > 0 {
+            tracing::warn!(cut, "the drain timeout is over: connections are cut");
+        }
         for what in door.app.jobs.cancel_all(door.app.clock.now()) {
             tracing::warn!(what, "the drain timeout is over: a job is ended where it stands");
         }

@@ -42,7 +42,7 @@ pub(super) struct WarmingBody {
 /// What is due, and how it is paced.
 #[derive(Debug, JsonSchema, Serialize)]
 struct SchedulerBody {
-    /// `normal`, `conservative`, `minimal` or `aggressive`: how much runs of what is scheduled, by the budget that is in use.
+    /// `NORMAL`, `CONSERVATIVE`, `MINIMAL` or `AGGRESSIVE`: how much runs of what is scheduled, by the budget that is in use.
     strategy: &'static str,
     /// The share of the fullest budget that is in use, in [0, 1]; none if there are none.
     budget_used: Option<f64>,

@@ -507,7 +507,8 @@ const STRATEGIES = {
 
 function showScheduler(scheduler) {
   if (!scheduler) return;
-  const { strategy, is_paused: paused, scheduled, running, queued, lateness_seconds: late, done, failed, postponed } = scheduler;
+  const { is_paused: paused, scheduled, running, queued, lateness_seconds: late, done, failed, postponed } = scheduler;
+  const strategy = scheduler.strategy.toLowerCase();
   const pace = paused ? "No run begins any more: the server is stopping" : `Strategy ${strategy}: they run ${STRATEGIES[strategy]}`;
   const wait = queued ? `${count(queued)} due and waiting, the longest for ${late.toFixed(0)} s` : "none is late";
   put("scheduler", `${pace}. ${count(scheduled)} scheduled, ${count(running)} running, ${wait}. Runs so far: ${count(done)} done, ${count(failed)} failed, ${count(postponed)} put off by a budget.`);
