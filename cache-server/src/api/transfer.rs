@@ -20,6 +20,7 @@ use futures_util::stream;
 use http_body_util::BodyExt;
 use schemars::JsonSchema;
 use serde::Serialize;
+use strata::Options;
 use tokio::time::timeout;
 
 use super::answer::Answer;
@@ -29,6 +30,7 @@ use super::json::{self, Object};
 use super::openapi::Description;
 use super::route::Input;
 use crate::app::App;
+use crate::blob::Blob;
 use crate::problem::Problem;
 use crate::regions::BlobCache;
 
@@ -141,11 +143,11 @@ async fn read(
     mut body: Body,
     told: &(dyn Fn(u64) + Sync),
 ) -> Result<ImportedBody, Problem> {
-    let mut imported = ImportedBody { lines: 0, stored: 0 };
+    let mut import = Import { app, cache, told, lines: 0, stored: 0, batch: Vec::new() };
     let mut rest = Vec::new();
     loop {
         let late = |_| {
-            let detail = format!("nothing has come for {:?}; {imported:?}", app.body_timeout);
+            let detail = format!("nothing has come for {:?}; {:?}", app.body_timeout, import.body());
             Problem::new(StatusCode::REQUEST_TIMEOUT, detail).with_header("connection", "close")
         };
         let Some(frame) = timeout(app.body_timeout, body.frame()).await.map_err(late)? else { break };
@@ -153,48 +155,78 @@ async fn read(
         let frame = frame.map_err(broken)?;
         rest.extend_from_slice(frame.data_ref().map(AsRef::as_ref).unwrap_or_default());
         let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
-            check_length(app, &rest, imported.lines + 1)?;
+            import.check_length(&rest, import.lines + 1)?;
             continue;
         };
         let tail = rest.split_off(end + 1);
         for line in rest.split(|byte| *byte == b'\n') {
-            told(store(app, cache, line, &mut imported).await?);
+            import.take(line).await?;
         }
+        // What has come is stored before more is waited for.
+        import.store().await?;
         rest = tail;
     }
-    told(store(app, cache, &rest, &mut imported).await?);
-    Ok(imported)
+    import.take(&rest).await?;
+    import.store().await?;
+    Ok(import.body())
 }
 
-fn check_length(app: &App, line: &[u8], number: u64) -> Result<(), Problem> {
-    let limit = app.body_limit_bytes;
-    let detail = || format!("line {number} has more than {limit} bytes, the limit (body_limit_bytes)");
-    if line.len() > limit { Err(Problem::too_large(detail())) } else { Ok(()) }
+/// Lines on their way in: a tier below memory is told in batches, as one call for each would take as long as all of them.
+struct Import<'a> {
+    app: &'a App,
+    cache: &'a BlobCache,
+    /// Hears how many more lines are done.
+    told: &'a (dyn Fn(u64) + Sync),
+    lines: u64,
+    stored: u64,
+    batch: Vec<(Key, Blob, Options)>,
 }
 
-/// Stores what a line says, and returns how many lines that was: a blank one is none.
-async fn store(
-    app: &App,
-    cache: &BlobCache,
-    line: &[u8],
-    imported: &mut ImportedBody,
-) -> Result<u64, Problem> {
-    if line.trim_ascii().is_empty() {
-        return Ok(0);
+impl Import<'_> {
+    fn body(&self) -> ImportedBody {
+        ImportedBody { lines: self.lines, stored: self.stored }
     }
-    imported.lines += 1;
-    let number = imported.lines;
-    check_length(app, line, number)?;
-    let at = |field: &str| format!("line {number}: {field}");
-    let entry = json::read::<Object<EntryIn>>(line).map_err(|problem| problem.at(&at("")))?;
-    let (key, blob, options) = entry.0.check(&app.presets(), &at)?;
-    if !app.regions.has_room(cache, &key, &blob) {
-        return Ok(1);
+
+    /// Takes a line in. Before a wrong one, what stands in front of it is stored.
+    async fn take(&mut self, line: &[u8]) -> Result<(), Problem> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.lines += 1;
+        match self.entry(line) {
+            Ok(Some(entry)) => self.batch.push(entry),
+            Ok(None) => (self.told)(1),
+            Err(problem) => {
+                self.store().await?;
+                return Err(problem);
+            }
+        }
+        if self.batch.len() >= AT_ONCE { self.store().await } else { Ok(()) }
     }
-    // What has ended since it was written down stays ended.
-    if options.ttl() == Some(Ttl::ZERO) {
-        return Ok(1);
+
+    /// The entry that a line says; none if there is no room for it, or it has ended since it was written down, and stays so.
+    fn entry(&self, line: &[u8]) -> Result<Option<(Key, Blob, Options)>, Problem> {
+        let number = self.lines;
+        self.check_length(line, number)?;
+        let at = |field: &str| format!("line {number}: {field}");
+        let entry = json::read::<Object<EntryIn>>(line).map_err(|problem| problem.at(&at("")))?;
+        let (key, blob, options) = entry.0.check(&self.app.presets(), &at)?;
+        let is_wanted =
+            self.app.regions.has_room(self.cache, &key, &blob) && options.ttl() != Some(Ttl::ZERO);
+        Ok(is_wanted.then_some((key, blob, options)))
     }
-    imported.stored += u64::from(app.regions.insert(cache, key, blob, options).await?.is_stored());
-    Ok(1)
+
+    async fn store(&mut self) -> Result<(), Problem> {
+        let batch = std::mem::take(&mut self.batch);
+        let lines = batch.len() as u64;
+        self.stored += self.app.regions.insert_many(self.cache, batch).await?;
+        (self.told)(lines);
+        Ok(())
+    }
+
+    fn check_length(&self, line: &[u8], number: u64) -> Result<(), Problem> {
+        let limit = self.app.body_limit_bytes;
+        let detail = || format!("line {number} has more than {limit} bytes, the limit (body_limit_bytes)");
+        if line.len() > limit { Err(Problem::too_large(detail())) } else { Ok(()) }
+    }
 }
