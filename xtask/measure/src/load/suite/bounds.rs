@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{Clock, SystemClock};
+use cache_memory::Memory;
 
 use super::super::http::{Connection, Region};
 use super::subject::popular;
 use super::transfer::mebibytes;
 use super::{ms, rest};
 use crate::Outcome;
-use crate::child::Server;
+use crate::child::{Server, cpu};
 use crate::figures::{Asked, Figures, median};
 
 fn region(server: &Server, name: &str) -> Outcome<Region> {
@@ -82,7 +83,7 @@ pub(super) async fn hot_keys(figures: &mut Figures) -> Outcome {
     for keys in keys.chunks(1_000) {
         connection.put_many(keys, "v").await?;
     }
-    let end = clock.now().after(Duration::from_secs(2));
+    let (end, used) = (clock.now().after(Duration::from_secs(2)), cpu(server.pid())?);
     let mut readers = tokio::task::JoinSet::new();
     for seed in 0..16 {
         let (mut reader, keys) = (Connection::new(region(&server, "default")?), popular(seed)?);
@@ -102,13 +103,47 @@ pub(super) async fn hot_keys(figures: &mut Figures) -> Outcome {
     while let Some(reader) = readers.join_next().await {
         counts.iter_mut().zip(reader??).for_each(|(sum, count)| *sum += count);
     }
+    let hits = f64::from(u32::try_from(counts.iter().sum::<u64>())?);
+    let each = ms(cpu(server.pid())?.saturating_sub(used)) * 1e6 / hits;
     let mut by_use: Vec<usize> = (0..counts.len()).collect();
     by_use.sort_by_key(|key| std::cmp::Reverse(counts[*key]));
     let told = connection.top_keys().await?;
     let named = by_use[..10].iter().filter(|key| told.contains(&key.to_string())).count();
     let named = f64::from(u32::try_from(named)?);
     figures.asked("of the ten keys read most, named after 2 s", named, "", Asked::AtLeast(9.0));
+    let noted = noting(&clock)?;
+    figures.told("that one hit in 64 is noted, for each hit", noted, "ns");
+    let what = "by what the server's processor takes for a hit";
+    figures.asked(what, 100.0 * noted / each, "%", Asked::AtMost(3.0));
     Ok(())
 }
 
+/// What it costs a hit in memory that one in 64 is noted, in nanoseconds: hits of a cache that notes them and of one that does not, in turns.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn noting(clock: &SystemClock) -> Outcome<f64> {
+    let keys: Vec<u64> = popular(7)?.take(NOTED).map(u64::from).collect();
+    let caches = [Memory::new(), Memory::new().with_sampling(64)];
+    for cache in &caches {
+        for key in 0..10_000 {
+            cache.insert(key, key);
+        }
+    }
+    let mut more = Vec::new();
+    for _ in 0..TURNS {
+        let [without, with] = caches.each_ref().map(|cache: &Memory<u64, u64>| {
+            let begun = clock.now();
+            let found = keys.iter().filter(|key| cache.get(*key).is_some()).count();
+            (ms(clock.now().since(begun)) * 1e6 / keys.len() as f64, found)
+        });
+        if (without.1, with.1) != (keys.len(), keys.len()) {
+            return Err("a key that is there was not found".into());
+        }
+        more.push(with.0 - without.0);
+    }
+    Ok(median(more).max(0.0))
+}
+
 const SCRAPES: u64 = 20;
+/// How many hits a turn has, and how many turns there are.
+const NOTED: usize = 200_000;
+const TURNS: usize = 15;

@@ -3,12 +3,13 @@
 //! ```text
 //! production   ten figures, in process and through the server, over a Redis: steady (hits, speed, Redis away), exact (lives, callers
 //!              at once), cost (memory, removals, batches)
-//! bounds       a million entries out of one server and into another one (transfer); scrapes, deaf clients, hot keys
+//! bounds       a million entries out of one server and into another one (transfer); scrapes, deaf clients, hot keys and what they cost, overload
 //! ```
 
 mod bounds;
 mod cost;
 mod exact;
+mod overload;
 mod steady;
 mod subject;
 mod transfer;
@@ -31,7 +32,7 @@ use subject::Subject;
 pub(super) enum Suite {
     /// Hit rate, latency, sustained load, gain, errors while Redis is away, lives, callers at once, memory, removals and batches
     Production,
-    /// Export and import of a million entries, scrapes of them, a client that never reads, the names of hot keys
+    /// Export and import of a million entries, scrapes of them, a client that never reads, the names of hot keys, ten times as many clients as places
     Bounds,
 }
 
@@ -78,6 +79,7 @@ async fn bounds(scale: &Scale) -> Outcome<Figures> {
     drop(full);
     bounds::deaf_client(&mut figures).await?;
     bounds::hot_keys(&mut figures).await?;
+    overload::measure(scale, &mut figures).await?;
     Ok(figures)
 }
 
