@@ -59,6 +59,7 @@ mod stream;
 mod timer;
 #[cfg(feature = "otel")]
 mod traces;
+mod trust;
 mod warm;
 
 pub use app::{Handle, Server, StartError};

@@ -344,6 +344,28 @@ mod tests {
         assert!(said.contains("status=\"unhealthy\" reasons=\"the server is stopping\""), "{said}");
     }
 
+    /// metrics-exporter-prometheus#245, #465: what was timed is kept sample by sample until somebody scrapes, or looks after it.
+    #[tokio::test(start_paused = true)]
+    async fn timings_that_nobody_scrapes_do_not_pile_up() {
+        const SAMPLES: u32 = 250_000;
+        let mut door = door().await;
+        let route = door.app.figures.route(Some("/v1/entries/{key}"));
+        let before = crate::insight::resident_bytes().expect("the system tells");
+        let samples = async {
+            for _ in 0..10 {
+                (0..SAMPLES).for_each(|micros| {
+                    route.count(axum::http::StatusCode::OK, Some(Duration::from_micros(micros.into())));
+                });
+                tokio::time::sleep(UPKEEP_EVERY).await;
+            }
+        };
+        door.accept_until(samples, &mut JoinSet::new()).await;
+        let grown = crate::insight::resident_bytes().expect("the system tells").saturating_sub(before);
+        // A sample takes 16 bytes, so that all of them would be 40 MB.
+        assert!(grown < 20 << 20, "grew by {grown} bytes");
+        assert!(door.app.figures.render_timings().contains("_count{route=\"/v1/entries/{key}\"} 2500000"));
+    }
+
     #[test]
     fn the_refusal_is_a_whole_answer() {
         let text = std::str::from_utf8(BUSY).expect("ASCII");

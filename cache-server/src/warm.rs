@@ -16,17 +16,23 @@ use cache_ratelimit::Budget;
 use cache_refresh::{Progress, WarmError, Warmer, Warming};
 use futures_util::stream;
 use http_body_util::Empty;
-use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::api;
 use crate::app::App;
 use crate::budgets;
-use crate::config::{Token, WarmFrom, WarmerSettings, WarmingSettings};
+use crate::config::{WarmFrom, WarmerSettings, WarmingSettings};
+use crate::trust;
 
 /// What is read of a file at once.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -82,9 +88,7 @@ async fn warm(
     let cache = cache.ok_or_else(|| format!("there is no region named {:?}", settings.region))?;
     let lines = match &settings.from {
         WarmFrom::File(path) => read(path).await?,
-        WarmFrom::Url(url) => {
-            fetch(url, (settings.token.as_ref(), budget.as_deref()), app.body_timeout).await?
-        }
+        WarmFrom::Url(url) => fetch(url, (&settings, budget.as_deref()), app.body_timeout).await?,
     };
     api::load(&app, &cache, lines, &|lines| progress.add(lines)).await
 }
@@ -111,7 +115,7 @@ async fn read(path: &Path) -> Result<Body, String> {
 /// The body behind an address, which has to be answered with 200. Nothing else is followed.
 async fn fetch(
     url: &Uri,
-    (token, budget): (Option<&Token>, Option<&Budget>),
+    (settings, budget): (&WarmerSettings, Option<&Budget>),
     patience: Duration,
 ) -> Result<Body, String> {
     let authority = url.authority().ok_or("the address names no host")?;
@@ -119,19 +123,23 @@ async fn fetch(
     let mut request = Request::get(url.path_and_query().map_or("/", |path| path.as_str()))
         .header(HOST, authority.as_str())
         .header(ACCEPT, "application/x-ndjson, */*;q=0.1");
-    if let Some(token) = token {
+    if let Some(token) = &settings.token {
         let token = String::from_utf8_lossy(token.as_bytes());
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let is_sealed = url.scheme_str() == Some("https");
     let asked = async {
-        let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await;
+        let port = authority.port_u16().unwrap_or(if is_sealed { 443 } else { 80 });
+        let stream = TcpStream::connect((host, port)).await;
         let stream = stream.map_err(|error| format!("{authority} cannot be reached: {error}"))?;
-        let connected = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = connected.map_err(|error| format!("{authority}: {error}"))?;
-        // It ends with the body.
-        drop(tokio::spawn(connection));
-        sender.send_request(request).await.map_err(|error| format!("{authority}: {error}"))
+        let answer = if is_sealed {
+            let stream = seal(host, stream, settings.authorities.as_deref()).await;
+            ask(stream.map_err(|error| format!("no safe connection to {authority}: {error}"))?, request).await
+        } else {
+            ask(stream, request).await
+        };
+        answer.map_err(|error| format!("{authority}: {error}"))
     };
     let answered = timeout(patience, asked).await;
     let answer = answered.map_err(|_| format!("{authority} has not answered within {patience:?}"))??;
@@ -148,6 +156,26 @@ async fn fetch(
         return Err(format!("{authority} has answered with {}", answer.status()));
     }
     Ok(Body::new(answer.into_body()))
+}
+
+async fn seal(
+    host: &str,
+    stream: TcpStream,
+    authorities: Option<&str>,
+) -> Result<TlsStream<TcpStream>, String> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    let connector = TlsConnector::from(trust::client(authorities)?);
+    connector.connect(name, stream).await.map_err(|error| error.to_string())
+}
+
+async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Empty<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the body.
+    drop(tokio::spawn(connection));
+    sender.send_request(request).await
 }
 
 /// How long a source asks to be left alone, if it says so in seconds.

@@ -69,7 +69,8 @@ impl File<'_> {
     }
 
     fn warmers(&self, layers: &mut Layers, value: &Value) -> Result<(), SettingsError> {
-        let fields = ("file or url, and region, interval, token_file or budget", names::WARMER_FIELDS);
+        let fields =
+            ("file or url, and region, interval, token_file, ca_file or budget", names::WARMER_FIELDS);
         self.named(layers, ("warmer", "tables such as [warmer.products]"), fields, value)
     }
 

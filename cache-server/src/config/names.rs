@@ -100,7 +100,8 @@ pub(super) const REGION_FIELDS: &[&str] = &["max_entries", "max_bytes", "ttl", "
 pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256", "class"];
 
 /// What can be said of a warmer, in the file under `[warmer.NAME]`.
-pub(super) const WARMER_FIELDS: &[&str] = &["file", "url", "region", "interval", "token_file", "budget"];
+pub(super) const WARMER_FIELDS: &[&str] =
+    &["file", "url", "region", "interval", "token_file", "ca_file", "budget"];
 
 /// What can be said of a budget, in the file under `[budget.NAME]`.
 pub(super) const BUDGET_FIELDS: &[&str] = &["limit", "window", "burst_limit", "burst_window"];

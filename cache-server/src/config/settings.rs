@@ -186,6 +186,8 @@ pub struct WarmerSettings {
     pub interval: Option<Duration>,
     /// What is sent with the request for the URL. Default: nothing.
     pub token: Option<Token>,
+    /// Whom to trust with https, in PEM. Default: whom the system trusts.
+    pub authorities: Option<String>,
     /// The name of the budget that a run takes a call of. Default: none, and it always may.
     pub budget: Option<String>,
 }
@@ -196,7 +198,7 @@ pub struct WarmerSettings {
 pub enum WarmFrom {
     /// In a file.
     File(PathBuf),
-    /// Behind a plain HTTP address, such as the export of another server.
+    /// Behind an address of http or https, such as the export of another server.
     Url(axum::http::Uri),
 }
 

@@ -7,16 +7,19 @@ use axum::http::Uri;
 use cache_core::{Quota, QuotaError};
 
 use super::error::SettingsError;
-use super::layers::{Layers, Source};
+use super::layers::{Given, Layers, Source};
 use super::resolve::{optional, required, token_of_file};
 use super::settings::{BudgetSettings, WarmFrom, WarmerSettings, WarmingSettings};
 use super::value::{self, Read};
-use super::{DEFAULT_REGION, names};
+use super::{DEFAULT_REGION, names, text};
+use crate::trust;
 
 const MAX_NAME_BYTES: usize = 64;
 /// Each warmer keeps what came of its last run.
 const MAX_NAMES: usize = 64;
 const MAX_CALLS: u64 = 1_000_000_000;
+/// The authorities of a whole system are a quarter of this.
+const MAX_AUTHORITIES_BYTES: u64 = 1 << 20;
 /// The window of a budget that does not say so itself.
 const A_MINUTE: Duration = Duration::from_mins(1);
 const MAX_AT_ONCE: u64 = 64;
@@ -110,7 +113,9 @@ fn warmer(
             return Err(SettingsError::new(source, message));
         }
     };
+    let authorities = layers.get(&field("ca_file")).map(|given| authorities(given, &field("ca_file"), &from));
     Ok(WarmerSettings {
+        authorities: authorities.transpose()?,
         from,
         region: layers.get(&field("region")).map_or(DEFAULT_REGION, |given| &given.text).to_owned(),
         interval: optional(layers, &field("interval"), value::timeout)?,
@@ -127,11 +132,26 @@ fn warmer(
     })
 }
 
+/// Whom to trust, in PEM. It would be of no use, and the way open to all, where the address does not ask for TLS.
+fn authorities(
+    Given { text: path, source }: &Given,
+    name: &str,
+    from: &WarmFrom,
+) -> Result<String, SettingsError> {
+    let wrong = |why: String| SettingsError::new(source, format!("{name} = {path:?}: {why}"));
+    if !matches!(from, WarmFrom::Url(url) if url.scheme_str() == Some("https")) {
+        return Err(wrong("is for TLS, which url does not ask for: it has to begin with https:".to_owned()));
+    }
+    let pem = text::read(path.as_ref(), MAX_AUTHORITIES_BYTES).map_err(wrong)?;
+    trust::client(Some(&pem)).map_err(wrong)?;
+    Ok(pem)
+}
+
 fn url(text: &str) -> Read<Uri> {
     let read: Option<Uri> = text.parse().ok();
-    let is_plain =
-        |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty());
-    let expected =
-        "an address such as http://10.0.0.7:7400/v1/export, without user and password; https is not built in";
-    read.filter(is_plain).filter(|_| !text.contains('@')).ok_or_else(|| expected.to_owned())
+    let is_known = |url: &Uri| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+    };
+    let expected = "an address such as http://10.0.0.7:7400/v1/export or https://cache.example/v1/export, without user and password";
+    read.filter(is_known).filter(|_| !text.contains('@')).ok_or_else(|| expected.to_owned())
 }

@@ -229,3 +229,18 @@ async fn a_job_that_the_drain_timeout_is_too_short_for_is_ended() {
     server.stopped().await;
     drop(stream);
 }
+
+#[tokio::test]
+async fn a_job_that_runs_is_not_forgotten_however_many_come_after_it() {
+    let (_source, toml) = half_a_source().await;
+    let server = Running::start(&toml).await;
+    later(&server, "POST", "/v1/warming/trigger", "").await.expect(202);
+    for number in 2..=70 {
+        later(&server, "POST", "/v1/clear", "").await.expect(202);
+        ended(&server, &format!("/v1/jobs/{number}")).await;
+    }
+    assert_eq!(server.get("/v1/jobs/1").await.expect(200).json()["state"], "running");
+    server.get("/v1/jobs/2").await.problem(404);
+    assert_eq!(server.get("/v1/jobs").await.json()["jobs"].as_array().map(Vec::len), Some(64));
+    assert_eq!(server.delete("/v1/jobs/1").await.expect(200).json()["state"], "cancelled");
+}

@@ -85,3 +85,66 @@ async fn a_name_that_clients_take_for_a_path_is_refused() {
     let server = Running::start("").await;
     server.json("PUT", "/v1/regions/%2e%2e", json!({})).await.problem(400);
 }
+
+#[tokio::test]
+async fn who_fills_his_region_takes_nothing_of_another() {
+    let server = Running::start("[region.a]\nmax_entries = 100\n[region.b]\nmax_entries = 100").await;
+    let entries = |from: u64, to: u64| {
+        let entry = |at| serde_json::json!({"key": format!("k{at}"), "value": at});
+        serde_json::json!({"entries": (from..to).map(entry).collect::<Vec<_>>()})
+    };
+    server.json("POST", "/v1/regions/b/set-many", entries(0, 100)).await.expect(200);
+    for round in 0..20 {
+        server
+            .json("POST", "/v1/regions/a/set-many", entries(100 * round, 100 * round + 100))
+            .await
+            .expect(200);
+    }
+    let keys: Vec<String> = (0..100).map(|at| format!("k{at}")).collect();
+    let found =
+        server.json("POST", "/v1/regions/b/get-many", serde_json::json!({"keys": keys})).await.expect(200);
+    assert_eq!(found.json()["missing"], serde_json::json!([]));
+    let of = |name: &'static str| {
+        let server = &server;
+        async move { server.get(&format!("/v1/regions/{name}")).await.expect(200).json()["stats"].clone() }
+    };
+    let (a, b) = (of("a").await, of("b").await);
+    assert_eq!(
+        (&a["entries"], &b["entries"], &b["evicted"]),
+        (&100.into(), &100.into(), &0.into()),
+        "{a} {b}"
+    );
+    assert_eq!((&b["hits"], &b["misses"]), (&100.into(), &0.into()), "{b}");
+}
+
+#[tokio::test]
+async fn what_is_dear_to_make_outlives_what_is_cheap() {
+    let server = Running::start("[region.r]\nmax_entries = 400\npolicy = \"hybrid\"").await;
+    // As large and as often asked for, in turns; every second one costs a thousand times as much.
+    for round in 0..20 {
+        let entry = |at: u64| {
+            let dear = at % 2 == 0;
+            serde_json::json!({"key": format!("{}-{round}-{at}", if dear { "dear" } else { "cheap" }), "value": 1, "cost": if dear { 10.0 } else { 0.01 }})
+        };
+        let entries: Vec<_> = (0..100).map(entry).collect();
+        server
+            .json("POST", "/v1/regions/r/set-many", serde_json::json!({"entries": entries}))
+            .await
+            .expect(200);
+        let limit = &server.get("/v1/regions/r").await.expect(200).json()["stats"]["entries"];
+        assert!(limit.as_u64() <= Some(400), "{limit}");
+    }
+    let count = |prefix: &'static str| {
+        let server = &server;
+        async move {
+            let page = server
+                .get(&format!("/v1/regions/r/keys?limit=1000&prefix={prefix}"))
+                .await
+                .expect(200)
+                .json();
+            page["keys"].as_array().map_or(0, Vec::len)
+        }
+    };
+    let (dear, cheap) = (count("dear").await, count("cheap").await);
+    assert!(dear >= 2 * cheap && dear + cheap > 300, "{dear} dear and {cheap} cheap ones are left");
+}

@@ -123,3 +123,21 @@ async fn every_read_is_counted_once() {
     let counted: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
     assert_eq!(counted, [6, 6, 6, 6]);
 }
+
+#[tokio::test]
+async fn a_read_that_names_no_host_or_two_is_refused_before_it_is_answered() {
+    let server = Running::start("").await;
+    fill(&server).await;
+    for hosts in [
+        "",
+        "host: localhost\r\nhost: localhost\r\n",
+        "host: localhost\r\nhost: evil.example\r\n",
+        "host: a b\r\n",
+    ] {
+        let mut raw = server.raw().await;
+        raw.write(format!("GET /v1/entries/plain HTTP/1.1\r\n{hosts}\r\n")).await;
+        let refused = raw.answer().await;
+        assert!(refused.problem(400)["detail"].to_string().contains("Host"), "{hosts:?}: {refused:?}");
+        assert_eq!((refused.header("connection"), raw.rest().await.as_str()), ("close", ""), "{hosts:?}");
+    }
+}

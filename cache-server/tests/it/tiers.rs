@@ -194,7 +194,7 @@ async fn what_compression_saves_is_told_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_admin_has_been_told_is_done_is_in_every_tier_after_a_stop() {
+async fn what_is_acknowledged_while_it_stops_is_in_every_tier_after_a_stop() {
     // Writes that are answered while the server is told to stop: each that was acknowledged is there after a restart.
     let folder = tempfile::tempdir().expect("a folder");
     let settings = format!("dir = {:?}", folder.path().display().to_string());

@@ -285,3 +285,39 @@ async fn admitted(address: SocketAddr, authority: &Certificates) -> TlsStream<Tc
         }
     }
 }
+
+#[tokio::test]
+async fn a_warmer_asks_over_tls_whom_somebody_vouches_for_and_nobody_else() {
+    let (certificates, strangers) = (Certificates::new(), Certificates::new());
+    let peer = Running::start(&with(&certificates)).await;
+    let put = Request::put("/v1/entries/from-peer").body(Full::from("value")).expect("legal");
+    send_over(connect(peer.address, &certificates).await, peer.address, put).await.expect(201);
+    let warmer = |name: &str, authority: &Certificates| {
+        let (port, file) = (peer.address.port(), authority.authority());
+        let file = file.to_str().expect("text").to_owned();
+        format!("[warmer.{name}]\nurl = \"https://localhost:{port}/v1/export\"\nca_file = {file:?}\n")
+    };
+    let server = Running::start(&(warmer("known", &certificates) + &warmer("strange", &strangers))).await;
+    let told = soon(async {
+        loop {
+            let told = server.get("/v1/warming").await.expect(200).json();
+            let all = told["strategies"].as_object().expect("strategies");
+            if all.len() == 2 && all.values().all(|run| run["is_running"] == false) {
+                return told["strategies"].clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(
+        (&told["known"]["success"], &told["known"]["items_processed"]),
+        (&true.into(), &1.into()),
+        "{told}"
+    );
+    assert_eq!(server.get("/v1/entries/from-peer").await.expect(200).text(), "value");
+    let error = told["strange"]["errors"][0].as_str().expect("an error");
+    assert!(
+        error.contains("no safe connection to localhost") && told["strange"]["success"] == false,
+        "{told}"
+    );
+}

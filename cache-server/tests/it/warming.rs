@@ -154,7 +154,12 @@ fn a_warmer_that_cannot_work_stops_the_start() {
     for (toml, part) in [
         ("[warmer.w]", "warmer.w needs one of file and url"),
         ("[warmer.w]\nfile = \"a\"\nurl = \"http://b\"", "needs one of file and url"),
-        ("[warmer.w]\nurl = \"https://b/\"", "https is not built in"),
+        ("[warmer.w]\nurl = \"ftp://b/\"", "https://cache.example/v1/export"),
+        ("[warmer.w]\nurl = \"http://b/\"\nca_file = \"x\"", "ca_file = \"x\": is for TLS"),
+        (
+            "[warmer.w]\nurl = \"https://b/\"\nca_file = \"/no/such\"",
+            "ca_file = \"/no/such\": cannot be read",
+        ),
         ("[warmer.w]\nurl = \"http://user:pw@b/\"", "without user and password"),
         ("[warmer.w]\nfile = \"a\"\nevery = 5", "every"),
         ("[warmer.\"a b\"]\nfile = \"a\"", "not a name"),
