@@ -36,7 +36,7 @@ pub(super) fn changes(client: &Client, out: &mut Out, count: u64) -> Result<(), 
     let mut shown = 0;
     let patience = client.target().timeout.max(PATIENCE);
     follow(client, client.region("GET", "/events").with_patience(patience), |event| {
-        let change: Value = serde_json::from_str(&event.data).map_err(not_said)?;
+        let change: Value = serde_json::from_str(&event.data).map_err(|error| not_said(&error))?;
         if out.is_json {
             out.json(&change)?;
         } else {
@@ -51,7 +51,7 @@ pub(super) fn changes(client: &Client, out: &mut Out, count: u64) -> Result<(), 
     })
 }
 
-fn not_said(error: serde_json::Error) -> Error {
+fn not_said(error: &serde_json::Error) -> Error {
     Error::Unreachable {
         what: format!("an event is not what a cache-server says: {error}"),
         hint: "is it one, and of this version? `strata health` asks it",
@@ -104,7 +104,7 @@ impl Follower {
         if event.name != "stats" {
             return Ok(false);
         }
-        let report: Report = serde_json::from_str(&event.data).map_err(not_said)?;
+        let report: Report = serde_json::from_str(&event.data).map_err(|error| not_said(&error))?;
         let line = Line::between(&self.before, &report.stats);
         if out.is_json {
             out.json(&line)?;

@@ -114,7 +114,8 @@ fn a_stream_of_changes_may_be_silent_for_longer_than_a_server_otherwise() {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
         connection.write_all(head.as_bytes()).expect("it listens");
         // Several times what it has to answer otherwise.
-        std::thread::sleep(Duration::from_millis(400));
+        connection.set_read_timeout(Some(Duration::from_millis(400))).expect("legal");
+        assert!(connection.read(&mut [0]).is_err(), "it waits, and says nothing");
         connection.write_all(b"event: clear\ndata: {\"event\":\"clear\"}\n\n").expect("it still listens");
     });
     let arguments = ["-s", &address, "--timeout", "100ms", "watch", "--changes", "--count", "1"];

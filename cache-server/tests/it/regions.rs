@@ -123,7 +123,7 @@ async fn what_is_dear_to_make_outlives_what_is_cheap() {
     // As large and as often asked for, in turns; every second one costs a thousand times as much.
     for round in 0..20 {
         let entry = |at: u64| {
-            let dear = at % 2 == 0;
+            let dear = at.is_multiple_of(2);
             serde_json::json!({"key": format!("{}-{round}-{at}", if dear { "dear" } else { "cheap" }), "value": 1, "cost": if dear { 10.0 } else { 0.01 }})
         };
         let entries: Vec<_> = (0..100).map(entry).collect();
