@@ -213,7 +213,7 @@ impl<V> Follower<V> {
     }
 
     /// Waits for the landing. Dropping the wait changes nothing for the flight.
-    pub(crate) async fn landing(mut self) -> Landing<V> {
+    pub(crate) async fn landing(&mut self) -> Landing<V> {
         match self.landed.wait_for(Option::is_some).await {
             Ok(landed) => landed.clone().unwrap_or(Landing::Aborted),
             Err(_closed) => Landing::Aborted,

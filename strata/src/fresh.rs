@@ -117,6 +117,7 @@ where
 
     /// The answer to a read that has no loader. The memory tier has counted it as a hit.
     #[cold]
+    #[inline(never)]
     pub(crate) fn fresh_only<Q>(&self, key: &Q) -> Option<Hit<V>>
     where
         K: Borrow<Q>,

@@ -216,72 +216,87 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Some(flying) = this.flying.as_mut() {
-            return flying.as_mut().poll(context).map_err(LoadError::known);
-        }
-        let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
-        if !forced && let Some(seen) = this.cache.shared.find(this.key) {
-            // Each returns by itself: joined, their answers would be copied.
-            if let Some(hit) = seen.fresh() {
-                return Poll::Ready(Ok(hit));
+        if this.flying.as_mut().is_none() {
+            let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
+            let mut is_aged = false;
+            if !forced && let Some(seen) = this.cache.shared.find(this.key) {
+                // Returns by itself: joined with the others, the answer would be copied.
+                if let Some(hit) = seen.fresh() {
+                    return Poll::Ready(Ok(hit));
+                }
+                is_aged = true;
             }
-            if let Some(hit) = this.answer_aged() {
-                return Poll::Ready(Ok(hit));
+            let Some(loader) = this.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
+            let call = Call { cache: this.cache, key: this.key, asked: this.options.options(), loader };
+            match call.go_on(is_aged) {
+                Ok(hit) => return Poll::Ready(Ok(hit)),
+                Err(flying) => this.flying = Rare::some(flying),
             }
         }
-        this.fly(context)
+        match this.flying.as_mut() {
+            Some(flying) => poll(flying.as_mut(), context),
+            None => Poll::Ready(Err(LoadError::Aborted)),
+        }
     }
 }
 
-impl<K, V, Q, F, Fut, L, E, O> GetOrLoad<'_, K, V, Q, F, O>
+/// Apart, so that a call that finds its answer carries nothing of this.
+#[cold]
+#[inline(never)]
+fn poll<V, E: fmt::Display + Send + Sync + 'static>(
+    flying: Pin<&mut (dyn Future<Output = Outcome<V>> + Send + '_)>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Hit<V>, LoadError<E>>> {
+    flying.poll(context).map_err(LoadError::known)
+}
+
+/// A call that was not answered at once. It is handed on by value: what a future lends to somebody has to stand in memory, also
+/// where it finds its answer at once.
+struct Call<'a, 'o, K, V, Q: ?Sized, F> {
+    cache: &'a Cache<K, V>,
+    key: &'a Q,
+    asked: Option<&'o Options>,
+    loader: F,
+}
+
+impl<'a, K, V, Q, F, Fut, L, E> Call<'a, '_, K, V, Q, F>
 where
     K: CacheKey + Clone + Borrow<Q>,
     V: Send + Sync + 'static,
-    Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     F: FnOnce(Option<Last<V>>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<L, E>> + Send + 'static,
     L: Into<Loaded<V>>,
     E: fmt::Display + Send + Sync + 'static,
-    O: Asked,
 {
+    /// Answers from an aged value, if there is one that may, or goes for another one: what is on its way, and how far it is.
     #[cold]
-    fn fly(&mut self, context: &mut Context<'_>) -> Poll<Result<Hit<V>, LoadError<E>>> {
-        let Some(loader) = self.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
-        let shared = &self.cache.shared;
-        let options = self.under_defaults();
-        let flying = Arc::clone(shared).fly(self.key.to_owned(), options, boxed(loader));
-        let mut flying: Flying<'_, V> = Box::pin(flying);
-        let landed = flying.as_mut().poll(context);
-        self.flying = Rare::some(flying);
-        landed.map_err(LoadError::known)
-    }
-
-    /// The answer from an aged value, if it may be one.
-    #[cold]
-    fn answer_aged(&mut self) -> Option<Hit<V>> {
-        let shared = &self.cache.shared;
-        let asked = self.options.options().and_then(Options::fail_safe_throttle);
-        let throttle = asked.unwrap_or_else(|| shared.defaults.get().throttle());
-        match shared.judge(self.key, throttle) {
-            Verdict::Answer(hit) => Some(hit),
+    #[inline(never)]
+    fn go_on(self, is_aged: bool) -> Result<Hit<V>, Flying<'a, V>> {
+        let verdict = if is_aged { self.judge() } else { Verdict::Load };
+        let (shared, options) = (&self.cache.shared, self.options());
+        match verdict {
+            Verdict::Answer(hit) => Ok(hit),
             Verdict::AnswerAndRefresh(hit) => {
-                self.refresh_behind();
-                Some(hit)
+                shared.refresh_behind(&self.key.to_owned(), options, boxed(self.loader));
+                Ok(hit)
             }
-            Verdict::Load => None,
+            Verdict::Load => {
+                Err(Box::pin(Arc::clone(shared).fly(self.key.to_owned(), options, boxed(self.loader))))
+            }
         }
     }
 
-    /// The options of this call over those of the cache.
-    fn under_defaults(&self) -> Options {
-        self.cache.shared.defaults.under(self.options.options().cloned().unwrap_or_default())
+    /// What an aged value is good for.
+    fn judge(&self) -> Verdict<V> {
+        let shared = &self.cache.shared;
+        let throttle = self.asked.and_then(Options::fail_safe_throttle);
+        shared.judge(self.key, throttle.unwrap_or_else(|| shared.defaults.get().throttle()))
     }
 
-    fn refresh_behind(&mut self) {
-        let Some(loader) = self.loader.take() else { return };
-        let shared = &self.cache.shared;
-        let options = self.under_defaults();
-        shared.refresh_behind(&self.key.to_owned(), options, boxed(loader));
+    /// The options of this call over those of the cache.
+    fn options(&self) -> Options {
+        self.cache.shared.defaults.under(self.asked.cloned().unwrap_or_default())
     }
 }
 
@@ -290,19 +305,38 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    pub(crate) async fn fly(self: Arc<Self>, key: K, options: Options, load: Loader<V>) -> Outcome<V> {
+    /// Boards a flight and waits for its landing. Thousands may wait, so what each of them carries counts: the arguments once, which an
+    /// `async fn` would hold twice, and nothing of what only the one needs who loads.
+    pub(crate) fn fly(
+        self: Arc<Self>,
+        key: K,
+        options: Options,
+        load: Loader<V>,
+    ) -> impl Future<Output = Outcome<V>> + Send + use<K, V> {
         let since = options.hard_timeout().map(|_| Instant::now());
-        let board = || self.board(&key, &options, |begun| self.may_join(begun, &key, &options));
-        let leader = match self.lead_or_join((&key, &options), since, board).await {
-            Ok(leader) => leader,
-            Err(answer) => return answer,
-        };
-        let last = self.last(&key, leader.ticket());
-        if let Some(last) = last.as_ref().filter(|last| self.is_served(last, &options)) {
+        async move {
+            let board = || self.board(&key, &options, |begun| self.may_join(begun, &key, &options));
+            match self.lead_or_join((&key, &options), since, board).await {
+                Ok(leader) => Box::pin(self.lead(leader, (&key, &options), since, load)).await,
+                Err(answer) => answer,
+            }
+        }
+    }
+
+    /// Loads for all who ask, and waits like any of them.
+    async fn lead(
+        self: &Arc<Self>,
+        leader: Leader<K, V>,
+        (key, options): (&K, &Options),
+        since: Option<Instant>,
+        load: Loader<V>,
+    ) -> Outcome<V> {
+        let last = self.last(key, leader.ticket());
+        if let Some(last) = last.as_ref().filter(|last| self.is_served(last, options)) {
             leader.land(Landing::Value(last.hit(), last.tags.clone()));
             return Ok(last.hit());
         }
-        let wait = Wait { key: &key, options: &options, last: last.as_ref(), source: Source::Loader, since };
+        let wait = Wait { key, options, last: last.as_ref(), source: Source::Loader, since };
         if last.as_ref().is_some_and(|last| self.is_resting(last))
             && options.force_refresh() != Some(true)
             && let Some(hit) = self.rescue(&wait, Stale::Throttled)
@@ -334,10 +368,10 @@ where
             }
             match board() {
                 Seat::Lead(leader) => return Ok(leader),
-                Seat::Follow(follower) => {
+                Seat::Follow(mut follower) => {
                     let last = self.last(key, follower.ticket());
                     let wait = Wait { key, options, last: last.as_ref(), source: Source::Joined, since };
-                    if let Some(answer) = self.joined(follower, &wait).await {
+                    if let Some(answer) = self.joined(&mut follower, &wait).await {
                         return Err(answer);
                     }
                 }

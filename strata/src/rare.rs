@@ -24,13 +24,14 @@ impl<T> Drop for Rare<T> {
     #[inline]
     fn drop(&mut self) {
         if self.0.is_some() {
-            discard(&mut self.0);
+            // Taken out, so that it is seen here that nothing is left to be dropped.
+            discard(self.0.take());
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn discard<T>(value: &mut Option<T>) {
-    *value = None;
+fn discard<T>(value: Option<T>) {
+    drop(value);
 }

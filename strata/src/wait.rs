@@ -42,7 +42,11 @@ where
     /// Waits for another call's load; `None` if it has no answer for this one: a load of many keys did not bring this
     /// one, a tag of what it brought was removed since it began, it was given up before this call's time is over, or the
     /// cache was closed before it began.
-    pub(crate) async fn joined(&self, follower: Follower<V>, wait: &Wait<'_, K, V>) -> Option<Outcome<V>> {
+    pub(crate) async fn joined(
+        &self,
+        follower: &mut Follower<V>,
+        wait: &Wait<'_, K, V>,
+    ) -> Option<Outcome<V>> {
         let begun = follower.ticket();
         let landing = match self.in_time(follower, wait).await {
             Ok(landing) => landing,
@@ -64,22 +68,30 @@ where
     }
 
     /// Waits for a landing, and says what it is to this caller; `None` if the load did not bring its key.
-    pub(crate) async fn landed(&self, follower: Follower<V>, wait: &Wait<'_, K, V>) -> Option<Outcome<V>> {
-        match self.in_time(follower, wait).await {
+    pub(crate) async fn landed(
+        &self,
+        mut follower: Follower<V>,
+        wait: &Wait<'_, K, V>,
+    ) -> Option<Outcome<V>> {
+        match self.in_time(&mut follower, wait).await {
             Ok(landing) => self.answer(landing, wait),
             Err(answer) => Some(answer),
         }
     }
 
     /// The landing or, if it does not come in time, the answer without it.
-    async fn in_time(&self, follower: Follower<V>, wait: &Wait<'_, K, V>) -> Result<Landing<V>, Outcome<V>> {
-        let landing = follower.landing();
+    async fn in_time(
+        &self,
+        follower: &mut Follower<V>,
+        wait: &Wait<'_, K, V>,
+    ) -> Result<Landing<V>, Outcome<V>> {
+        // One place for it, whichever of these waits it is.
+        let mut landing = pin!(follower.landing());
         let (soft, hard) = (wait.options.soft_timeout(), wait.left());
         let may_answer = |last: &&Last<V>| last.stands_in(self.memory.clock().now());
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
         let soft = soft.filter(|_| wait.last.as_ref().is_some_and(may_answer));
         let Some(first) = soft.or(hard) else { return Ok(landing.await) };
-        let mut landing = pin!(landing);
         if let Ok(landing) = timeout(first, &mut landing).await {
             return Ok(landing);
         }

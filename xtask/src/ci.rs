@@ -7,15 +7,12 @@
 
 use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
-use std::{env, io, thread};
+use std::{io, thread};
 
 use cargo_metadata::{Metadata, MetadataCommand, Package, Target};
 
 use crate::run::{self, Failure, Outcome};
 use crate::{readme, test, tidy, tools};
-
-/// The variable that tells how many schedules the model of strata tries.
-const SCHEDULES: &str = "STRATA_SHUTTLE_SCHEDULES";
 
 struct Step {
     name: &'static str,
@@ -144,19 +141,16 @@ fn features() -> Outcome {
     Ok(())
 }
 
-/// Runs the model of strata: its real code, in other orders of its threads and tasks. Ten thousand of each property, unless
-/// the environment says how many: a tenth of what the model runs by itself, which takes two minutes more. The one step that
-/// sets `RUSTFLAGS`. It names the target that is meant anyway, because then they hold for that alone, and what runs while
+/// Runs the model of strata: its real code, in other orders of its threads and tasks. A hundred thousand of each property, unless
+/// the environment says how many; it takes a minute and a half of one core, which is all that it may have beside the tests. The one
+/// step that sets `RUSTFLAGS`. It names the target that is meant anyway, because then they hold for that alone, and what runs while
 /// compiling, which the other steps have built, need not be built again.
 fn shuttle() -> Outcome {
     let mut command = run::cargo();
     command.env("RUSTFLAGS", "--cfg strata_shuttle");
-    if env::var_os(SCHEDULES).is_none() {
-        command.env(SCHEDULES, "10000");
-    }
     command.args(["test", "--config", "profile.dev.package.strata.opt-level = 2"]);
     command.args(["--package", "strata", "--test", "it", "--locked"]);
-    run::run(command.args(["--target", "host-tuple"]))
+    run::run(command.args(["--target", "host-tuple", "--", "--test-threads", "1"]))
 }
 
 fn workspace() -> Result<Metadata, Failure> {

@@ -132,9 +132,12 @@ fn step<V: std::fmt::Debug>(outcome: Result<V, CodecError>) -> Step {
     outcome.expect_err("no value may come of this").step()
 }
 
+/// 512 KiB for code as it is used. Frames of unoptimised code are several times as large: 128 levels of it take 512 KiB by themselves.
+const SMALL_STACK: usize = if cfg!(debug_assertions) { 2 << 20 } else { 512 << 10 };
+
 /// Runs on a stack as small as any thread has that a service would read a cache on.
 fn on_small_stack(run: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(run).expect("a thread");
+    let thread = std::thread::Builder::new().stack_size(SMALL_STACK).spawn(run).expect("a thread");
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }

@@ -1,9 +1,15 @@
 //! Seals: what is sealed opens under its key, unchanged, and not otherwise.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use cache_core::Store;
+use cache_memory::MemoryStore;
 use strata::codec::{CodecError, Compression, Framer, Keyring, Raw, SealKey, Step};
+use strata::{Cache, Tier};
 
 use super::{forge, header, key, ring, step};
+use crate::Down;
 
 fn framer() -> Framer<String> {
     Framer::new("secret", Raw)
@@ -61,6 +67,38 @@ fn two_swapped_entries_are_two_misses() {
     assert_eq!(step(framer.decode(&key("users:2"), &frame.clone().into())), Step::Frame);
     forge(&key("users:2"), &mut frame);
     assert_eq!(step(framer.decode(&key("users:2"), &frame.into())), Step::Open);
+}
+
+#[tokio::test]
+async fn entries_that_were_swapped_in_a_tier_are_misses_and_loaded_anew() {
+    // H06
+    let store = Arc::new(MemoryStore::new(1 << 20));
+    let node = || -> Cache<u32, String> {
+        let tier = Tier::new(Arc::<MemoryStore>::clone(&store)).without_guards();
+        Cache::builder("users").framer(sealed_by(1)).tier(tier).build().expect("legal")
+    };
+    let writer = node();
+    for id in [1, 2] {
+        writer.insert(id, format!("secret {id}")).await.expect("never fails");
+    }
+    let keys = [1, 2].map(|id| key(&writer.key_text(&id)));
+    let found = store.get_many(&keys).await.expect("never fails");
+    let swapped = found.into_iter().rev().zip(&keys).map(|(entry, key)| {
+        let mut entry = entry.expect("it was written");
+        let mut frame = entry.value.to_vec();
+        forge(key, &mut frame);
+        entry.value = frame.into();
+        (key.clone(), entry)
+    });
+    store.put_many(swapped.collect()).await.expect("there is room");
+
+    let reader = node();
+    for id in [1, 2] {
+        let load = move || async move { Ok::<_, Down>(format!("loaded {id}")) };
+        let hit = reader.get_or_load(&id, load).await.expect("the loader succeeds");
+        assert_eq!(hit.as_str(), format!("loaded {id}"));
+    }
+    assert_eq!(reader.tiers()[0].unreadable, 2);
 }
 
 #[test]
