@@ -73,7 +73,7 @@ metrics! {
     BREAKER_TRANSITIONS Counter "cache_breaker_transitions_total" ["region", "tier", "to"] "Changes of the breaker of a tier, by what it became: open or closed."
     BREAKER_REFUSED Counter "cache_breaker_refused_total" ["region", "tier"] "Operations that the breaker of a tier has refused."
     BUS_EVENTS Counter "cache_bus_events_total" ["result"] "Events of the bus, by result: published, received, or dropped because the outbox was full."
-    BUS_MESSAGES Counter "cache_bus_messages_total" ["result"] "Messages of the bus, by result: sent, unsent, received, echo, late or malformed."
+    BUS_MESSAGES Counter "cache_bus_messages_total" ["result"] "Messages of the bus, by result: sent, unsent, received, echo, late, malformed, forged or replayed."
     BUS_GAPS Counter "cache_bus_gaps_total" [] "Holes in the numbers of messages, each of which is news that was missed."
     BUS_DOUBTS Counter "cache_bus_doubts_total" ["why"] "Times that this process has ceased to believe its copies, by what made it."
     BUS_RESUBSCRIBES Counter "cache_bus_resubscribes_total" [] "Subscriptions of the bus after the first."

@@ -26,6 +26,7 @@ pub use self::open::{BusBuilder, BusError};
 
 use crate::listener::Listeners;
 use crate::outbox::Outbox;
+use crate::secret::BusSecret;
 use crate::stats::{Counts, add};
 use crate::{Attachment, BusStats, Delivery, Event, Listener};
 
@@ -44,7 +45,8 @@ use crate::{Attachment, BusStats, Delivery, Event, Listener};
 /// hold again after each further one, for [a while](BusBuilder::with_absence). So what it changes at places that it still reaches
 /// goes unnoticed for no longer than what others change, until it is given up: a process that was killed looks the same.
 ///
-/// Whoever may write to the channel can invalidate, and cannot do more: no message carries a value.
+/// Whoever may write to the channel can invalidate, and cannot do more: no message carries a value. With a
+/// [secret](BusBuilder::with_secret) he cannot do that either.
 ///
 /// ```
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -112,6 +114,7 @@ struct Shared {
     publisher: u128,
     pace: Pace,
     outbox: Outbox,
+    secret: Option<BusSecret>,
     listeners: Arc<Listeners>,
     counts: Counts,
     is_whole: AtomicBool,

@@ -27,6 +27,10 @@ struct Heard {
     at: Instant,
     /// When it was last told that it is missing, if it is.
     missed: Option<Instant>,
+    /// The number of its last message, where they are signed.
+    number: u64,
+    /// It has said farewell, and is known only so that nobody plays its messages once more.
+    has_left: bool,
 }
 
 /// What a message says about those before it.
@@ -38,6 +42,8 @@ pub(crate) enum Verdict {
     Late,
     /// Something is missing.
     Doubtful(Doubt),
+    /// Signed, and of no later number than one that was heard: whoever signs never sends it again.
+    Replayed,
 }
 
 impl Publishers {
@@ -45,14 +51,23 @@ impl Publishers {
         Self { max, known: HashMap::new() }
     }
 
-    /// Takes note of a message.
-    pub(crate) fn hear(&mut self, message: &Message, now: Instant) -> Verdict {
-        let verdict = match self.known.get_mut(&message.publisher) {
+    /// Takes note of a message, which has a number if it is signed.
+    pub(crate) fn hear(&mut self, message: &Message, number: Option<u64>, now: Instant) -> Verdict {
+        let publisher = &message.publisher;
+        if let (Some(heard), Some(number)) = (self.known.get(publisher), number)
+            && number <= heard.number
+        {
+            return Verdict::Replayed;
+        }
+        let verdict = match self.known.get_mut(publisher) {
             Some(heard) => heard.hear(message, now),
             None => self.meet(message, now),
         };
-        if message.body == Body::Farewell && verdict != Verdict::Late {
-            self.known.remove(&message.publisher);
+        let has_left = message.body == Body::Farewell && verdict != Verdict::Late;
+        if has_left && number.is_none() {
+            self.known.remove(publisher);
+        } else if let (Some(heard), Some(number)) = (self.known.get_mut(publisher), number) {
+            (heard.number, heard.has_left) = (number, has_left);
         }
         verdict
     }
@@ -62,7 +77,8 @@ impl Publishers {
     pub(crate) fn look_for_vanished(&mut self, now: Instant, silence: Duration, absence: Duration) -> bool {
         let gone = silence.saturating_add(absence);
         let is_missing = |heard: &Heard| {
-            now.saturating_duration_since(heard.at) >= silence
+            !heard.has_left
+                && now.saturating_duration_since(heard.at) >= silence
                 && heard.missed.is_none_or(|last| last.saturating_duration_since(heard.at) < gone)
         };
         let is_due = |heard: &Heard| {
@@ -93,7 +109,8 @@ impl Publishers {
             longest_ago.and_then(|id| self.known.remove(&id));
         }
         let Message { publisher, epoch, sequence, .. } = *message;
-        self.known.insert(publisher, Heard { epoch, sequence, at: now, missed: None });
+        let heard = Heard { epoch, sequence, at: now, missed: None, number: 0, has_left: false };
+        self.known.insert(publisher, heard);
         let said_before = epoch > 0 || before(message) > 0;
         if said_before { Verdict::Doubtful(Doubt::Stranger) } else { Verdict::InOrder }
     }
@@ -156,7 +173,7 @@ mod tests {
         let mut now = Instant::now();
         for (at, (message, expected)) in messages.into_iter().enumerate() {
             now += Duration::from_millis(1);
-            assert_eq!(publishers.hear(&message, now), expected, "message {at}: {message:?}");
+            assert_eq!(publishers.hear(&message, None, now), expected, "message {at}: {message:?}");
         }
     }
 
@@ -242,16 +259,16 @@ mod tests {
             let looks = |at: &u32| publishers.look_for_vanished(begin + second * *at, silence, absence);
             seconds.filter(looks).collect()
         };
-        publishers.hear(&beat(1, 0, 0), begin);
+        publishers.hear(&beat(1, 0, 0), None, begin);
         assert_eq!(told(&mut publishers, 0..8), [3, 6]);
-        publishers.hear(&beat(1, 0, 0), begin + second * 8);
+        publishers.hear(&beat(1, 0, 0), None, begin + second * 8);
         assert_eq!(told(&mut publishers, 8..12), [11]);
         publishers.begin_anew(begin + second * 12);
         // Of two that are missing it is told together, and of one that was given up no more.
-        publishers.hear(&beat(2, 0, 0), begin + second * 14);
+        publishers.hear(&beat(2, 0, 0), None, begin + second * 14);
         assert_eq!(told(&mut publishers, 12..100), [15, 17, 20, 23, 26, 29]);
         let mut once = Publishers::new(NonZeroUsize::MIN);
-        once.hear(&beat(1, 0, 0), begin);
+        once.hear(&beat(1, 0, 0), None, begin);
         let looks = |at: &u32| once.look_for_vanished(begin + second * *at, silence, Duration::ZERO);
         assert_eq!((0..100).filter(looks).collect::<Vec<_>>(), [3]);
     }

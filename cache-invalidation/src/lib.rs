@@ -6,6 +6,7 @@
 //! message   events as bytes, with who sends them and a number
 //! bus       outbox ─► transport ─► listeners        heartbeats, and a doubt whenever something may be missing
 //! gap       who has been heard, and up to which number
+//! secret    who is heard at all, where not everybody is to be trusted who may write to the channel
 //! monitor   how often copies disagreed with what they are copies of, and for how long
 //! ```
 //!
@@ -23,6 +24,7 @@ mod message;
 mod monitor;
 mod outbox;
 mod rules;
+mod secret;
 mod stats;
 
 pub use bus::{Bus, BusBuilder, BusError, Closed};
@@ -33,4 +35,5 @@ pub use message::{Body, MAX_EVENTS, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Message,
 pub use monitor::{Book, Consistency, Disagreement, Finding, Stamp};
 pub use outbox::Delivery;
 pub use rules::{Rule, RuleError, Rules};
+pub use secret::{BusSecret, BusSecretError};
 pub use stats::BusStats;

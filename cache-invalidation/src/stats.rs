@@ -26,6 +26,10 @@ pub struct BusStats {
     pub gaps: u64,
     /// Messages that could not be read.
     pub malformed: u64,
+    /// Where there is a secret, messages of whoever does not know it, and what is no message: ignored.
+    pub forged: u64,
+    /// Where there is a secret, messages that were sent once more by whoever has heard them: ignored.
+    pub replayed: u64,
     /// Subscriptions after the first.
     pub resubscribes: u64,
     /// Calls of a listener that panicked.
@@ -56,6 +60,8 @@ pub(crate) struct Counts {
     pub(crate) late: AtomicU64,
     pub(crate) gaps: AtomicU64,
     pub(crate) malformed: AtomicU64,
+    pub(crate) forged: AtomicU64,
+    pub(crate) replayed: AtomicU64,
     pub(crate) subscribes: AtomicU64,
     pub(crate) panics: AtomicU64,
     doubts: [AtomicU64; Doubt::ALL.len()],
@@ -78,6 +84,8 @@ impl Counts {
             late: of(&self.late),
             gaps: of(&self.gaps),
             malformed: of(&self.malformed),
+            forged: of(&self.forged),
+            replayed: of(&self.replayed),
             resubscribes: of(&self.subscribes).saturating_sub(1),
             panics: of(&self.panics),
             outbox_len: outbox.0,

@@ -13,5 +13,7 @@ mod history;
 mod life;
 #[path = "it/rules.rs"]
 mod rules;
+#[path = "it/signed.rs"]
+mod signed;
 #[path = "it/wire.rs"]
 mod wire;

@@ -10,7 +10,7 @@ use strata::codec::{Compression, Framer};
 use strata::disk::Disk;
 use strata::layer::Guards;
 use strata::redis::{Connection, ConnectionStats, RedisCounters, RedisStore, RedisTransport};
-use strata::{Builder, Bus, BusStats, Options, Tier, Ttl};
+use strata::{Builder, Bus, BusBuilder, BusStats, Options, Tier, Ttl};
 
 use crate::app::StartError;
 use crate::blob::{Blob, BlobCodec};
@@ -48,7 +48,9 @@ impl Places {
         let shared = settings.redis.as_ref().map(|config| {
             let connection = Connection::open(config.clone()).map_err(StartError::new)?;
             let transport = Arc::new(RedisTransport::new(connection.clone()));
-            let bus = Bus::builder(transport).open().map_err(StartError::new)?;
+            let bus =
+                settings.bus_secret.iter().cloned().fold(Bus::builder(transport), BusBuilder::with_secret);
+            let bus = bus.open().map_err(StartError::new)?;
             let store = Arc::new(RedisStore::new(connection.clone()));
             // A limit below that of the connection would take each of its timeouts for its own.
             let timeout = settings.redis_timeout.map_or(LEAST_TIMEOUT, |timeout| timeout.max(LEAST_TIMEOUT));

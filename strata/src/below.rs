@@ -42,6 +42,8 @@ pub(crate) struct Below<V> {
     pub(crate) fleet: Option<Arc<Fleet>>,
     /// Reads which write an entry is of, if the cache is monitored.
     pub(crate) stamps: Option<Stamps>,
+    /// How long memory keeps as fresh what is loaded while a tier is away, if memory keeps nothing as fresh otherwise.
+    pub(crate) fallback_ttl: Option<Ttl>,
     /// The cache's name and a colon, which tags have before them below: caches that share a tier do not share groups.
     scope: Arc<str>,
 }
@@ -57,7 +59,12 @@ impl<V: Send + Sync + 'static> Below<V> {
         versions: Arc<Versions>,
     ) -> Self {
         let scope = format!("{}:", namespace.key().as_str()).into();
-        Self { framer, tiers, versions, fleet: None, stamps: None, scope }
+        Self { framer, tiers, versions, fleet: None, stamps: None, fallback_ttl: None, scope }
+    }
+
+    /// How long memory keeps anything as fresh while it stands in for a tier that is away.
+    pub(crate) fn ttl_while_away(&self) -> Option<Ttl> {
+        self.fallback_ttl.filter(|_| self.tiers.is_any_away())
     }
 
     /// What the tiers have of these keys, and which of them did not answer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cache_core::{CacheKey, KeyError, Lease, Namespace, Ttl, Wall};
 use cache_invalidation::Bus;
-use cache_memory::Memory;
+use cache_memory::{Memory, Policy};
 use thiserror::Error;
 
 use crate::below::Below;
@@ -32,6 +32,9 @@ use crate::write::Chance;
 /// The limit of a memory tier that was not set up: enough to be useful, too little to hurt.
 const DEFAULT_MAX_ENTRIES: u64 = 10_000;
 
+/// The same where memory only stands in for tiers.
+const FALLBACK_MAX_ENTRIES: u64 = 1000;
+
 /// The loads that may run at the same time where nothing else is said: more than any source bears, few enough to hold.
 const DEFAULT_MAX_LOADS: u64 = 65_536;
 
@@ -50,6 +53,7 @@ where
             version: None,
             memory: None,
             max_memory_ttl: Ttl::FOREVER,
+            is_memory_fallback: false,
             framer: None,
             tiers: Vec::new(),
             wall: None,
@@ -73,6 +77,7 @@ pub struct Builder<K, V> {
     version: Option<u32>,
     memory: Option<Memory<K, Arc<V>>>,
     max_memory_ttl: Ttl,
+    is_memory_fallback: bool,
     framer: Option<Framer<V>>,
     tiers: Vec<Tier>,
     wall: Option<Box<WallClock>>,
@@ -111,6 +116,18 @@ where
     /// bounds how long another process's change goes unnoticed. Without a tier it means nothing. Default: as long as the value is fresh.
     pub fn max_memory_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.max_memory_ttl = ttl.into();
+        self
+    }
+
+    /// Has memory stand in for the tiers, and do nothing else: each read asks them, so no process answers anything but what they have.
+    ///
+    /// While a tier does not answer, reads without a loader are answered by what this process has read or written last, marked
+    /// [`Stale::Unreachable`](crate::Stale), for as long after that as [`Options::with_fail_safe_for`] says: without it nothing stands in. Others
+    /// load, and once the tier counts as away they keep what they load for as long as [`max_ttl_in_doubt`](Self::max_ttl_in_doubt) says, so that
+    /// the source is not asked each time. Unless memory [is set up](Self::memory), it has 1,000 entries, by
+    /// [`Policy::Lru`](crate::Policy::Lru). Without a tier it means nothing.
+    pub fn memory_as_fallback(mut self) -> Self {
+        self.is_memory_fallback = true;
         self
     }
 
@@ -239,7 +256,8 @@ where
             namespace = namespace.with_version(version);
         }
         check_options(&self.options)?;
-        let memory = self.memory.unwrap_or_else(|| Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES));
+        let is_fallback = self.is_memory_fallback && !self.tiers.is_empty();
+        let memory = self.memory.unwrap_or_else(|| unless_set_up(is_fallback));
         check_limits::<K, V>(memory.max_bytes(), memory.has_weigher())?;
         let memory = memory.holding(Kept::value);
         let name = namespace.key();
@@ -259,6 +277,7 @@ where
                 below.fleet =
                     self.lease.map(|(lease, hold)| Fleet::new(lease, hold, Arc::clone(memory.clock())));
                 below.stamps = self.monitor.map(|_| Stamps::new());
+                below.fallback_ttl = is_fallback.then(|| self.doubt_ttl.into());
                 Some(Arc::new(below))
             }
         };
@@ -271,7 +290,11 @@ where
         let shared = Arc::new(Shared {
             namespace,
             // Where nothing is below there is nothing to look up again.
-            max_memory_ttl: if below.is_some() { self.max_memory_ttl } else { Ttl::FOREVER },
+            max_memory_ttl: match below {
+                Some(_) if is_fallback => Ttl::ZERO,
+                Some(_) => self.max_memory_ttl,
+                None => Ttl::FOREVER,
+            },
             below,
             watch,
             versions,
@@ -298,6 +321,18 @@ where
         }
         Ok(Cache { shared })
     }
+}
+
+/// The memory tier of a cache that says nothing of it.
+fn unless_set_up<K, V>(is_fallback: bool) -> Memory<K, V>
+where
+    K: CacheKey,
+    V: Send + Sync + 'static,
+{
+    if is_fallback {
+        return Memory::new().with_max_entries(FALLBACK_MAX_ENTRIES).with_policy(Policy::Lru);
+    }
+    Memory::new().with_max_entries(DEFAULT_MAX_ENTRIES)
 }
 
 /// Refuses options that can never work.

@@ -90,7 +90,9 @@ pub use cache_core::{FrameError, Header, Life, Wall};
 #[cfg(feature = "disk")]
 /// A tier in files of this machine: `Disk` for [`Builder::tier`], made local by [`Tier::local`]. By the feature `disk`.
 pub use cache_disk as disk;
-pub use cache_invalidation::{Bus, BusBuilder, BusStats, Consistency, Disagreement, Doubt, Finding};
+pub use cache_invalidation::{
+    Bus, BusBuilder, BusSecret, BusSecretError, BusStats, Consistency, Disagreement, Doubt, Finding,
+};
 #[cfg(feature = "macros")]
 #[doc = include_str!("cached.md")]
 pub use cache_macros::cached;

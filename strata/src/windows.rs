@@ -41,7 +41,9 @@ impl Windows {
         let whole = header.life.stale_for(stored);
         // Once it is stale, some of both windows is over.
         let over = if meta.ttl.is_zero() { whole.saturating_sub(meta.stale_for) } else { Duration::ZERO };
-        let window = |asked: Duration| asked.saturating_sub(over).min(meta.stale_for);
+        // What never ends there is kept for whatever comes after an end that memory or an invalidation gives it here.
+        let kept = if meta.ttl.is_forever() { Duration::MAX } else { meta.stale_for };
+        let window = |asked: Duration| asked.saturating_sub(over).min(kept);
         let (stale_for, fail_safe_for) = self.under(options);
         let life = Lifetime::new(now, meta.ttl)
             .with_stale_for(window(stale_for))

@@ -83,7 +83,9 @@ where
     /// How long a value that is to live so long may be fresh in memory.
     pub(crate) fn ttl_in_memory(&self, ttl: Ttl) -> Ttl {
         let doubt = self.teller.as_ref().and_then(|teller| teller.doubt());
-        ttl.min(self.max_memory_ttl).min(doubt.map_or(Ttl::FOREVER, Ttl::from))
+        let most =
+            self.below.as_ref().and_then(|below| below.ttl_while_away()).unwrap_or(self.max_memory_ttl);
+        ttl.min(most).min(doubt.map_or(Ttl::FOREVER, Ttl::from))
     }
 
     /// Stores what a load has brought, unless an invalidation has overtaken it, and says how the load has ended, and what of it

@@ -1,6 +1,6 @@
 //! `cargo xtask`: the tasks of this repository, for a newcomer and for CI.
 //!
-//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `load`, `chaos`, `fleet`, `limits`, `clients`, `bus`, `hit-ratio`, `bench` and `races` only
+//! `tidy` is the project's law, `test` runs every test, `readme` does what the README says, `ci` is what CI runs. `planted` shows that the simulation is not blind. `load`, `chaos`, `fleet`, `limits`, `clients`, `bus`, `hit-ratio`, `bench` and `races` only
 //! open the door to the measuring tools, which are a package of their own, so that this one compiles in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to its terminal")]
@@ -9,6 +9,7 @@ mod ci;
 mod contract;
 mod forward;
 mod markdown;
+mod planted;
 mod readme;
 mod run;
 mod test;
@@ -76,6 +77,12 @@ enum Task {
         #[arg(long, value_name = "SEED")]
         seed: Option<String>,
     },
+    /// Breaks a copy of the code, one way after the other, and has the simulation of a fleet find it each time.
+    Planted {
+        /// In how many seeds it has to be found.
+        #[arg(long, value_name = "SEEDS", default_value_t = 2000)]
+        seeds: u64,
+    },
     /// Puts load on the library or on a server (see `cargo xtask load --help`).
     #[command(disable_help_flag = true)]
     Load(Forwarded),
@@ -142,6 +149,7 @@ fn main() -> ExitCode {
         }
         Task::Ci { only, .. } => ci::run(&only),
         Task::Contract { seconds, seed } => contract::run(seconds, seed.as_deref()),
+        Task::Planted { seeds } => planted::run(seeds),
         Task::Bench(arguments) if arguments.begins_with("server") => forward::beside_the_server(),
         Task::Clients(_) => forward::beside_the_server(),
         Task::Load(arguments) if arguments.has("--suite") => forward::beside_the_server(),

@@ -30,7 +30,7 @@ mod seam_impls;
 mod suites;
 mod syntax;
 mod tokens;
-mod tree;
+pub(crate) mod tree;
 mod unsafe_code;
 mod wrappers;
 

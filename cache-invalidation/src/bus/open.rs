@@ -16,6 +16,7 @@ use super::{Bus, Ending, Handle, Pace, Shared};
 use crate::chance::Chance;
 use crate::gap::Publishers;
 use crate::outbox::Outbox;
+use crate::secret::BusSecret;
 use crate::stats::Counts;
 
 const MAX_CHANNEL_BYTES: usize = 256;
@@ -33,6 +34,7 @@ pub struct BusBuilder {
     absence: Option<Duration>,
     outbox: NonZeroUsize,
     publishers: NonZeroUsize,
+    secret: Option<BusSecret>,
     seed: Option<u64>,
 }
 
@@ -47,6 +49,7 @@ impl BusBuilder {
             absence: None,
             outbox: at_most,
             publishers: at_most,
+            secret: None,
             seed: None,
         }
     }
@@ -102,6 +105,21 @@ impl BusBuilder {
         self
     }
 
+    /// Signs what this bus says, and ignores whoever does not sign with the same secret. Default none: whoever may write to the channel
+    /// is heard. The same on all buses of a channel; [`BusSecret`] says how to begin to sign, and how to change the secret.
+    ///
+    /// What is ignored is counted ([`BusStats::forged`](crate::BusStats::forged), [`BusStats::replayed`](crate::BusStats::replayed)),
+    /// logged as a warning once a minute, and no cause of doubt: else whoever may write to the channel could have everything that is held
+    /// looked up again. So a process with another secret than the others is not heard by them, nor they by it: alert on those counts. Costs
+    /// 40 bytes and two passes of HMAC-SHA-256 for each message.
+    ///
+    /// A message can be played once more to whoever has not heard its publisher, or has forgotten it
+    /// ([`with_publishers`](Self::with_publishers)), such as a process that begins after that one has ended: it removes again, or is a doubt.
+    pub fn with_secret(mut self, secret: BusSecret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
     /// Makes the bus's identity and the random part of its pauses a function of this seed, so that a simulation replays. Two buses
     /// of one seed take each other's messages for their own, and one that follows another with the same seed is not heard in order:
     /// where buses are to hear each other, each needs another one.
@@ -142,6 +160,7 @@ impl BusBuilder {
             publisher,
             pace: self.pace,
             outbox: Outbox::new(self.outbox),
+            secret: self.secret,
             listeners: Arc::default(),
             counts: Counts::default(),
             is_whole: false.into(),

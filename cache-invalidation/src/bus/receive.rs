@@ -14,6 +14,7 @@
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use cache_core::{Received, Subscription};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,7 +23,7 @@ use super::Shared;
 use crate::chance::Chance;
 use crate::gap::{Publishers, Verdict};
 use crate::stats::add;
-use crate::{Body, Doubt, Message};
+use crate::{Body, Doubt, Message, MessageError};
 
 pub(super) struct Receiver {
     _gone: Gone,
@@ -37,6 +38,10 @@ pub(super) struct Receiver {
     heard: Instant,
     /// When it was last looked for publishers that are not heard any more.
     looked: Instant,
+    /// The number of the last message of this bus that came back, where they are signed.
+    echoed: u64,
+    /// When it was last said that somebody is ignored.
+    warned: Option<Instant>,
 }
 
 impl Receiver {
@@ -45,7 +50,8 @@ impl Receiver {
         shared.counts.doubt(Doubt::Starting);
         let doubt = Some(Doubt::Starting);
         let gone = Gone(Arc::clone(&shared));
-        Self { _gone: gone, shared, chance, publishers, doubt, failures: 0, heard: now, looked: now }
+        let (heard, looked, echoed, warned) = (now, now, 0, None);
+        Self { _gone: gone, shared, chance, publishers, doubt, failures: 0, heard, looked, echoed, warned }
     }
 
     pub(super) async fn run(mut self) {
@@ -120,23 +126,35 @@ impl Receiver {
     }
 
     fn hear(&mut self, bytes: &[u8], now: Instant) {
-        let counts = &self.shared.counts;
-        let message = match Message::read(bytes) {
-            Ok(message) => message,
+        let shared = Arc::clone(&self.shared);
+        let counts = &shared.counts;
+        let (message, number) = match self.read(bytes) {
+            Ok(read) => read,
+            Err(error) if self.is_ignored(&error) => {
+                add(&counts.forged, 1);
+                return self.warn_of_stranger("forged", &error.to_string(), now);
+            }
             Err(error) => {
                 add(&counts.malformed, 1);
                 tracing::debug!(channel = self.shared.channel, %error, "bus cannot read a message");
                 return self.pass_doubt(Doubt::Unreadable);
             }
         };
+        let is_ours = message.publisher == self.shared.publisher;
+        let verdict =
+            if is_ours { self.hear_ourselves(number) } else { self.publishers.hear(&message, number, now) };
+        if verdict == Verdict::Replayed {
+            add(&counts.replayed, 1);
+            return self.warn_of_stranger("replayed", "the message was heard before", now);
+        }
         (self.heard, self.failures) = (now, 0);
-        if message.publisher == self.shared.publisher {
+        if is_ours {
             add(&counts.echoes, 1);
             return self.end_doubt(now);
         }
         add(&counts.received, 1);
-        match self.publishers.hear(&message, now) {
-            Verdict::InOrder => {}
+        match verdict {
+            Verdict::InOrder | Verdict::Replayed => {}
             Verdict::Late => add(&counts.late, 1),
             Verdict::Doubtful(why) => {
                 add(&counts.gaps, u64::from(why == Doubt::Gap));
@@ -144,10 +162,44 @@ impl Receiver {
             }
         }
         if let Body::Events(events) = &message.body {
-            let counts = &self.shared.counts;
             add(&counts.events, events.len() as u64);
-            let panics = events.iter().map(|event| self.shared.listeners.invalidated(event)).sum();
+            let panics = events.iter().map(|event| shared.listeners.invalidated(event)).sum();
             self.note_panics(panics);
+        }
+    }
+
+    /// Reads a message and, if it is signed, its number.
+    fn read(&self, bytes: &[u8]) -> Result<(Message, Option<u64>), MessageError> {
+        let Shared { channel, secret, .. } = &*self.shared;
+        let Some(secret) = secret else { return Ok((Message::read(bytes)?, None)) };
+        match Message::read_signed(bytes, secret, channel) {
+            Err(MessageError::Unsigned) if secret.is_unsigned_accepted() => Ok((Message::read(bytes)?, None)),
+            read => read.map(|(message, number)| (message, Some(number))),
+        }
+    }
+
+    /// Whether nobody who is to be heard has sent what cannot be read. What is signed and cannot be read, a newer release has sent.
+    fn is_ignored(&self, error: &MessageError) -> bool {
+        let is_strict = self.shared.secret.as_ref().is_some_and(|secret| !secret.is_unsigned_accepted());
+        is_strict && !matches!(error, MessageError::Field { .. } | MessageError::Event(_))
+    }
+
+    /// An echo that is played once more must not end a doubt.
+    fn hear_ourselves(&mut self, number: Option<u64>) -> Verdict {
+        match number {
+            Some(number) if number <= self.echoed => Verdict::Replayed,
+            number => {
+                self.echoed = number.unwrap_or(self.echoed);
+                Verdict::InOrder
+            }
+        }
+    }
+
+    /// Says that somebody is ignored: once a minute, as whoever may write to the channel can have it said as often as he likes.
+    fn warn_of_stranger(&mut self, what: &str, why: &str, now: Instant) {
+        if self.warned.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_mins(1)) {
+            self.warned = Some(now);
+            tracing::warn!(channel = self.shared.channel, what, why, "bus ignores messages");
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Sender {
     epoch: u64,
     /// The number of the last message of events that the transport has taken in this epoch.
     sequence: u64,
+    /// How many times anything was tried to be sent: no two signed messages are the same.
+    number: u64,
     on_the_way: Option<(Message, Batch)>,
     failures: u32,
     /// When something has to be sent at the latest or, after a failure, at the soonest.
@@ -31,7 +33,8 @@ impl Sender {
     pub(super) fn new(shared: Arc<Shared>, chance: Chance) -> Self {
         let next = Instant::now() + shared.pace.heartbeat;
         let gone = Gone(Arc::clone(&shared));
-        Self { _gone: gone, shared, chance, epoch: 0, sequence: 0, on_the_way: None, failures: 0, next }
+        let (epoch, sequence, number) = (0, 0, 0);
+        Self { _gone: gone, shared, chance, epoch, sequence, number, on_the_way: None, failures: 0, next }
     }
 
     /// Sends until the outbox is closed and empty, and then says farewell.
@@ -92,13 +95,18 @@ impl Sender {
         Message { publisher: self.shared.publisher, epoch: self.epoch, sequence, body }
     }
 
-    async fn publish(&self, is_last: bool) -> bool {
+    async fn publish(&mut self, is_last: bool) -> bool {
+        self.number += 1;
         let sign = if is_last { Body::Farewell } else { Body::Heartbeat };
         let sign = self.message(self.sequence, sign);
         let message = self.on_the_way.as_ref().map_or(&sign, |(message, _)| message);
+        let Shared { transport, channel, pace, secret, .. } = &*self.shared;
+        let bytes = match secret {
+            Some(secret) => message.write_signed(self.number, secret, channel),
+            None => message.write(),
+        };
         #[expect(clippy::expect_used, reason = "the outbox packs no more into a message than fits")]
-        let bytes = message.write().expect("events that fit");
-        let Shared { transport, channel, pace, .. } = &*self.shared;
+        let bytes = bytes.expect("events that fit");
         let published = timeout(pace.patience, transport.publish(channel, bytes)).await;
         let failure = match published {
             Ok(Ok(())) => return true,

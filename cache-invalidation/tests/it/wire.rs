@@ -108,7 +108,8 @@ fn what_no_release_has_written_is_refused_though_it_is_whole() {
     assert_eq!(refused(&|bytes| bytes[40] = 0xFF), field("namespace"));
     assert!(matches!(refused(&|bytes| bytes[41] = b'\n'), MessageError::Event(_)));
     assert_eq!(refused(&|bytes| bytes.truncate(60)), field("version of an entry"));
-    assert_eq!(refused(&|bytes| bytes[3] = 2), MessageError::Version { version: 2 });
+    assert_eq!(refused(&|bytes| bytes[3] = 2), MessageError::Signed);
+    assert_eq!(refused(&|bytes| bytes[3] = 3), MessageError::Version { version: 3 });
     assert_eq!(Message::read(&whole[..3]), Err(MessageError::Short { bytes: 3 }));
     assert_eq!(Message::read(&whole[..44]), Err(MessageError::Short { bytes: 44 }));
 }

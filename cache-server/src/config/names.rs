@@ -73,6 +73,16 @@ pub(super) const SPECS: &[Spec] = &[
     spec("redis_pool_size", "", "Connections to it [1]"),
     spec("redis_timeout", "", "How long a call to it may take [100ms]"),
     spec("redis_pool_timeout", "", "How long a call may wait for its turn on a connection"),
+    secret(
+        "bus_secret",
+        "What servers over one Redis sign their news with, and whose news are heard (file and environment only)",
+    ),
+    secret("bus_secret_accepted", "Another one that is heard as well, while it is changed"),
+    spec(
+        "bus_unsigned_accepted",
+        "false",
+        "Whether news that are not signed are heard as well: true or false",
+    ),
     spec(
         "fail_safe_for",
         "1h",

@@ -1,6 +1,7 @@
 //! The tiers below memory: their settings, put together.
 
 use strata::redis::{Config, Tls};
+use strata::{BusSecret, BusSecretError};
 
 use super::error::SettingsError;
 use super::layers::{Given, Layers};
@@ -21,6 +22,7 @@ pub(super) fn read(layers: &Layers) -> Result<PlaceSettings, SettingsError> {
     Ok(PlaceSettings {
         redis: redis(layers)?,
         redis_timeout: optional(layers, "redis_timeout", value::timeout)?,
+        bus_secret: bus_secret(layers)?,
         fail_safe_for: required(layers, "fail_safe_for", value::window)?,
         disk: folder.map(|folder| DiskSettings { folder, max_bytes }),
         is_compressed: required(layers, "enable_compression", value::truth)?,
@@ -71,4 +73,30 @@ fn authorities(Given { text: path, source }: &Given, url: &Given) -> Result<Stri
         ));
     }
     text::read(path.as_ref(), MAX_AUTHORITIES_BYTES).map_err(wrong)
+}
+
+const SECRET: &str = "bus_secret";
+const ACCEPTED: &str = "bus_secret_accepted";
+const UNSIGNED: &str = "bus_unsigned_accepted";
+
+/// What news are signed with. What else is said of it would be of no use without one, and news be heard from anybody.
+fn bus_secret(layers: &Layers) -> Result<Option<BusSecret>, SettingsError> {
+    let is_unsigned_accepted = required(layers, UNSIGNED, value::truth)?;
+    let Some(secret) = layers.get(SECRET) else {
+        let useless = layers.get(ACCEPTED).map(|given| (ACCEPTED, given));
+        let useless = useless
+            .or_else(|| layers.get(UNSIGNED).filter(|_| is_unsigned_accepted).map(|it| (UNSIGNED, it)));
+        let Some((name, given)) = useless else { return Ok(None) };
+        let message = format!("{name} is given and {SECRET} is not: give both, or neither");
+        return Err(SettingsError::new(&given.source, message));
+    };
+    let wrong = |name: &'static str, given: &Given| {
+        let (source, text) = (given.source.clone(), given.text.clone());
+        move |error: BusSecretError| SettingsError::value(&source, name, &text, &error.to_string())
+    };
+    let mut found = BusSecret::new(&secret.text).map_err(wrong(SECRET, secret))?;
+    if let Some(other) = layers.get(ACCEPTED) {
+        found = found.with_accepted(&other.text).map_err(wrong(ACCEPTED, other))?;
+    }
+    Ok(Some(if is_unsigned_accepted { found.with_unsigned_accepted() } else { found }))
 }

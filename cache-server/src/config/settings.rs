@@ -12,7 +12,7 @@ use cache_http::limit::Hops;
 use cache_memory::Policy;
 use cache_ratelimit::{Class, Classes};
 use strata::redis::Config;
-use strata::{Presets, Ttl};
+use strata::{BusSecret, Presets, Ttl};
 
 use super::cors::Cors;
 use super::tls::Tls;
@@ -83,6 +83,7 @@ impl Settings {
             // Passwords are not shown, so a change of them alone is not noticed.
             ("redis_url", format!("{:?}", places.0.redis) != format!("{:?}", places.1.redis)),
             ("redis_timeout", places.0.redis_timeout != places.1.redis_timeout),
+            ("bus_secret", places.0.bus_secret != places.1.bus_secret),
             ("fail_safe_for", places.0.fail_safe_for != places.1.fail_safe_for),
             ("dir", places.0.disk != places.1.disk),
             ("enable_compression", places.0.is_compressed != places.1.is_compressed),
@@ -130,6 +131,8 @@ pub struct PlaceSettings {
     pub redis: Option<Config>,
     /// How long a call to it may take. Default: 100 ms, and with a second try and a reconnection a second.
     pub redis_timeout: Option<Duration>,
+    /// What servers over one Redis sign their news with. Default: nothing, and whoever may publish there is heard.
+    pub bus_secret: Option<BusSecret>,
     /// How long a value may stand in for what Redis does not say, beyond its life: as long again as it lived, at most this. Default:
     /// an hour.
     pub fail_safe_for: Duration,

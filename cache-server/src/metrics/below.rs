@@ -97,6 +97,8 @@ fn news(stats: &BusStats, is_whole: bool) {
         ("echo", stats.echoes),
         ("late", stats.late),
         ("malformed", stats.malformed),
+        ("forged", stats.forged),
+        ("replayed", stats.replayed),
     ];
     for (result, figure) in messages {
         count(&metric::BUS_MESSAGES, &[("result", result)], figure);

@@ -1,5 +1,6 @@
 //! A client: one request over one connection of its own, and what came back.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -131,16 +132,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Reads one answer with a declared length.
     pub(crate) async fn answer(&mut self) -> Answer {
+        self.answer_or_end().await.expect("a whole answer")
+    }
+
+    /// As [`answer`](Self::answer), if the server does not close before.
+    pub(crate) async fn answer_or_end(&mut self) -> io::Result<Answer> {
         soon(async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
-                head.push(self.0.read_u8().await.expect("a whole header"));
+                head.push(self.0.read_u8().await?);
             }
             let answer = parse_head(&head);
             let length = answer.header("content-length").parse().unwrap_or(0);
             let mut body = vec![0; length];
-            self.0.read_exact(&mut body).await.expect("a whole body");
-            Answer { body: body.into(), ..answer }
+            self.0.read_exact(&mut body).await?;
+            Ok(Answer { body: body.into(), ..answer })
         })
         .await
     }

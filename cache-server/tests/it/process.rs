@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use cache_testkit::redis::Server as Redis;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
 use crate::client::{Raw, soon};
@@ -255,6 +258,63 @@ async fn a_signal_under_load_loses_no_request_that_was_begun() {
         raw.answer().await.expect(201);
     }
     assert!(process.ended().await.success());
+}
+
+/// Puts one after the other until the server closes, and returns how many it has acknowledged.
+async fn put_to_the_end(mut raw: Raw, writer: String, all: Arc<AtomicUsize>) -> usize {
+    for at in 0.. {
+        let head =
+            format!("PUT /v1/entries/{writer}:{at}?ttl=1h HTTP/1.1\r\nhost: localhost\r\ncontent-length: 6");
+        let sent = raw.0.write_all(format!("{head}\r\n\r\n{at:06}").as_bytes()).await;
+        let Ok(answer) = (match sent {
+            Ok(()) => raw.answer_or_end().await,
+            Err(error) => Err(error),
+        }) else {
+            return at;
+        };
+        answer.expect(201);
+        all.fetch_add(1, SeqCst);
+    }
+    unreachable!("the server ends")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_before_a_signal_is_there_afterwards() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().expect("a temporary folder"));
+    let url = format!("redis://{}", redis.address());
+    let places = [("CACHE_REDIS_URL", url.as_str()), ("CACHE_DIR", folder.path().to_str().expect("text"))];
+    for (place, at_least) in [(0, 1), (0, 100), (1, 1), (1, 40), (1, 170)] {
+        let mut process = Process::start(&[], &[ANY_PORT, places[place]]).await;
+        let all = Arc::<AtomicUsize>::default();
+        let mut writers = Vec::new();
+        for writer in 0..4 {
+            let (raw, writer) = (Raw::connect(process.address).await, format!("{at_least}-{writer}"));
+            writers.push(tokio::spawn(put_to_the_end(raw, writer, Arc::clone(&all))));
+        }
+        soon(async {
+            while all.load(SeqCst) < at_least {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        process.signal("-TERM").await;
+        assert!(process.ended().await.success());
+
+        let mut after = Process::start(&[], &[ANY_PORT, places[place]]).await;
+        let mut raw = Raw::connect(after.address).await;
+        for (writer, acknowledged) in writers.into_iter().enumerate() {
+            for at in 0..acknowledged.await.expect("no panic") {
+                raw.write(format!(
+                    "GET /v1/entries/{at_least}-{writer}:{at} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+                ))
+                .await;
+                assert_eq!(raw.answer().await.expect(200).text(), format!("{at:06}"), "{}", places[place].0);
+            }
+        }
+        // The folder has to be free for the next one.
+        after.signal("-TERM").await;
+        assert!(after.ended().await.success());
+    }
 }
 
 #[tokio::test]

@@ -48,6 +48,33 @@ async fn servers_over_one_redis_are_one_cache() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_with_one_secret_hear_each_other_and_nobody_else() {
+    let redis = Redis::start();
+    let settings = format!("{}\nbus_secret = {:?}", over(redis.address()), "5e".repeat(32));
+    let (one, other) = (Running::start(&settings).await, Running::start(&settings).await);
+    one.put("/v1/entries/k", "old").await.expect(201);
+    assert_eq!(other.get("/v1/entries/k").await.expect(200).text(), "old");
+    one.put("/v1/entries/k", "new").await.expect(204);
+    until(&other, "/v1/entries/k", |answer| answer.text() == "new").await;
+
+    let figure = |scrape: String, result: &str| {
+        let series = format!("cache_bus_messages_total{{result=\"{result}\"}} ");
+        scrape
+            .lines()
+            .find_map(|line| line.strip_prefix(&series))
+            .expect("it is there")
+            .parse::<u64>()
+            .expect("a number")
+    };
+    assert_eq!(figure(other.get("/metrics").await.text(), "forged"), 0);
+    let whole = "cache_bus_doubts_total{why=\"unreadable\"} 0";
+    let stranger = Running::start(&over(redis.address())).await;
+    stranger.put("/v1/entries/mine", "x").await.expect(201);
+    until(&other, "/metrics", |answer| figure(answer.text(), "forged") > 1).await;
+    assert!(other.get("/metrics").await.text().contains(whole), "a stranger is no doubt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_away_is_no_error_and_is_told_when_it_is_back() {
     let mut redis = Redis::start();
     let server = Running::start(&over(redis.address())).await;

@@ -235,6 +235,11 @@ impl Tiers {
         self.levels.iter().map(Level::stats).collect()
     }
 
+    /// Tells whether any of them is not asked because it failed.
+    pub(crate) fn is_any_away(&self) -> bool {
+        self.levels.iter().any(Level::is_away)
+    }
+
     fn stripe(&self, key: &Key) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are used")]
         let hash = self.hasher.hash_one(key) as usize;

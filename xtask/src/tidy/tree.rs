@@ -145,7 +145,7 @@ fn has_extension(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|found| found == extension)
 }
 
-fn paths(root: &Path) -> BTreeSet<String> {
+pub(crate) fn paths(root: &Path) -> BTreeSet<String> {
     let mut paths = tracked(root).unwrap_or_default();
     if paths.is_empty() {
         walk(root, root, &mut paths);

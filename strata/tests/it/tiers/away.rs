@@ -334,3 +334,64 @@ async fn while_a_tier_does_not_answer_a_read_without_a_loader_is_answered_by_a_c
     world.clock.advance(Duration::from_mins(1));
     assert!(with.get(&1).await.expect("never fails").is_none(), "its window is over");
 }
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_is_a_fallback_answers_only_while_a_tier_does_not() {
+    let world = World::new();
+    let options = ttl(600).with_fail_safe_for(Duration::from_mins(1));
+    let node =
+        || world.build(options.clone(), |builder| builder.tier(world.tier(&world.near)).memory_as_fallback());
+    let (mine, other) = (node(), node());
+    world.get_or_load(&mine, 1).await;
+    assert_eq!(source(&world.get_or_load(&mine, 1).await), ("load 1", Source::Tier));
+    other.insert(1, "changed".to_owned()).await.expect("never fails");
+    assert_eq!(source(&world.get_or_load(&mine, 1).await), ("changed", Source::Tier));
+    let found = mine.get(&1).await.expect("never fails").expect("there");
+    assert_eq!(source(&found), ("changed", Source::Tier));
+    assert!(mine.get_local(&1).is_none(), "memory alone is not asked");
+
+    world.near.set(Some(DOWN));
+    let found = mine.get(&1).await.expect("never fails").expect("the copy");
+    assert_eq!((found.as_str(), found.stale()), ("changed", Some(strata::Stale::Unreachable)));
+    for _ in 0..5 {
+        mine.get(&2).await.expect("never fails");
+    }
+    let before = world.loads.load(SeqCst);
+    for _ in 0..100 {
+        world.get_or_load(&mine, 3).await;
+    }
+    assert_eq!(world.loads.load(SeqCst), before + 1, "while the tier is away, the source is asked once");
+    world.clock.advance(Duration::from_secs(5));
+    world.get_or_load(&mine, 3).await;
+    assert_eq!(world.loads.load(SeqCst), before + 2, "and again after five seconds");
+
+    world.near.set(None);
+    while mine.tiers()[0].away_for.is_some() || mine.tiers()[0].backlog > 0 {
+        world.pass(Duration::from_secs(1)).await;
+    }
+    world.clock.advance(Duration::from_secs(5));
+    other.insert(3, "after".to_owned()).await.expect("never fails");
+    assert_eq!(source(&world.get_or_load(&mine, 3).await), ("after", Source::Tier));
+    world.clock.advance(Duration::from_mins(1));
+    world.near.set(Some(DOWN));
+    assert!(mine.get(&1).await.expect("never fails").is_none(), "its window is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_is_not_set_up_has_a_thousand_entries() {
+    let store = Arc::new(MemoryStore::new(64 << 20));
+    let builder = || Cache::<u32, String>::builder("users").framer(Framer::new("user", Raw));
+    let options = Options::new().with_fail_safe_for(Duration::from_mins(1));
+    let builder_over = builder().tier(Tier::new(store)).options(options);
+    let cache = builder_over.memory_as_fallback().build().expect("legal");
+    assert_eq!(cache.memory().max_entries(), Some(1000));
+    for key in 0..1500 {
+        cache.insert(key, key.to_string()).await.expect("never fails");
+        cache.get(&0).await.expect("never fails").expect("it is below");
+    }
+    assert_eq!(cache.memory().len(), 1000);
+    let held: Vec<bool> = [0, 1, 1499].map(|key| cache.memory().contains(&key)).into();
+    assert_eq!(held, [true, false, true], "what was used last stays");
+    let alone = builder().memory_as_fallback().build().expect("legal");
+    assert_eq!(alone.memory().max_entries(), Some(10_000));
+}

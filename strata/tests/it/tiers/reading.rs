@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cache_core::{Entry, Key, StoreExt};
+use cache_testkit::chaos::Fault;
 use strata::codec::{Framer, Raw};
 use strata::{BuildError, Loaded, Stale, Tags};
 
@@ -36,6 +37,30 @@ async fn all_who_miss_a_key_look_below_once() {
         asked.spawn(async move { node.get_or_load(&1, load).await.expect("the loader never fails") });
     }
     assert!(asked.join_all().await.iter().all(|hit| hit.as_str() == "a"));
+    assert_eq!((world.near.operations() - before, world.loads.load(SeqCst)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_while_a_tier_is_asked_takes_nobody_with_it() {
+    let world = World::new();
+    world.node(ttl(60)).insert(1, "a".to_owned()).await.expect("never fails");
+    let (node, before) = (world.node(ttl(60)), world.near.operations());
+    world.near.set(Some(Fault::Waits));
+    let ask = || {
+        let (node, load) = (node.clone(), world.loader());
+        tokio::spawn(async move { node.get_or_load(&1, load).await.expect("the loader never fails") })
+    };
+    let first = ask();
+    crate::settle().await;
+    assert_eq!(world.near.operations() - before, 1, "it has begun to ask");
+    let others: Vec<_> = (0..20).map(|_| ask()).collect();
+    crate::settle().await;
+    first.abort();
+    crate::settle().await;
+    world.near.set(None);
+    for other in others {
+        assert_eq!(other.await.expect("not aborted").as_str(), "a");
+    }
     assert_eq!((world.near.operations() - before, world.loads.load(SeqCst)), (1, 0));
 }
 
