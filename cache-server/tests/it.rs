@@ -6,6 +6,8 @@
 mod assets;
 #[path = "it/auth.rs"]
 mod auth;
+#[path = "it/bulk.rs"]
+mod bulk;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/clients.rs"]
