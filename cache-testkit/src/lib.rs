@@ -21,6 +21,7 @@ pub mod chaos;
 pub mod clock;
 pub mod fuse;
 pub mod history;
+pub mod hold;
 pub mod load;
 pub mod race;
 #[cfg(feature = "redis")]

@@ -28,7 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+pub(crate) use cache_testkit::hold::Hold;
 
 use crate::Outcome;
 
@@ -79,13 +79,6 @@ pub(crate) struct Pair {
     pub(crate) hold: Hold,
 }
 
-/// Stops whoever comes by, until it is let go.
-#[derive(Clone)]
-pub(crate) struct Hold {
-    came: Arc<Semaphore>,
-    go: Arc<Semaphore>,
-}
-
 /// A cache that can take part.
 #[derive(Clone, Copy)]
 pub(crate) struct Entrant {
@@ -115,32 +108,6 @@ pub(crate) const ALL: &[Entrant] = &[
     #[cfg(feature = "cache")]
     hitbox::ENTRANT,
 ];
-
-impl Hold {
-    pub(crate) fn new() -> Self {
-        Self { came: Arc::new(Semaphore::new(0)), go: Arc::new(Semaphore::new(0)) }
-    }
-
-    /// Waits here until let go.
-    pub(crate) async fn stop(&self) {
-        self.came.add_permits(1);
-        if let Ok(permit) = self.go.acquire().await {
-            permit.forget();
-        }
-    }
-
-    /// Waits until one more has come.
-    pub(crate) async fn came(&self) {
-        if let Ok(permit) = self.came.acquire().await {
-            permit.forget();
-        }
-    }
-
-    /// Lets all go who have come or will.
-    pub(crate) fn let_go(&self) {
-        self.go.add_permits(Semaphore::MAX_PERMITS / 2);
-    }
-}
 
 const NO_TAGS: Lacks = Lacks("no tags");
 const NO_HARD_TIMEOUT: Lacks = Lacks("no hard timeout");

@@ -1,11 +1,17 @@
-//! Ours.
+//! Ours; two nodes share a second tier in memory and a bus in the process.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use strata::{Cache, Memory, Options, Tags};
+use bytes::Bytes;
+use cache_core::Store;
+use cache_memory::{MemoryStore, MemoryTransport};
+use cache_testkit::hold::HeldReads;
+use strata::codec::{Codec, CodecFailure, Framer};
+use strata::{Bus, Cache, Memory, Options, Tags, Tier};
 
-use super::{Act, Built, Entrant, Lacks, Loader, Offered, Pair, Peer, Setting};
+use super::{Act, Built, Entrant, Hold, Lacks, Loader, Offered, Pair, Peer, Setting};
 use crate::Outcome;
 
 pub(super) const ENTRANT: Entrant = Entrant { name: "strata", package: "strata", build, pair };
@@ -23,7 +29,39 @@ fn build(setting: Setting) -> Outcome<Built> {
 }
 
 fn pair() -> Outcome<Result<Pair, Lacks>> {
-    Ok(Err(Lacks("no second tier yet")))
+    let below = Arc::new(MemoryStore::new(MOST_BYTES));
+    let link = Arc::new(MemoryTransport::new());
+    let hold = Hold::new();
+    let node = |seed, store: Arc<dyn Store>| -> Outcome<Arc<dyn Peer>> {
+        let bus = Bus::builder(Arc::<MemoryTransport>::clone(&link)).with_seed(seed).open()?;
+        let cache = Cache::builder("races")
+            .memory(Memory::new().with_max_entries(100_000))
+            .options(Options::new().with_ttl(HOUR))
+            .framer(Framer::new("number", BigEndian))
+            .tier(Tier::new(store).without_guards())
+            .bus(bus);
+        Ok(Arc::new(Strata(cache.build()?)))
+    };
+    let above = HeldReads::new(Arc::<MemoryStore>::clone(&below), hold.clone());
+    Ok(Ok(Pair { first: node(1, below)?, second: node(2, Arc::new(above))?, hold }))
+}
+
+/// A number as it stands in the second tier.
+#[derive(Debug)]
+struct BigEndian;
+
+impl Codec<u64> for BigEndian {
+    fn id(&self) -> u8 {
+        200
+    }
+
+    fn encode(&self, value: &u64) -> Result<Bytes, CodecFailure> {
+        Ok(Bytes::copy_from_slice(&value.to_be_bytes()))
+    }
+
+    fn decode(&self, bytes: &Bytes) -> Result<u64, CodecFailure> {
+        Ok(u64::from_be_bytes(bytes[..].try_into()?))
+    }
 }
 
 impl Peer for Strata {
@@ -65,5 +103,7 @@ impl Peer for Strata {
     }
 }
 
+const HOUR: Duration = Duration::from_hours(1);
+const MOST_BYTES: u64 = 1 << 20;
 /// Low enough to be reached by a race.
 const MAX_ABANDONED: u64 = 16;
