@@ -40,6 +40,8 @@ const MAX_CALLS: usize = 512;
 /// About how many bytes of values are read together at most. Whoever gets the first waits for the last.
 const MAX_BYTES: usize = 256 << 10;
 
+const MGET: &str = "MGET";
+
 /// What is asked for.
 pub(super) enum Ask {
     /// What stands under a name.
@@ -82,7 +84,10 @@ impl Gathering {
     }
 
     fn take(&self) -> Vec<Waiting> {
-        std::mem::take(&mut *self.waiting.lock())
+        let mut waiting = self.waiting.lock();
+        // As many are likely to come until the next one takes them.
+        let places = Vec::with_capacity(waiting.len());
+        std::mem::replace(&mut waiting, places)
     }
 
     /// How many go together.
@@ -236,8 +241,13 @@ struct Batch {
 impl Batch {
     /// The commands of who still waits: the reads as the last one.
     fn pipeline(&mut self) -> Pipeline {
-        let mut mget = redis::cmd("MGET");
-        let mut pipeline = Pipeline::new();
+        let length = |waiting: &Waiting| if let Ask::Get(name) = &waiting.ask { name.len() } else { 0 };
+        let most = self.waiting.len();
+        let mut mget =
+            Cmd::with_capacity(1 + most, MGET.len() + self.waiting.iter().map(length).sum::<usize>());
+        mget.arg(MGET);
+        let mut pipeline = Pipeline::with_capacity(1);
+        self.reads.reserve(most);
         for Waiting { ask, tell } in self.waiting.drain(..).filter(|waiting| !waiting.tell.is_closed()) {
             match ask {
                 Ask::Get(name) => {
