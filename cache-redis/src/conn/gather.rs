@@ -33,8 +33,9 @@ use super::{Connection, Route};
 use crate::driver::Question;
 use crate::fault::Fault;
 
-/// With fewer calls on their way each sends its own: a batch of two costs more than it spares.
-const FEW: usize = 8;
+/// With fewer calls on their way each sends its own: gathering costs a task and two wakes, which a small batch does not spare. With 32
+/// readers, one by one was 0.86 to 0.95 of the bare client in three runs, and gathered 0.84.
+const FEW: usize = 40;
 /// How many go together at most: about a millisecond's work for a server.
 const MAX_CALLS: usize = 512;
 /// About how many bytes of values are read together at most. Whoever gets the first waits for the last.
