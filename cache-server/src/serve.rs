@@ -350,20 +350,26 @@ mod tests {
         const SAMPLES: u32 = 250_000;
         let mut door = door().await;
         let route = door.app.figures.route(Some("/v1/entries/{key}"));
-        let before = crate::insight::resident_bytes().expect("the system tells");
-        let samples = async {
-            for _ in 0..10 {
-                (0..SAMPLES).for_each(|micros| {
-                    route.count(axum::http::StatusCode::OK, Some(Duration::from_micros(micros.into())));
-                });
-                let _ = timeout(UPKEEP_EVERY, pending::<()>()).await;
-            }
-        };
-        door.accept_until(samples, &mut JoinSet::new()).await;
-        let grown = crate::insight::resident_bytes().expect("the system tells").saturating_sub(before);
+        let resident = || crate::insight::resident_bytes().expect("the system tells");
+        let mut least = u64::MAX;
+        // Other tests of this process take memory meanwhile; what piles up does so each time.
+        for _ in 0..5 {
+            let before = resident();
+            let samples = async {
+                for _ in 0..10 {
+                    (0..SAMPLES).for_each(|micros| {
+                        let took = Duration::from_micros(micros.into());
+                        route.count(axum::http::StatusCode::OK, Some(took));
+                    });
+                    let _ = timeout(UPKEEP_EVERY, pending::<()>()).await;
+                }
+            };
+            door.accept_until(samples, &mut JoinSet::new()).await;
+            least = least.min(resident().saturating_sub(before));
+        }
         // A sample takes 16 bytes, so that all of them would be 40 MB.
-        assert!(grown < 20 << 20, "grew by {grown} bytes");
-        assert!(door.app.figures.render_timings().contains("_count{route=\"/v1/entries/{key}\"} 2500000"));
+        assert!(least < 20 << 20, "grew by {least} bytes");
+        assert!(door.app.figures.render_timings().contains("_count{route=\"/v1/entries/{key}\"} 12500000"));
     }
 
     #[test]
