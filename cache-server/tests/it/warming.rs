@@ -7,6 +7,20 @@ use serde_json::{Value, json};
 use crate::client::soon;
 use crate::server::{Running, settings};
 
+/// What is told once a call waits for the budget.
+async fn held_back(server: &Running) -> Value {
+    soon(async {
+        loop {
+            let told = server.get("/v1/warming").await.expect(200).json();
+            if told["budgets"]["supplier"]["blocked"] != 0 {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
 /// Asks until every warmer has run so often.
 async fn warmed(server: &Running, runs: u64) -> Value {
     soon(async {
@@ -226,16 +240,7 @@ async fn a_budget_bounds_the_calls_of_warmers_and_is_told_with_what_is_put_off()
         job.expect(202);
     }
     // The third call is admitted; the fourth waits for its budget, and is told of.
-    let told = soon(async {
-        loop {
-            let told = server.get("/v1/warming").await.expect(200).json();
-            if told["budgets"]["supplier"]["blocked"] != 0 {
-                return told;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let told = held_back(&server).await;
     let budget = &told["budgets"]["supplier"];
     assert_eq!(
         (&budget["limit"], &budget["window_seconds"], &budget["used"]),
@@ -264,16 +269,7 @@ async fn a_source_that_refuses_is_left_alone_for_as_long_as_it_says() {
     let told = warmed(&server, 1).await;
     assert!(told["strategies"]["w"]["errors"].to_string().contains("429"), "{told}");
     server.send("POST", "/v1/warming/trigger", &[("prefer", "respond-async")], "").await.expect(202);
-    let told = soon(async {
-        loop {
-            let told = server.get("/v1/warming").await.expect(200).json();
-            if told["budgets"]["supplier"]["blocked"] != 0 {
-                return told;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let told = held_back(&server).await;
     let budget = &told["budgets"]["supplier"];
     assert_eq!((&budget["refused"], &budget["pace"]), (&json!(1), &json!(0.5)), "{told}");
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1, "it is not asked again");
