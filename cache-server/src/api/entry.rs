@@ -44,7 +44,7 @@ pub(super) struct EntryIn {
     #[schemars(skip)]
     bytes: Option<Binary>,
     /// Of the value, if it is not that of JSON.
-    #[schemars(regex(pattern = r"^[a-z]{1,60}/[a-z0-9.+-]{1,60}$"))]
+    #[schemars(length(max = 255), regex(pattern = r"^[\t -~]*/[\t -~]*$"))]
     content_type: Option<String>,
     ttl: Option<Lifetime>,
     #[serde(default)]

@@ -64,7 +64,8 @@ pub(super) async fn remove_prefix(
 }
 
 /// A glob: see [`Pattern`].
-const GLOB: &str = r"^([^\[\]|\[\s\S]|\[(\^(\[\s\S]|[^\]\])+|(\[\s\S]|[^\]\^])(\[\s\S]|[^\]\])*)\])+$";
+const GLOB: &str =
+    r"^([^\[\\]|\\[\s\S]|\[(\^(\\[\s\S]|[^\]\\])+|(\\[\s\S]|[^\]\\^])(\\[\s\S]|[^\]\\])*)\])+$";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
