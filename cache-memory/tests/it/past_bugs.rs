@@ -1,5 +1,6 @@
 //! Bugs that other caches have had, each with the test that would have caught it.
 
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -173,11 +174,15 @@ fn an_entry_with_a_new_life_before_each_end_is_never_gone() {
 fn an_insert_that_panics_on_its_way_leaves_nothing_behind() {
     let departures = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&departures);
-    let memory = weighed().with_shards(4).with_max_entries(16).with_max_bytes(160).with_listener(
-        move |_: &u64, _: &u64, _| {
+    let memory = weighed()
+        .with_shards(4)
+        .with_max_entries(16)
+        .with_max_bytes(160)
+        .with_listener(move |_: &u64, _: &u64, _| {
             counted.fetch_add(1, SeqCst);
-        },
-    );
+        })
+        // A hash without chance: so few keys may, under a seed in a hundred, all be of one shard.
+        .with_hasher(BuildHasherDefault::<DefaultHasher>::default());
     (0..16).for_each(|key| assert!(memory.insert(key, 10).is_stored()));
     // Large enough to need what other shards hold, so that the permit is asked again after evictions.
     for asked in 1..5 {
