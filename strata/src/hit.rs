@@ -29,8 +29,10 @@ pub struct Hit<V> {
 }
 
 /// Where an answer came from.
+// Half a word, as the other enum: a hit has no gaps, which those who hand it on would have to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum Source {
     /// The memory tier.
     Memory,
@@ -45,6 +47,7 @@ pub enum Source {
 /// Why an answer is stale: no longer fresh, and served all the same because the options allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum Stale {
     /// It is being refreshed behind this answer: [`Options::with_stale_for`](crate::Options::with_stale_for).
     Refreshing,

@@ -213,7 +213,11 @@ where
 {
     type Output = Result<Hit<V>, LoadError<E>>;
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "three words of answer are returned through memory: a call that finds one at once costs half as much again as in place"
+    )]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if this.flying.as_mut().is_none() {
@@ -229,25 +233,29 @@ where
             let Some(loader) = this.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
             let call = Call { cache: this.cache, key: this.key, asked: this.options.options(), loader };
             match call.go_on(is_aged) {
-                Ok(hit) => return Poll::Ready(Ok(hit)),
+                Ok(hit) => return Poll::Ready(Ok(*hit)),
                 Err(flying) => this.flying = Rare::some(flying),
             }
         }
-        match this.flying.as_mut() {
-            Some(flying) => poll(flying.as_mut(), context),
-            None => Poll::Ready(Err(LoadError::Aborted)),
+        match this.flying.as_mut().and_then(|flying| poll(flying.as_mut(), context)) {
+            Some(landed) => Poll::Ready(*landed),
+            None => Poll::Pending,
         }
     }
 }
 
-/// Apart, so that a call that finds its answer carries nothing of this.
+/// Apart, so that a call that finds its answer carries nothing of this; and boxed, so that the place of an answer is lent to
+/// nobody and may be registers.
 #[cold]
 #[inline(never)]
 fn poll<V, E: fmt::Display + Send + Sync + 'static>(
     flying: Pin<&mut (dyn Future<Output = Outcome<V>> + Send + '_)>,
     context: &mut Context<'_>,
-) -> Poll<Result<Hit<V>, LoadError<E>>> {
-    flying.poll(context).map_err(LoadError::known)
+) -> Option<Box<Result<Hit<V>, LoadError<E>>>> {
+    match flying.poll(context) {
+        Poll::Ready(landed) => Some(Box::new(landed.map_err(LoadError::known))),
+        Poll::Pending => None,
+    }
 }
 
 /// A call that was not answered at once. It is handed on by value: what a future lends to somebody has to stand in memory, also
@@ -269,17 +277,17 @@ where
     L: Into<Loaded<V>>,
     E: fmt::Display + Send + Sync + 'static,
 {
-    /// Answers from an aged value, if there is one that may, or goes for another one: what is on its way, and how far it is.
+    /// Answers from an aged value, if there is one that may, or goes for another one, which is on its way then.
     #[cold]
     #[inline(never)]
-    fn go_on(self, is_aged: bool) -> Result<Hit<V>, Flying<'a, V>> {
+    fn go_on(self, is_aged: bool) -> Result<Box<Hit<V>>, Flying<'a, V>> {
         let verdict = if is_aged { self.judge() } else { Verdict::Load };
         let (shared, options) = (&self.cache.shared, self.options());
         match verdict {
-            Verdict::Answer(hit) => Ok(hit),
+            Verdict::Answer(hit) => Ok(Box::new(hit)),
             Verdict::AnswerAndRefresh(hit) => {
                 shared.refresh_behind(&self.key.to_owned(), options, boxed(self.loader));
-                Ok(hit)
+                Ok(Box::new(hit))
             }
             Verdict::Load => {
                 Err(Box::pin(Arc::clone(shared).fly(self.key.to_owned(), options, boxed(self.loader))))
