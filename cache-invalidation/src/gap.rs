@@ -42,7 +42,7 @@ pub(crate) enum Verdict {
     Late,
     /// Something is missing.
     Doubtful(Doubt),
-    /// Signed, and of no later number than one that was heard: whoever signs never sends it again.
+    /// Of whoever signs, and of no later number than one that was heard, or of none: he never sends that.
     Replayed,
 }
 
@@ -54,8 +54,10 @@ impl Publishers {
     /// Takes note of a message, which has a number if it is signed.
     pub(crate) fn hear(&mut self, message: &Message, number: Option<u64>, now: Instant) -> Verdict {
         let publisher = &message.publisher;
-        if let (Some(heard), Some(number)) = (self.known.get(publisher), number)
-            && number <= heard.number
+        // Numbers begin at 1, and what is not signed has none: whoever has signed once always does.
+        if let Some(heard) = self.known.get(publisher)
+            && heard.number > 0
+            && number.unwrap_or(0) <= heard.number
         {
             return Verdict::Replayed;
         }

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Numbers are little-endian, varints are LEB128 in as few bytes as possible: one message has one reading and one writing.
-//! The checksum recognises accidents, and comes before anything is allocated; against malice it does nothing, so whoever may
-//! write to the channel may invalidate, and no more than that. Where there is a secret, messages are of version 2, and
-//! whoever does not know it may do nothing.
+//! The checksum recognises accidents, and comes before anything is allocated; against malice it does nothing: whoever may
+//! write to the channel may invalidate, and may speak in the name of others, so that what they lose is not noticed. Where there is a secret,
+//! messages are of version 2, and whoever does not know it may do nothing.
 
 use bytes::Bytes;
 use cache_core::cursor::{Cursor, push_text, push_varint};

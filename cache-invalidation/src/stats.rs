@@ -28,7 +28,8 @@ pub struct BusStats {
     pub malformed: u64,
     /// Where there is a secret, messages of whoever does not know it, and what is no message: ignored.
     pub forged: u64,
-    /// Where there is a secret, messages that were sent once more by whoever has heard them: ignored.
+    /// Where there is a secret, messages that were sent once more by whoever has heard them, and, where what is not signed is accepted, such
+    /// messages in the name of one that signs: ignored.
     pub replayed: u64,
     /// Subscriptions after the first.
     pub resubscribes: u64,

@@ -184,15 +184,13 @@ impl Receiver {
         is_strict && !matches!(error, MessageError::Field { .. } | MessageError::Event(_))
     }
 
-    /// An echo that is played once more must not end a doubt.
+    /// An echo that is played once more must not end a doubt, nor one that is not signed where this bus signs.
     fn hear_ourselves(&mut self, number: Option<u64>) -> Verdict {
-        match number {
-            Some(number) if number <= self.echoed => Verdict::Replayed,
-            number => {
-                self.echoed = number.unwrap_or(self.echoed);
-                Verdict::InOrder
-            }
+        if self.shared.secret.is_some() && number.unwrap_or(0) <= self.echoed {
+            return Verdict::Replayed;
         }
+        self.echoed = number.unwrap_or(0);
+        Verdict::InOrder
     }
 
     /// Says that somebody is ignored: once a minute, as whoever may write to the channel can have it said as often as he likes.

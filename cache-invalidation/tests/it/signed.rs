@@ -226,6 +226,45 @@ async fn who_does_not_sign_yet_is_heard_where_that_is_said() {
     assert_eq!(signing.notes.take(), [distrust(Doubt::Unreadable)]);
 }
 
+/// Whoever signs always does: what is not signed and in its name is from somebody else, who would end its doubts and hide its losses.
+#[tokio::test(start_paused = true)]
+async fn nobody_speaks_unsigned_in_the_name_of_one_that_signs() {
+    let memory = memory();
+    let mut spy = memory.subscribe("strata").await.expect("memory never fails");
+    let links = [(); 2].map(|()| Arc::new(ChaosTransport::new(Arc::clone(&memory) as _)));
+    let open =
+        |at: usize| node(Arc::clone(&links[at]) as _, at as u64 + 1, secret("a").with_unsigned_accepted());
+    let [a, b] = [0, 1].map(open);
+    for node in [&a, &b] {
+        node.is_ready().await;
+    }
+    passes(SECOND * 2).await;
+    a.bus.publish(remove("1")).await;
+    let said = heard(&mut *spy).await;
+    let of_a = said.iter().find(|bytes| bytes[36] == 2).expect("it was sent");
+    let publisher = u128::from_le_bytes(of_a[4..20].try_into().expect("16 bytes"));
+    let as_a = |sequence, body| Message { publisher, epoch: 0, sequence, body }.write().expect("short");
+    b.notes.take();
+
+    say(&memory, as_a(1000, Body::Heartbeat)).await;
+    say(&memory, as_a(1, Body::Farewell)).await;
+    assert_eq!((b.notes.take(), b.bus.stats().replayed), (vec![], 2));
+    // What is lost after that is still missed.
+    links[0].set_out(Way::Lost);
+    a.bus.publish(remove("2")).await;
+    links[0].set_out(Way::Open);
+    passes(SECOND * 2).await;
+    assert_eq!(b.notes.take(), [distrust(Doubt::Gap)]);
+
+    b.bus.close(SECOND).await;
+    links[0].set_out(Way::Lost);
+    for _ in 0..6 {
+        say(&memory, as_a(2, Body::Heartbeat)).await;
+        passes(SECOND).await;
+    }
+    assert!(!a.bus.is_whole(), "it does not hear itself");
+}
+
 #[test]
 fn a_secret_that_is_none_says_why_and_none_shows() {
     let short = BusSecret::new("x".repeat(31)).expect_err("short");
