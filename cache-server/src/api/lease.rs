@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cache_core::{ErrorKind, Ttl};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use strata::{LeaseToken, Leased, Presets};
 
@@ -42,9 +42,28 @@ const LENGTHS: RangeInclusive<usize> = 64..=4096;
 #[serde(deny_unknown_fields)]
 pub(super) struct LeaseBody {
     /// How long the lease is held at most, more than nothing and up to a minute; 10 seconds if it is not said.
+    #[schemars(schema_with = "hold_form")]
     ttl: Option<Lifetime>,
     /// How long to wait for a value or the lease at most, up to 30 seconds; no time if it is not said.
+    #[schemars(schema_with = "wait_form")]
     wait: Option<Lifetime>,
+}
+
+/// What the document promises to take: fewer than are taken, as other texts may be presets.
+fn hold_form(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [
+        {"type": "number", "minimum": 0.001, "maximum": LONGEST_HOLD.as_secs()},
+        {"type": "string", "pattern": "^([1-9][0-9]{0,3}ms|[1-9]s?|[1-5][0-9]s?|60s?)$"},
+        {"type": "null"},
+    ]})
+}
+
+fn wait_form(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [
+        {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT.as_secs()},
+        {"type": "string", "pattern": "^([0-9]{1,4}ms|[0-9]s?|[12][0-9]s?|30s?)$"},
+        {"type": "null"},
+    ]})
 }
 
 /// What has come of it.
