@@ -42,9 +42,11 @@ const LENGTHS: RangeInclusive<usize> = 64..=4096;
 #[serde(deny_unknown_fields)]
 pub(super) struct LeaseBody {
     /// How long the lease is held at most, more than nothing and up to a minute; 10 seconds if it is not said.
+    #[serde(default)]
     #[schemars(schema_with = "hold_form")]
     ttl: Option<Lifetime>,
     /// How long to wait for a value or the lease at most, up to 30 seconds; no time if it is not said.
+    #[serde(default)]
     #[schemars(schema_with = "wait_form")]
     wait: Option<Lifetime>,
 }
