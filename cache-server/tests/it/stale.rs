@@ -152,8 +152,9 @@ async fn a_window_survives_a_restart_in_the_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = format!("dir = {:?}", folder.path().display().to_string());
     let server = Running::start(&settings).await;
-    server.put("/v1/entries/k?ttl=100ms&stale=1h", "value").await.expect(201);
+    // Its life is over before that of the other one is.
     server.put("/v1/entries/plain?ttl=100ms", "value").await.expect(201);
+    server.put("/v1/entries/k?ttl=100ms&stale=1h", "value").await.expect(201);
     server.tell_and_wait().await;
 
     let server = Running::start(&settings).await;
