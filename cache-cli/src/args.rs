@@ -159,6 +159,9 @@ pub(crate) struct Set {
     /// How long it lives: 300, 90s, 5m, 1h30m, forever or a preset's name
     #[arg(short, long)]
     pub(crate) ttl: Option<String>,
+    /// For how long after that it still answers as stale, while somebody makes it again: as --ttl
+    #[arg(long, value_name = "TTL")]
+    pub(crate) stale: Option<String>,
     /// A tag; may be said again
     #[arg(long = "tag", value_name = "TAG", action = ArgAction::Append)]
     pub(crate) tags: Vec<String>,

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! length of the content type (2) │ bytes of the tags (4) │ length of what was said (4) │ content type │ what was said │ bytes
-//! what was said: priority (1) │ cost in seconds (8, not a number if there is none) │ metadata
+//! what was said: priority (1) │ cost in seconds (8, not a number if there is none) │ window in ms (8, if there is one) │ metadata
 //! ```
-//! Numbers have the least significant byte first.
+//! Numbers have the least significant byte first. Where there is a window the highest bit of the priority is set.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -36,6 +37,8 @@ pub(crate) struct Said {
     pub(crate) priority: Priority,
     /// In seconds.
     pub(crate) cost: Option<f64>,
+    /// For how long after its fresh life it still answers.
+    pub(crate) stale: Option<Duration>,
     /// JSON.
     pub(crate) metadata: Option<Box<str>>,
 }
@@ -85,6 +88,9 @@ pub(crate) struct BlobCodec;
 const ID: u8 = 128;
 const HEAD_BYTES: usize = 10;
 const SAID_HEAD_BYTES: usize = 9;
+const WINDOW_BYTES: usize = 8;
+/// In the byte of the priority.
+const HAS_WINDOW: u8 = 1 << 7;
 
 /// Why bytes from below are no blob, or a blob cannot be bytes.
 #[derive(Debug, Error)]
@@ -99,16 +105,20 @@ impl Codec<Blob> for BlobCodec {
     fn encode(&self, blob: &Blob) -> Result<Bytes, CodecFailure> {
         let content_type = blob.content_type.as_bytes();
         let metadata = |said: &Said| said.metadata.as_ref().map_or(0, |text| text.len());
-        let said_bytes = blob.said().map_or(0, |said| SAID_HEAD_BYTES + metadata(said));
+        let window = |said: &Said| said.stale.map_or(0, |_| WINDOW_BYTES);
+        let said_bytes = blob.said().map_or(0, |said| SAID_HEAD_BYTES + window(said) + metadata(said));
         let mut out =
             BytesMut::with_capacity(HEAD_BYTES + content_type.len() + said_bytes + blob.bytes.len());
         out.put_u16_le(u16::try_from(content_type.len()).map_err(|_| NoBlob("its content type has 64 KiB"))?);
         out.put_u32_le(u32::try_from(blob.tag_bytes).unwrap_or(u32::MAX));
         out.put_u32_le(u32::try_from(said_bytes).map_err(|_| NoBlob("its metadata have 4 GiB"))?);
         out.put_slice(content_type);
-        if let Some(Said { priority, cost, metadata }) = blob.said() {
-            out.put_u8(*priority as u8);
+        if let Some(Said { priority, cost, stale, metadata }) = blob.said() {
+            out.put_u8(*priority as u8 | stale.map_or(0, |_| HAS_WINDOW));
             out.put_f64_le(cost.unwrap_or(f64::NAN));
+            if let Some(window) = stale {
+                out.put_u64_le(u64::try_from(window.as_millis()).unwrap_or(u64::MAX));
+            }
             out.put_slice(metadata.as_deref().unwrap_or_default().as_bytes());
         }
         out.put_slice(&blob.bytes);
@@ -133,11 +143,16 @@ fn decode_said(mut bytes: Bytes) -> Result<Said, CodecFailure> {
     if bytes.is_empty() {
         return Ok(Said::default());
     }
-    let number = usize::from(bytes.try_get_u8()?);
-    let priority = PRIORITIES.get(number).copied().ok_or(NoBlob("there is no such priority"))?;
+    let first = bytes.try_get_u8()?;
+    let priority = PRIORITIES
+        .get(usize::from(first & !HAS_WINDOW))
+        .copied()
+        .ok_or(NoBlob("there is no such priority"))?;
     let cost = Some(bytes.try_get_f64_le()?).filter(|cost| !cost.is_nan());
+    let window = if first & HAS_WINDOW == 0 { None } else { Some(bytes.try_get_u64_le()?) };
+    let stale = window.map(Duration::from_millis);
     let metadata = if bytes.is_empty() { None } else { Some(std::str::from_utf8(&bytes)?.into()) };
-    Ok(Said { priority, cost, metadata })
+    Ok(Said { priority, cost, stale, metadata })
 }
 
 /// By their numbers.
@@ -155,11 +170,13 @@ mod tests {
             bytes: Vec<u8>,
             content_type in "[ -~]{0,40}",
             tag_bytes: u32,
-            (priority, cost, metadata) in (0..4_usize, any::<Option<u16>>(), any::<Option<String>>()),
+            (priority, cost, stale, metadata) in
+                (0..4_usize, any::<Option<u16>>(), any::<Option<u32>>(), any::<Option<String>>()),
         ) {
             let content_type = HeaderValue::from_str(&content_type).expect("visible");
             let metadata = metadata.filter(|metadata| !metadata.is_empty()).map(Into::into);
-            let said = Said { priority: PRIORITIES[priority], cost: cost.map(f64::from), metadata };
+            let stale = stale.map(|window| Duration::from_millis(window.into()));
+            let said = Said { priority: PRIORITIES[priority], cost: cost.map(f64::from), stale, metadata };
             let blob = Blob::new(bytes.into(), content_type, tag_bytes.into()).with_said(said);
             let encoded = BlobCodec.encode(&blob).expect("small");
             prop_assert_eq!(BlobCodec.decode(&encoded).expect("its own"), blob);

@@ -32,11 +32,12 @@ const SENT: [HeaderName; 7] = [
 ];
 
 /// What a page may see of an answer besides what every page may.
-const SEEN: [HeaderName; 9] = [
+const SEEN: [HeaderName; 10] = [
     ETAG,
     LOCATION,
     RETRY_AFTER,
     WWW_AUTHENTICATE,
+    HeaderName::from_static("cache-status"),
     HeaderName::from_static("preference-applied"),
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),

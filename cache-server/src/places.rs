@@ -9,7 +9,7 @@ use cache_core::{Counters, Key};
 use strata::codec::{Compression, Framer};
 use strata::disk::Disk;
 use strata::layer::Guards;
-use strata::redis::{Connection, ConnectionStats, RedisCounters, RedisStore, RedisTransport};
+use strata::redis::{Connection, ConnectionStats, RedisCounters, RedisLease, RedisStore, RedisTransport};
 use strata::{Builder, Bus, BusBuilder, BusStats, Options, Tier, Ttl};
 
 use crate::app::StartError;
@@ -21,6 +21,9 @@ const TYPE: &str = "blob";
 
 /// How long a try of a call to Redis may take where its own limit is shorter: long enough for a reconnection.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a lease goes on while its value is written.
+const LEASE_HOLD: Duration = Duration::from_secs(10);
 
 /// Redis, and what goes over it.
 #[derive(Clone, Debug)]
@@ -74,9 +77,10 @@ impl Places {
 
     /// Puts a region over them.
     pub(crate) fn below(&self, mut region: Builder<Key, Blob>) -> Builder<Key, Blob> {
-        if let Some(Shared { store, bus, guards, .. }) = &self.shared {
+        if let Some(Shared { connection, store, bus, guards }) = &self.shared {
             let tier = Tier::from(Arc::clone(store)).with_guards(guards.clone());
-            region = region.tier(tier).bus(bus.clone());
+            let lease = Arc::new(RedisLease::new(connection.clone()));
+            region = region.tier(tier).bus(bus.clone()).lease(lease, LEASE_HOLD);
         }
         if let Some(disk) = &self.disk {
             region = region.tier(Tier::from(Arc::clone(disk)).local());

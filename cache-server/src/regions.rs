@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cache_core::{Clock, Key, Pattern, Tag, Tags};
 use cache_memory::Policy;
 use futures_util::future::join_all;
-use strata::{BuildError, Cache, Change, Inserted, Memory, NameTaken, Options, Registry, Ttl};
+use strata::{BuildError, Cache, Change, Inserted, LeaseToken, Memory, NameTaken, Options, Registry, Ttl};
 use thiserror::Error;
 use tokio::sync::{Mutex as Turn, MutexGuard};
 
@@ -133,7 +133,7 @@ impl Regions {
             .with_policy(settings.policy)
             .with_sampling(SAMPLED_ONE_IN)
             .with_clock(Arc::clone(&self.clock));
-        let cache = self.places.below(Cache::builder(name).memory(memory)).build()?;
+        let cache = self.places.below(Cache::builder(name).memory(memory).serve_stale()).build()?;
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         if self.registry.all().len() >= MAX_REGIONS && self.find(name).is_none() {
             return Err(CreateError::Full);
@@ -192,10 +192,27 @@ impl Regions {
         blob: Blob,
         options: Options,
     ) -> cache_core::Result<Inserted> {
+        self.insert_under(cache, None, (key, blob), options).await
+    }
+
+    /// As [`insert`](Self::insert), under this lease if there is one.
+    pub(crate) async fn insert_under(
+        &self,
+        cache: &BlobCache,
+        lease: Option<&LeaseToken>,
+        (key, blob): (Key, Blob),
+        options: Options,
+    ) -> cache_core::Result<Inserted> {
         let ttl = options.ttl().unwrap_or_else(|| default_ttl(cache));
         let options = options.with_fail_safe_for(self.places.window(ttl));
         let told = self.news.is_watched(cache.name()).then(|| Box::from(key.as_str()));
-        let inserted = cache.insert_with(key, blob, options).await?;
+        let inserted = match lease {
+            Some(lease) => cache.insert_leased(lease, key, blob, options).await?,
+            None => cache.insert_with(key, blob, options).await?,
+        };
+        if inserted == Inserted::Refused {
+            return Ok(inserted);
+        }
         if let Some(key) = told {
             self.news.tell(cache.name(), || Told::Set { key });
         }

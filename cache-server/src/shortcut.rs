@@ -67,11 +67,13 @@ impl Shortcut {
         };
         // A miss is counted where it is answered, so here only if no tier has to be asked.
         if !app.regions.places().is_memory_alone() {
-            cache.peek(key)?;
+            cache.peek(key).filter(|hit| !hit.is_stale())?;
         }
         let begun = route.is_to_be_timed().then(|| app.clock.now());
         let response = match cache.get_local(key) {
             None if !app.regions.places().is_memory_alone() => return None,
+            // It has just become so, and a tier may have a fresh one.
+            Some(hit) if hit.is_stale() && !app.regions.places().is_memory_alone() => return None,
             found => api::found(app, cache, key, found.as_ref()),
         };
         let response = response.unwrap_or_else(IntoResponse::into_response);

@@ -34,6 +34,8 @@ mod health;
 mod jobs;
 #[path = "it/keys.rs"]
 mod keys;
+#[path = "it/lease.rs"]
+mod lease;
 #[path = "it/many.rs"]
 mod many;
 #[path = "it/monitor.rs"]
@@ -60,6 +62,8 @@ mod server;
 mod settings;
 #[path = "it/shortcut.rs"]
 mod shortcut;
+#[path = "it/stale.rs"]
+mod stale;
 #[path = "it/stats.rs"]
 mod stats;
 #[path = "it/stopping.rs"]

@@ -91,7 +91,7 @@ where
     ) -> Result<Hit<V>, E> {
         let shared = &self.cache.shared;
         if self.aged
-            && let Some(hit) = shared.fresh_only(key)
+            && let Some(hit) = shared.without_loader(key, false)
         {
             return Ok(hit);
         }

@@ -207,7 +207,7 @@ where
         answer.or_else(|| self.copy(&key, silent))
     }
 
-    /// Takes what a read without a loader has found below into memory; the answer, if it is fresh.
+    /// Takes what a read without a loader has found below into memory; the answer, if it may be one.
     pub(crate) fn take_found(
         self: &Arc<Self>,
         (key, rendered): (K, Key),
@@ -215,9 +215,15 @@ where
         ticket: Ticket,
     ) -> Option<Hit<V>> {
         self.fill(&key, ticket, &found.what);
-        let hit = found.is_answer.then(|| found.what.hit(Source::Tier));
+        let hit = if found.is_answer { Some(found.what.hit(Source::Tier)) } else { self.served(&found.what) };
         self.promote_behind((key, rendered), found, ticket);
         hit
+    }
+
+    /// A stale value as an answer to a read without a loader, if those are served.
+    fn served(&self, record: &Record<V>) -> Option<Hit<V>> {
+        let answers = self.serves_stale && record.life.answers(self.memory.clock().now());
+        answers.then(|| self.stale(record.hit(Source::Tier), Stale::Served))
     }
 
     /// What is left of a value's fresh life below, which is not read into memory.
@@ -226,7 +232,8 @@ where
         let asked = std::slice::from_ref(&rendered);
         let now = || self.memory.clock().now();
         let found = below.fetch(asked, &self.defaults.get(), now).await.0.pop()??;
-        found.is_answer.then(|| Ttl::between(now(), found.what.life.stale()))
+        let answers = found.is_answer || self.serves_stale && found.what.life.answers(now());
+        answers.then(|| Ttl::between(now(), found.what.life.stale()))
     }
 
     /// Puts what was found below into memory, unless an invalidation has overtaken it.

@@ -65,6 +65,7 @@ where
             limits: Limits { loads: DEFAULT_MAX_LOADS, abandoned: DEFAULT_MAX_ABANDONED },
             budget: None,
             is_negative: None,
+            serves_stale: false,
             seed: None,
         }
     }
@@ -89,6 +90,7 @@ pub struct Builder<K, V> {
     limits: Limits,
     budget: Option<Arc<dyn Gate>>,
     is_negative: Option<fn(&V) -> bool>,
+    serves_stale: bool,
     seed: Option<u64>,
 }
 
@@ -181,6 +183,37 @@ where
     /// Where no lease can be had, everybody loads. Loads of several keys at once take none.
     pub fn lease(mut self, lease: Arc<dyn Lease>, hold: Duration) -> Self {
         self.lease = Some((lease, hold));
+        self
+    }
+
+    /// Has reads without a loader answer with a value that is no longer fresh as well, for as long as
+    /// [`Options::with_stale_for`] says, marked [`Stale::Served`](crate::Stale): for who refreshes it by himself, after a look at
+    /// [`Hit::is_stale`](crate::Hit::is_stale), as with stale-while-revalidate of HTTP (RFC 5861). A fresh one of a tier below memory is
+    /// preferred. Default: they answer with fresh values alone.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use cache_testkit::clock::ManualClock;
+    /// use strata::{Cache, Memory, Options, Stale};
+    /// let clock = ManualClock::new();
+    /// let memory = Memory::new().with_clock(Arc::new(clock.clone()));
+    /// let pages: Cache<String, String> = Cache::builder("pages").memory(memory).serve_stale().build()?;
+    /// let second = Duration::from_secs(1);
+    /// let options = Options::new().with_ttl(second).with_stale_for(second);
+    /// pages.insert_with("/".to_owned(), "hello".to_owned(), options).await?;
+    /// clock.advance(second);
+    /// assert_eq!(pages.get("/").await?.and_then(|page| page.stale()), Some(Stale::Served));
+    /// clock.advance(second);
+    /// assert!(pages.get("/").await?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn serve_stale(mut self) -> Self {
+        self.serves_stale = true;
         self
     }
 
@@ -309,6 +342,8 @@ where
             limits: self.limits,
             budget: self.budget,
             is_negative: self.is_negative,
+            serves_stale: self.serves_stale,
+            leases: OnceLock::new(),
             chance: Chance::new(self.seed),
             phase: watch::channel(Phase::Open).0,
         });

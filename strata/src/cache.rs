@@ -21,8 +21,9 @@ use crate::fence::{Fence, Ticket};
 use crate::flight::Flights;
 use crate::gate::Gate;
 use crate::health::Health;
-use crate::hit::{Hit, Source};
+use crate::hit::{Hit, Source, Stale};
 use crate::kept::Kept;
+use crate::lease::Leases;
 use crate::loaded::About;
 use crate::monitor::Watch;
 use crate::news::Teller;
@@ -82,6 +83,10 @@ pub(crate) struct Shared<K, V> {
     pub(crate) budget: Option<Arc<dyn Gate>>,
     /// Which values say that there is nothing.
     pub(crate) is_negative: Option<fn(&V) -> bool>,
+    /// Whether a read without a loader takes a value that may answer while it is refreshed.
+    pub(crate) serves_stale: bool,
+    /// Who fills what from outside, from the first of them on.
+    pub(crate) leases: OnceLock<Leases>,
     pub(crate) chance: Chance,
     /// Tells its loads when to end: by `close`, or because it is gone with the cache.
     pub(crate) phase: watch::Sender<Phase>,
@@ -99,16 +104,17 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value. A stale one is none.
+    /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value. A stale one is none, unless the cache
+    /// [serves stale values](crate::Builder::serve_stale).
     pub fn get_local<Q>(&self, key: &Q) -> Option<Hit<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.find_fresh(key)
+        self.shared.find_local(key, self.shared.serves_stale)
     }
 
-    /// Looks at a value in memory, which counts neither as a read nor as a use of it.
+    /// Looks at a value in memory, as [`get_local`](Self::get_local), which counts neither as a read nor as a use of it.
     pub fn peek<Q>(&self, key: &Q) -> Option<Hit<V>>
     where
         K: Borrow<Q>,
@@ -124,9 +130,13 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        match self.get_local(key) {
-            None if self.shared.below.is_some() => Ok(self.shared.get_below(key.to_owned()).await),
-            answer => Ok(answer),
+        let shared = &self.shared;
+        if shared.below.is_none() {
+            return Ok(self.get_local(key));
+        }
+        match shared.find_local(key, false) {
+            None => Ok(shared.get_below(key.to_owned()).await),
+            fresh => Ok(fresh),
         }
     }
 
@@ -136,7 +146,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync,
     {
-        let mut answers: Vec<_> = keys.iter().map(|key| self.get_local(key)).collect();
+        let serves_stale = self.shared.serves_stale && self.shared.below.is_none();
+        let find = |key| self.shared.find_local(key, serves_stale);
+        let mut answers: Vec<_> = keys.iter().map(find).collect();
         if self.shared.below.is_some() && answers.iter().any(Option::is_none) {
             let keys: Vec<K> = keys.iter().map(ToOwned::to_owned).collect();
             self.shared.get_many_below(&keys, &mut answers).await;
@@ -153,16 +165,21 @@ where
         Ok(self.ttl(key).await?.is_some())
     }
 
-    /// How much longer a value is fresh; `None` if there is none.
+    /// How much longer a value is fresh; `None` if there is none, zero if it is stale and the cache
+    /// [serves stale values](crate::Builder::serve_stale).
     pub async fn ttl<Q>(&self, key: &Q) -> Result<Option<Ttl>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         match self.peek(key) {
-            Some(hit) => Ok(Some(hit.remaining(self.shared.memory.clock().now()))),
-            None if self.shared.below.is_some() => Ok(self.shared.peek_below(&key.to_owned()).await),
-            None => Ok(None),
+            Some(hit) if !hit.is_stale() || self.shared.below.is_none() => {
+                Ok(Some(hit.remaining(self.shared.memory.clock().now())))
+            }
+            found => {
+                let below = self.shared.peek_below(&key.to_owned()).await;
+                Ok(below.or(found.map(|_| Ttl::ZERO)))
+            }
         }
     }
 
@@ -180,7 +197,8 @@ where
     /// As [`insert`](Self::insert).
     pub async fn insert_with(&self, key: K, value: V, options: Options) -> Result<Inserted> {
         let shared = &self.shared;
-        let record = shared.record(Arc::new(value), About::default(), &shared.defaults.under(options));
+        let record =
+            shared.record(Arc::new(value), About::of_call(&options), &shared.defaults.under(options));
         if shared.is_alone() {
             return Ok(shared.insert(key, &record));
         }
@@ -198,8 +216,9 @@ where
         options: Options,
     ) -> Result<usize> {
         let shared = &self.shared;
+        let about = About::of_call(&options);
         let options = shared.defaults.under(options);
-        let record = |(key, value)| (key, shared.record(Arc::new(value), About::default(), &options));
+        let record = |(key, value)| (key, shared.record(Arc::new(value), about.clone(), &options));
         let entries = entries.into_iter().map(record);
         let inserted: Vec<Inserted> = if shared.is_alone() {
             entries.map(|(key, record)| shared.insert(key, &record)).collect()
@@ -392,12 +411,16 @@ where
         inserted
     }
 
-    /// What was found, as an answer, if it is fresh.
+    /// What was found, as an answer, if it may be one.
     fn hit_of(&self, found: &Found<'_, K, Kept<V>>) -> Option<Hit<V>> {
         let kept = found.value();
-        let ends = kept.ages.as_ref().map_or_else(|| found.expires(), |ages| ages.stale());
-        let is_fresh = kept.is_fresh(|| self.memory.clock().now());
-        is_fresh.then(|| Hit::new(Arc::clone(kept.value()), Source::Memory, ends))
+        let hit = |ends| Hit::new(Arc::clone(kept.value()), Source::Memory, ends);
+        let Some(ages) = &kept.ages else { return Some(hit(found.expires())) };
+        let (life, now) = (ages.life(), self.memory.clock().now());
+        if now < life.stale() {
+            return Some(hit(life.stale()));
+        }
+        (self.serves_stale && life.answers(now)).then(|| hit(life.stale()).with_stale(Stale::Served))
     }
 }
 

@@ -27,6 +27,17 @@ pub(crate) struct Ticket {
     tags: u64,
 }
 
+impl Ticket {
+    /// As numbers, for who cannot hold it.
+    pub(crate) fn to_numbers(self) -> [u64; 3] {
+        [self.key, self.all, self.tags]
+    }
+
+    pub(crate) fn from_numbers([key, all, tags]: [u64; 3]) -> Self {
+        Self { key, all, tags }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Fence {
     hasher: RandomState,

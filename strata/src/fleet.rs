@@ -56,7 +56,7 @@ impl Fleet {
     }
 
     pub(crate) async fn claim(self: &Arc<Self>, key: &Key, runtime: &Handle) -> Claim {
-        let grant = match self.ask("acquire", || self.lease.acquire(key, self.hold)).await {
+        let grant = match self.take(key, self.hold).await {
             Ok(Some(grant)) => grant,
             Ok(None) => return Claim::Theirs,
             Err(error) => {
@@ -69,6 +69,16 @@ impl Fleet {
         Claim::Mine(Held { fleet: Arc::clone(self), grant, runtime: runtime.clone(), _alive: alive })
     }
 
+    /// Takes the lease of a key for so long, which nobody prolongs, if nobody has it.
+    pub(crate) async fn take(&self, key: &Key, hold: Duration) -> Result<Option<Grant>> {
+        self.ask("acquire", || self.lease.acquire(key, hold)).await
+    }
+
+    /// Tells whether a lease is still held by this grant, and prolongs it then by as much as a write may take.
+    pub(crate) async fn holds(&self, grant: &Grant) -> Result<bool> {
+        self.ask("renew", || self.lease.renew(grant, self.hold)).await
+    }
+
     /// Asks the place of the leases, as a tier is asked: not for long, and for a while not at all once it has failed too often.
     async fn ask<T, F>(&self, name: &'static str, ask: impl Fn() -> F + Send + Sync) -> Result<T>
     where
@@ -77,6 +87,15 @@ impl Fleet {
     {
         let operation = Operation { place: "lease", name };
         self.breaker.around(operation, || self.limit.around(operation, &ask)).await
+    }
+
+    /// Gives a lease back, behind the answer where it cannot be done at once.
+    pub(crate) async fn give_back(self: &Arc<Self>, grant: Grant) {
+        let at_once = self.ask("release", || self.lease.release(grant.clone())).await;
+        if let (Err(_), Ok(runtime)) = (at_once, Handle::try_current()) {
+            let fleet = Arc::clone(self);
+            runtime.spawn(async move { fleet.release(grant).await });
+        }
     }
 
     /// Gives a lease back, or tries to until it has ended by itself: others wait for it.

@@ -92,14 +92,14 @@ where
         self.memory.get_with(key, |found| self.look(&found))
     }
 
-    /// A fresh value in memory.
+    /// A fresh value in memory, or a stale one that may answer, if those are served.
     #[inline]
-    pub(crate) fn find_fresh<Q>(&self, key: &Q) -> Option<Hit<V>>
+    pub(crate) fn find_local<Q>(&self, key: &Q, serves_stale: bool) -> Option<Hit<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(key)?.fresh().or_else(|| self.fresh_only(key))
+        self.find(key)?.fresh().or_else(|| self.without_loader(key, serves_stale))
     }
 
     #[inline]
@@ -118,7 +118,7 @@ where
     /// The answer to a read that has no loader. The memory tier has counted it as a hit.
     #[cold]
     #[inline(never)]
-    pub(crate) fn fresh_only<Q>(&self, key: &Q) -> Option<Hit<V>>
+    pub(crate) fn without_loader<Q>(&self, key: &Q, serves_stale: bool) -> Option<Hit<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -130,6 +130,9 @@ where
         if aged.now < aged.life.stale() {
             self.note_negative(&aged);
             return Some(aged.hit());
+        }
+        if serves_stale && aged.life.answers(aged.now) {
+            return Some(self.stale(aged.hit(), Stale::Served));
         }
         LoadCounts::count(&self.loads.found_stale);
         None
@@ -207,17 +210,20 @@ where
         Some(self.stale(last.hit(), why))
     }
 
-    /// What stands in for what these tiers did not say.
+    /// What stands in for a fresh value that no tier has, of which these did not answer: a stale one in memory, if it may.
     pub(crate) fn copy(&self, key: &K, silent: Silent) -> Option<Hit<V>> {
-        if silent.is_empty() {
+        if silent.is_empty() && !self.serves_stale {
             return None;
         }
         let copy = self.last(key, self.fence.ticket(key))?;
-        if !copy.stands_in(self.memory.clock().now()) {
-            return None;
-        }
-        self.loads.count_stale(Stale::Unreachable);
-        Some(copy.hit().with_stale(Stale::Unreachable))
+        let now = self.memory.clock().now();
+        let serves = self.serves_stale && copy.kept.life().is_some_and(|life| life.answers(now));
+        let why = match () {
+            () if serves => Stale::Served,
+            () if !silent.is_empty() && copy.stands_in(now) => Stale::Unreachable,
+            () => return None,
+        };
+        Some(self.stale(copy.hit(), why))
     }
 
     /// Leaves the source alone for a while, for all who read what is in memory now.
@@ -248,7 +254,7 @@ where
         Ok(Aged { life: record.life(), value, record, now: self.memory.clock().now() })
     }
 
-    fn stale(&self, hit: Hit<V>, why: Stale) -> Hit<V> {
+    pub(crate) fn stale(&self, hit: Hit<V>, why: Stale) -> Hit<V> {
         self.loads.count_stale(why);
         hit.with_stale(why)
     }

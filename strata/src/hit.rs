@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache_core::{Time, Ttl};
 
@@ -61,17 +62,20 @@ pub enum Stale {
     OverBudget,
     /// A tier below memory did not answer a read that has no loader, and memory has a copy.
     Unreachable,
+    /// The read has no loader, and the cache [serves stale values](crate::Builder::serve_stale): somebody else is to refresh it.
+    Served,
 }
 
 impl Stale {
     /// All reasons, in their order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Refreshing,
         Self::Failed,
         Self::TimedOut,
         Self::Throttled,
         Self::OverBudget,
         Self::Unreachable,
+        Self::Served,
     ];
 
     /// The name in metrics and logs.
@@ -83,6 +87,7 @@ impl Stale {
             Self::Throttled => "throttled",
             Self::OverBudget => "over_budget",
             Self::Unreachable => "unreachable",
+            Self::Served => "served",
         }
     }
 }
@@ -142,6 +147,11 @@ impl<V> Hit<V> {
     /// How much longer it is fresh, at this moment of the cache's clock; zero once it is stale.
     pub fn remaining(&self, now: Time) -> Ttl {
         Ttl::between(now, self.expires)
+    }
+
+    /// For how long it has not been fresh, at this moment of the cache's clock; zero while it is.
+    pub fn overdue(&self, now: Time) -> Duration {
+        now.since(self.expires)
     }
 
     /// The value, shared with the cache.

@@ -54,6 +54,11 @@ impl<V> Kept<V> {
         (self.value, self.ages)
     }
 
+    /// When it ceases to be fresh; `None` if the memory tier ends it then.
+    pub fn fresh_until(&self) -> Option<Time> {
+        self.ages.as_ref().map(|ages| ages.stale())
+    }
+
     /// The lifetime; `None` if it is fresh until the memory tier ends it.
     pub(crate) fn life(&self) -> Option<Lifetime> {
         self.ages.as_ref().map(|ages| ages.life())

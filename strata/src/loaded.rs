@@ -8,6 +8,7 @@ use cache_core::{Priority, Tags, Ttl};
 use thiserror::Error;
 
 use crate::flight::Failure;
+use crate::options::Options;
 use crate::windows::Windows;
 
 /// A loaded value with what its loader knows better than the caller: its life, its tags, what it is worth.
@@ -40,6 +41,15 @@ pub(crate) struct About {
     pub(crate) is_negative: bool,
     /// How long before its end it is to be refreshed, because of the time it took to load.
     pub(crate) lead: Duration,
+}
+
+impl About {
+    /// What a call that stores a value says of it with these options. Its window to refresh in goes with it into every tier; that to fall
+    /// back on need not, as no reader has one there that is longer than the tier keeps the value.
+    pub(crate) fn of_call(options: &Options) -> Self {
+        let windows = Windows { stale_for: options.stale_for(), fail_safe_for: None };
+        Self { windows, ..Self::default() }
+    }
 }
 
 impl<V> Loaded<V> {

@@ -58,7 +58,7 @@ impl Options {
     }
 
     /// For how long after its fresh life a value still answers at once, marked [`Stale::Refreshing`](crate::Stale), while
-    /// it is refreshed behind the answer. Default: zero.
+    /// it is refreshed behind the answer. Set by a call that stores a value, it goes with that into every tier. Default: zero.
     #[must_use]
     pub fn with_stale_for(mut self, window: Duration) -> Self {
         self.stale_for = Some(window);
@@ -242,6 +242,11 @@ impl Options {
     /// The time-to-live, if set.
     pub fn ttl(&self) -> Option<Ttl> {
         self.ttl
+    }
+
+    /// How long a value answers after its fresh life, if set.
+    pub fn stale_for(&self) -> Option<Duration> {
+        self.stale_for
     }
 
     /// The tags, if set.

@@ -52,6 +52,8 @@ pub struct Stats {
     pub stale_over_budget: u64,
     /// Stale answers to reads without a loader, because a tier below memory did not answer.
     pub stale_unreachable: u64,
+    /// Stale answers to reads without a loader, because the cache [serves stale values](crate::Builder::serve_stale).
+    pub stale_served: u64,
     /// Calls that had waited for as long as they would where something can stand in.
     pub soft_timeouts: u64,
     /// Calls that had waited for as long as they would at most.
@@ -159,6 +161,7 @@ impl LoadCounts {
             stale_throttled: stale(Stale::Throttled),
             stale_over_budget: stale(Stale::OverBudget),
             stale_unreachable: stale(Stale::Unreachable),
+            stale_served: stale(Stale::Served),
             soft_timeouts: of(&self.soft_timeouts),
             hard_timeouts: of(&self.hard_timeouts),
             abandoned: of(&self.abandoned),

@@ -148,7 +148,7 @@ where
 }
 
 /// Runs work to its end, whether or not its caller waits for it. `None` if it panics or its runtime ends.
-async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+pub(crate) async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let Ok(runtime) = Handle::try_current() else { return Some(work.await) };
     let (done, outcome) = oneshot::channel();
     runtime.spawn(async move { drop(done.send(work.await)) });

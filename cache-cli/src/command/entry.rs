@@ -101,7 +101,7 @@ fn path(set: &Set) -> Result<String, Error> {
         )));
     }
     let tags = (!set.tags.is_empty()).then(|| set.tags.join(","));
-    let parameters = [("ttl", &set.ttl), ("tags", &tags), ("priority", &set.priority)];
+    let parameters = [("ttl", &set.ttl), ("stale", &set.stale), ("tags", &tags), ("priority", &set.priority)];
     let query: Vec<String> = parameters
         .iter()
         .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={}", encoded(value))))

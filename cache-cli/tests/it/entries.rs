@@ -33,10 +33,12 @@ fn a_value_comes_back_byte_for_byte() {
 #[test]
 fn what_is_said_of_an_entry_holds() {
     let server = Running::start("");
-    let said = ["set", "k", "v", "--ttl", "1h", "--tag", "a", "--tag", "b c", "--priority", "high"];
+    let said =
+        ["set", "k", "v", "--ttl", "1h", "--stale=30s", "--tag", "a", "--tag", "b c", "--priority", "high"];
     assert_eq!(server.json(&said), json!({"key": "k", "result": "stored"}));
     let meta = server.json(&["meta", "k"]);
     assert_eq!((&meta["tags"], &meta["priority"]), (&json!(["a", "b c"]), &json!("high")));
+    assert_eq!((&meta["stale"], &meta["state"]), (&json!(30.0), &json!("fresh")));
     let left = server.json(&["ttl", "k"])["ttl_seconds"].as_f64().expect("a number");
     assert!(left > 3500.0 && left <= 3600.0, "{left}");
     assert_eq!(server.run(&["ttl", "k", "forever"]).expect(0).text(), "forever\n");

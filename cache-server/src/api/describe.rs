@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::entries;
-use super::entry::SaidOut;
+use super::entry::{SaidOut, State as Age};
 use super::extract::{EntryKey, InRegion, NoParams};
 use super::lifetime;
 use crate::app::App;
@@ -24,6 +24,7 @@ pub(super) struct DescriptionBody {
     weight_bytes: Option<u64>,
     /// Nothing if the entry does not end by time.
     ttl_seconds: Option<f64>,
+    state: Age,
     tags: Vec<String>,
     #[serde(flatten)]
     said: SaidOut,
@@ -46,6 +47,7 @@ pub(super) async fn describe(
         bytes: hit.bytes.len(),
         weight_bytes,
         ttl_seconds: lifetime::seconds(hit.remaining(app.clock.now())),
+        state: Age::of(&hit),
         tags,
         said: SaidOut::new(&hit),
     }))

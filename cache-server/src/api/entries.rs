@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +22,7 @@ use super::body::{self, OCTETS, Structured, Upload};
 use super::conditions::Conditions;
 use super::extract::{Bare, EntryKey, InRegion, NoParams, Params};
 use super::json;
+use super::lease;
 use super::lifetime::{self, Lifetime, PutParams};
 use super::openapi::Description;
 use crate::app::App;
@@ -30,6 +32,7 @@ use crate::problem::Problem;
 use crate::regions::{self, BlobCache};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The path of an entry without its key.
 pub(super) async fn no_key(EntryKey(_): EntryKey) {}
@@ -94,7 +97,8 @@ pub(super) async fn head(
 /// What is stored, without using it where memory has it.
 pub(super) async fn look(app: &App, cache: &BlobCache, key: &Key) -> Result<Option<Hit<Blob>>, Problem> {
     match cache.peek(key) {
-        None if !app.regions.places().is_memory_alone() => Ok(cache.get(key).await?),
+        Some(hit) if !hit.is_stale() => Ok(Some(hit)),
+        _ if !app.regions.places().is_memory_alone() => Ok(cache.get(key).await?),
         found => Ok(found),
     }
 }
@@ -104,15 +108,39 @@ pub(super) fn miss() -> Problem {
 }
 
 fn describe(hit: &Hit<Blob>, now: Time) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(7);
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, hit.content_type.clone());
     headers.insert(ETAG, header(format_args!("{}", hit.etag())));
     headers.insert(X_CACHE, HeaderValue::from_static(if hit.is_stale() { "stale" } else { "hit" }));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(left) = hit.remaining(now).finite() {
         headers.insert(CACHE_CONTROL, header(format_args!("max-age={}", left.as_secs())));
+        if let Some(window) = hit.said().and_then(|said| said.stale) {
+            describe_window(hit, (left, window), now, &mut headers);
+        }
     }
     headers
+}
+
+/// Says for how long an entry answers as stale (RFC 5861) and, once it does, for how long it has (RFC 9211).
+fn describe_window(
+    hit: &Hit<Blob>,
+    (left, window): (Duration, Duration),
+    now: Time,
+    headers: &mut HeaderMap,
+) {
+    let overdue = hit.overdue(now);
+    let (fresh, stale) = (left.as_secs(), window.saturating_sub(overdue).as_secs());
+    let control = format!("max-age={fresh}, stale-while-revalidate={stale}");
+    headers.insert(CACHE_CONTROL, rare(control));
+    if hit.is_stale() {
+        let status = format!("strata; hit; ttl=-{}", overdue.as_secs());
+        headers.insert(CACHE_STATUS, rare(status));
+    }
+}
+
+fn rare(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// The longest of the texts that a hit has to format.
@@ -146,7 +174,12 @@ pub(super) async fn put(
     if body::is_json(&content_type) {
         json::check(&upload.bytes)?;
     }
-    let said = Said { priority: options.priority().unwrap_or_default(), ..Said::default() };
+    let lease = match params.lease.as_deref() {
+        Some(text) => Some(lease::read(text)?.ok_or_else(lease::overtaken)?),
+        None => None,
+    };
+    let stale = options.stale_for().filter(|window| !window.is_zero());
+    let said = Said { priority: options.priority().unwrap_or_default(), stale, ..Said::default() };
     let blob = Blob::new(upload.bytes, content_type, regions::tag_bytes(options.tags())).with_said(said);
     if !app.regions.has_room(&cache, &key, &blob) {
         return Err(too_large(&cache));
@@ -159,11 +192,13 @@ pub(super) async fn put(
         conditions.check(stored.as_deref())?;
         stored.is_some()
     };
-    let (status, result) = match app.regions.insert(&cache, key, blob, options).await? {
+    let inserted = app.regions.insert_under(&cache, lease.as_ref(), (key, blob), options).await?;
+    let (status, result) = match inserted {
         Inserted::Stored if existed => (StatusCode::NO_CONTENT, "replaced"),
         Inserted::Stored => (StatusCode::CREATED, "stored"),
         // A life of zero is legal, and keeps nothing.
         Inserted::Expired => (StatusCode::NO_CONTENT, "expired"),
+        Inserted::Refused if lease.is_some() => return Err(lease::overtaken()),
         Inserted::TooLarge | Inserted::NoRoom | Inserted::Refused => return Err(too_large(&cache)),
     };
     let headers = [(X_CACHE, HeaderValue::from_static(result))];
@@ -190,8 +225,18 @@ pub(super) fn describe_head(operation: &mut Description<'_>) {
 fn describe_found(operation: &mut Description<'_>) {
     for status in [200, 304] {
         operation.with_header(status, "ETag", "what is stored, for conditions");
-        operation.with_header(status, "X-Cache", "`hit`, or `stale` while Redis is away");
-        operation.with_header(status, "Cache-Control", "`max-age`: whole seconds left, if it ends by time");
+        operation.with_header(
+            status,
+            "X-Cache",
+            "`hit`, or `stale` in its stale window or while Redis is away",
+        );
+        let control = "`max-age`: whole seconds left, if it ends by time; `stale-while-revalidate`: seconds after that for which it answers as stale, if it has a window";
+        operation.with_header(status, "Cache-Control", control);
+        operation.with_header(
+            status,
+            "Cache-Status",
+            "`ttl`: since when it is stale, in seconds below zero, if it is",
+        );
     }
     operation.fails(&[404]);
 }

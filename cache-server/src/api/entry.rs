@@ -4,11 +4,11 @@ use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cache_core::{Key, Priority, Tags, Ttl};
+use cache_core::{Key, Priority, Tags, Time, Ttl};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use strata::{Options, Presets};
+use strata::{Hit, Options, Presets};
 
 use super::answer;
 use super::any::{AnyJson, Binary};
@@ -47,6 +47,8 @@ pub(super) struct EntryIn {
     #[schemars(length(max = 255), regex(pattern = r"^[\t -~]*/[\t -~]*$"))]
     content_type: Option<String>,
     ttl: Option<Lifetime>,
+    /// For how long after that it still answers as stale, while somebody makes it again.
+    stale: Option<Lifetime>,
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = TEXT)))]
     tags: Vec<String>,
@@ -93,6 +95,7 @@ impl EntryIn {
             bytes: None,
             content_type: None,
             ttl: None,
+            stale: None,
             tags: Vec::new(),
             priority: None,
             cost: None,
@@ -125,6 +128,11 @@ impl EntryIn {
             let ttl = seconds.map_or(Ok(Ttl::FOREVER), Ttl::try_from_secs_f64);
             let ttl = ttl.map_err(|error| Problem::field(field("ttl_seconds"), error.to_string()))?;
             options = options.with_ttl(ttl);
+        }
+        if let Some(stale) = &self.stale {
+            let window = lifetime::window(stale.resolve(presets, &field("stale"))?);
+            said.stale = Some(window).filter(|window| !window.is_zero());
+            options = options.with_stale_for(window);
         }
         if let Some(text) = &self.priority {
             said.priority = lifetime::priority(text, &field("priority"))?;
@@ -178,8 +186,26 @@ pub(super) struct EntryOut {
     content_type: String,
     /// Nothing if the entry does not end by time.
     ttl_seconds: Option<f64>,
+    /// Left out while it is fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
     #[serde(flatten)]
     said: SaidOut,
+}
+
+/// How old an entry is.
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Fresh,
+    /// No longer fresh: somebody should make it again.
+    Stale,
+}
+
+impl State {
+    pub(super) fn of(hit: &Hit<Blob>) -> Self {
+        if hit.is_stale() { Self::Stale } else { Self::Fresh }
+    }
 }
 
 /// JSON as itself; anything else in base64, or as it is where the answer can hold bytes.
@@ -210,17 +236,21 @@ pub(super) struct SaidOut {
     priority: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
+    /// Seconds for which it answers as stale after its fresh life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<AnyJson>,
 }
 
 impl EntryOut {
-    pub(super) fn new(blob: &Blob, left: Ttl) -> Self {
+    pub(super) fn new(blob: &Hit<Blob>, now: Time) -> Self {
         let content_type = String::from_utf8_lossy(blob.content_type.as_bytes()).into_owned();
         Self {
             value: ValueOut::new(blob),
             content_type,
-            ttl_seconds: lifetime::seconds(left),
+            ttl_seconds: lifetime::seconds(blob.remaining(now)),
+            state: Some(State::of(blob)).filter(|state| *state == State::Stale),
             said: SaidOut::new(blob),
         }
     }
@@ -231,6 +261,7 @@ impl SaidOut {
         let Some(said) = blob.said() else { return Self::default() };
         let metadata = said.metadata.as_ref().and_then(|text| AnyJson::read(text.as_bytes()));
         let priority = (said.priority != Priority::default()).then(|| said.priority.as_str());
-        Self { priority, cost: said.cost, metadata }
+        let stale = said.stale.and_then(|window| lifetime::seconds(window.into()));
+        Self { priority, cost: said.cost, stale, metadata }
     }
 }

@@ -66,8 +66,7 @@ pub(super) async fn get_many(
             return Err(Problem::too_large(detail).with_field("keys"));
         }
     }
-    let entry = |(key, hit): (Key, Hit<Blob>)| {
-        (key.as_str().to_owned(), EntryOut::new(&hit, hit.remaining(app.clock.now())))
-    };
+    let now = app.clock.now();
+    let entry = |(key, hit): (Key, Hit<Blob>)| (key.as_str().to_owned(), EntryOut::new(&hit, now));
     Ok(Answer(FoundBody { entries: found.into_iter().map(entry).collect(), missing }))
 }

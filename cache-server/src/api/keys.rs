@@ -135,7 +135,10 @@ impl KeyBody {
             key: found.key().as_str().to_owned(),
             bytes: found.bytes(),
             content_type: found.value().value().content_type.to_str().unwrap_or_default().to_owned(),
-            ttl_seconds: lifetime::seconds(Ttl::between(now, found.expires())),
+            ttl_seconds: lifetime::seconds(Ttl::between(
+                now,
+                found.value().fresh_until().unwrap_or(found.expires()),
+            )),
             tags: found.tags().into_iter().map(|tag| tag.as_str().to_owned()).collect(),
         }
     }

@@ -110,6 +110,14 @@ fn ttl(text: &str, presets: &Presets, field: &str) -> Result<Ttl, Problem> {
     read.map_err(|error| Problem::field(field, format!("{error}, or a preset such as short, hot or session")))
 }
 
+/// The longest window after a fresh life, and what one without an end is taken for: 100 years.
+const LONGEST_WINDOW: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// For how long after its fresh life an entry still answers that is said to be stale for so long.
+pub(super) fn window(ttl: Ttl) -> Duration {
+    ttl.finite().map_or(LONGEST_WINDOW, |window| window.min(LONGEST_WINDOW))
+}
+
 /// What a query may say of an entry.
 #[derive(Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +130,12 @@ pub(super) struct PutParams {
     tags: Option<String>,
     #[schemars(with = "Option<PriorityName>")]
     priority: Option<String>,
+    /// For how long after that it still answers as stale, while somebody makes it again; as `ttl`.
+    #[schemars(regex(pattern = TEXT_FORM))]
+    stale: Option<String>,
+    /// The lease under which it was made: it is stored only if that is still held, and nothing has happened to the key since.
+    #[schemars(regex(pattern = super::lease::TOKEN))]
+    pub(super) lease: Option<String>,
 }
 
 impl PutParams {
@@ -137,6 +151,9 @@ impl PutParams {
         }
         if let Some(text) = &self.priority {
             options = options.with_priority(priority(text, "priority")?);
+        }
+        if let Some(text) = &self.stale {
+            options = options.with_stale_for(window(ttl(text, presets, "stale")?));
         }
         Ok(options)
     }

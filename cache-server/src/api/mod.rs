@@ -19,6 +19,7 @@ mod health;
 mod jobs;
 mod json;
 mod keys;
+mod lease;
 mod lifetime;
 mod msgpack;
 mod openapi;
@@ -151,6 +152,12 @@ fn of_region(app: Option<&Arc<App>>) -> Routes {
             get(describe::describe, "Tells all of an entry but its value").also(may_miss),
         )
         .route("/entries/{key}/ttl", get(entries::ttl, "Tells what is left of a life").also(may_miss))
+        .route(
+            "/entries/{key}/lease",
+            post(lease::lease, "Reads a value, or wins the right to make it")
+                .also(|operation| operation.fails(&[503]))
+                .delete(lease::release, "Gives a lease back"),
+        )
         .route("/entries/{key}/exists", get(entries::exists, "Tells whether there is an entry"))
         .route("/get-many", post(get_many::get_many, "Reads many entries"))
         .route("/set-many", post(set_many::set_many, "Stores many entries"))

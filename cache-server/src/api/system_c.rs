@@ -91,7 +91,7 @@ pub(super) async fn get(
     let found = cache.get(&key).await?;
     entries::note(&cache, key.as_str(), found.is_some());
     let hit = found.ok_or_else(entries::miss)?;
-    let entry = EntryOut::new(&hit, hit.remaining(app.clock.now()));
+    let entry = EntryOut::new(&hit, app.clock.now());
     Ok(Answer(FoundBody { success: true, key: key.as_str().to_owned(), entry }))
 }
 

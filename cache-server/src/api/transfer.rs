@@ -93,11 +93,11 @@ pub(super) async fn export(_: Bare, InRegion(cache): InRegion) -> Response {
     (headers, Body::from_stream(lines)).into_response()
 }
 
-/// Writes what is fresh under this key.
+/// Writes what is fresh under this key: what is stale has no life to be stored with.
 fn write(cache: &BlobCache, key: &Key, lines: &mut Vec<u8>) {
-    let Some(hit) = cache.peek(key) else { return };
+    let Some(hit) = cache.peek(key).filter(|hit| !hit.is_stale()) else { return };
     let tags = cache.memory().peek_with(key, |found| found.tags().clone()).unwrap_or_default();
-    let entry = EntryOut::new(&hit, hit.remaining(cache.memory().clock().now()));
+    let entry = EntryOut::new(&hit, cache.memory().clock().now());
     let tags = tags.iter().map(cache_core::Tag::as_str).collect();
     let before = lines.len();
     if serde_json::to_writer(&mut *lines, &Line { key: key.as_str(), entry, tags }).is_ok() {

@@ -12,7 +12,37 @@ use super::fetch::Silent;
 use super::{Level, Tiers, Turn, count};
 
 /// What each tier knew of a key; nothing where it could not be asked.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Notes(Vec<Option<Note>>);
+
+/// In place of the length of a note that there is not.
+const NO_NOTE: u16 = u16::MAX;
+
+impl Notes {
+    /// Writes each behind its length; one that is too long is none.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for note in &self.0 {
+            let bytes = note.as_ref().map_or(&[][..], Note::as_bytes);
+            let length = u16::try_from(bytes.len()).ok().filter(|_| note.is_some());
+            let length = length.unwrap_or(NO_NOTE);
+            out.extend(length.to_le_bytes());
+            out.extend(bytes.iter().take(if length == NO_NOTE { 0 } else { bytes.len() }));
+        }
+    }
+
+    /// Reads what [`write`](Self::write) has written.
+    pub(crate) fn read(mut bytes: &[u8]) -> Option<Self> {
+        let mut notes = Vec::new();
+        while let Some((length, rest)) = bytes.split_first_chunk() {
+            let length = u16::from_le_bytes(*length);
+            let taken = if length == NO_NOTE { 0 } else { usize::from(length) };
+            let (note, rest) = rest.split_at_checked(taken)?;
+            notes.push((length != NO_NOTE).then(|| Note::new(note.to_vec())));
+            bytes = rest;
+        }
+        bytes.is_empty().then_some(Self(notes))
+    }
+}
 
 /// What has come of a write under notes.
 #[derive(Clone, Copy)]

@@ -4,6 +4,8 @@
 mod away;
 #[path = "tiers/fleet.rs"]
 mod fleet;
+#[path = "tiers/lease.rs"]
+mod lease;
 #[path = "tiers/monitor.rs"]
 mod monitor;
 #[path = "tiers/news.rs"]
