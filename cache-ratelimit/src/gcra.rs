@@ -40,13 +40,14 @@ impl Meter for Gcra {
         let drained = state.drained.max(ask.now).saturating_add(self.each.saturating_mul(ask.cost));
         let ahead = drained - ask.now;
         let most = self.each.saturating_mul(ask.limit);
-        if ahead > most {
+        // Whoever asks for nothing fits, even where more is charged than a limit that was lowered allows.
+        if ask.cost > 0 && ahead > most {
             return Reply::full(ahead - most);
         }
         if ask.charges {
             state.drained = drained;
         }
-        Reply::room((most - ahead) / self.each, ahead, drained)
+        Reply::room(most.saturating_sub(ahead) / self.each, ahead, drained)
     }
 
     /// Gives back if nothing was charged since: later charges may have begun after this one had drained.

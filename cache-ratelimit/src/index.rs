@@ -18,6 +18,12 @@ impl Fingerprint {
         Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// Never zero.
+    #[inline]
+    pub(crate) fn number(self) -> u64 {
+        self.0.get()
+    }
+
     /// Which of so many shards, which are a power of two, it belongs to.
     #[inline]
     pub(crate) fn shard(self, shards: usize) -> usize {

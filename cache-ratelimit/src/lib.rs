@@ -26,6 +26,7 @@ mod index;
 mod local;
 mod log;
 mod meter;
+mod notice;
 mod rings;
 mod room;
 mod rule;

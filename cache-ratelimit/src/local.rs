@@ -249,12 +249,80 @@ const MOST_SHARDS: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
+    use std::array;
+
+    use crate::gcra::Gcra;
     use crate::index::Fingerprint;
     use crate::log::Log;
-    use crate::meter::{Ask, Meter as _};
+    use crate::meter::{Ask, Kind, Meter, One};
     use crate::rings::Rings;
     use crate::room::Room;
     use crate::shard::{Shard, Source};
+    use crate::table::{AnyTable as _, Table};
+    use crate::window::Window;
+
+    /// Every answer of a table is what the meter of its key says, which knows of no notice: whatever is asked for under whatever limit, and
+    /// whatever clocks do.
+    #[test]
+    fn whoever_is_denied_without_the_lock_hears_what_the_shard_would_say() {
+        const MOST: u64 = 12;
+        fn check<M: Meter>(new: impl Fn() -> M, random: &mut impl FnMut(u64) -> u64) {
+            let table = Table::new(new(), 10, 1);
+            let keys = [1, 2].map(|number| Fingerprint::new(number << 32));
+            let (mut ones, mut now, mut denied) = (array::from_fn::<_, 2, _>(|_| One::of(new())), 0, 0);
+            let (mut at, mut cost, mut limit) = (0, 1, MOST);
+            for step in 0..20_000 {
+                // A start of both at one moment, as an idle key may be given up when another begins.
+                if step == 0 || random(200) == 0 {
+                    for (who, one) in keys.iter().zip(&mut ones) {
+                        table.reset(*who);
+                        *one = One::of(new());
+                        let ask = Ask { cost: 1, limit: MOST, now, charges: true };
+                        assert_eq!(table.decide(*who, ask), one.asks((1, MOST), now));
+                    }
+                }
+                let back = if random(50) == 0 { random(5_000) } else { 0 };
+                if back > 0 {
+                    // The shard has not seen when a notice denied. Whoever asks for nothing brings it up to that moment.
+                    let ask = Ask { cost: 0, limit: MOST, now, charges: true };
+                    for (who, one) in keys.iter().zip(&mut ones) {
+                        assert_eq!(table.decide(*who, ask), one.asks((0, MOST), now));
+                    }
+                }
+                let on = match random(50) {
+                    0 => random(5_000),
+                    1..20 => random(100),
+                    _ => 0,
+                };
+                now = now.saturating_sub(back) + on;
+                if random(4) == 0 {
+                    at = usize::from(random(2) == 1);
+                    limit = if random(3) == 0 { 1 + random(MOST) } else { MOST };
+                    cost = random(limit.min(4) + 1);
+                }
+                let ask = Ask { cost, limit, now, charges: random(8) > 0 };
+                let (reply, one) = (table.decide(keys[at], ask), &mut ones[at]);
+                let expected = one.meter.decide(&mut one.state, &mut one.rings, ask);
+                assert_eq!(reply, expected, "step {step}: {ask:?} of {one:?}");
+                denied += u64::from(reply.kind == Kind::Full && ask.charges);
+                if reply.kind == Kind::Room && ask.charges && random(4) == 0 {
+                    table.give_back(keys[at], ask.cost, reply.mark);
+                    one.gives_back(ask.cost, reply.mark);
+                }
+            }
+            assert!(denied > 2_000 && table.noticed() > denied / 10, "{} of {denied}", table.noticed());
+            assert_eq!(table.counts().denied, denied);
+        }
+        let mut seed = 1_u64;
+        let mut random = |end: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 16) % end
+        };
+        check(|| Window::<u32>::new(1_000, 10, 12), &mut random);
+        check(|| Window::<u64>::new(1_000, 3, 12), &mut random);
+        check(|| Log::new(1_000, 12), &mut random);
+        check(|| Gcra::new(1_000, 12), &mut random);
+    }
 
     #[test]
     fn whoever_is_given_up_reset_or_only_asks_leaves_its_ring_to_others() {

@@ -1,6 +1,6 @@
 //! All keys of a limiter: shards, each behind its lock, and the room that they share.
 //!
-//! A decision takes one lock. Only a new key for which neither the shared room nor its own shard has a place looks into
+//! A decision takes one lock, or none where a [notice](Notice) tells that its key is denied. Only a new key for which neither the shared room nor its own shard has a place looks into
 //! the other shards, one at a time and with no lock held; if it finds nothing but keys that are at their limit, nobody
 //! looks again for a while.
 
@@ -8,23 +8,38 @@ use std::fmt;
 
 use super::index::Fingerprint;
 use super::meter::{Ask, Meter, Reply};
+use super::notice::Notice;
 use super::room::Room;
 use super::shard::{Counts, Shard, Source};
-use super::sync::{AtomicU64, Mutex, Ordering};
+use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Table<M: Meter> {
     meter: M,
-    shards: Box<[Padded<M>]>,
+    places: Box<[Place<M>]>,
     room: Room,
     /// Until then there is no room for another key, and no use in looking for some.
     crowded_until: AtomicU64,
 }
 
-/// Two shards never share a cache line.
+/// A shard, and beside its lock what can be said without it. No two share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Padded<M: Meter>(Mutex<Shard<M>>);
+struct Place<M: Meter> {
+    shard: Mutex<Shard<M>>,
+    notice: Notice,
+    /// How many were denied by the notice.
+    denied: AtomicU64,
+}
+
+impl<M: Meter> Place<M> {
+    /// The shard, for whoever may change what is charged other than by deciding for a key that is there.
+    fn change(&self) -> MutexGuard<'_, Shard<M>> {
+        let shard = self.shard.lock();
+        self.notice.withdraw();
+        shard
+    }
+}
 
 /// A table, whatever its meter.
 pub(crate) trait AnyTable: fmt::Debug + Send + Sync {
@@ -42,6 +57,9 @@ pub(crate) trait AnyTable: fmt::Debug + Send + Sync {
 
     /// The sums over all shards.
     fn counts(&self) -> Counts;
+
+    /// How many were denied without a lock, which are among those.
+    fn noticed(&self) -> u64;
 }
 
 impl<M: Meter> Table<M> {
@@ -50,9 +68,13 @@ impl<M: Meter> Table<M> {
         // Keys are spread at random, so some shards have a few more than their part.
         let part = max_keys / shards.max(1);
         let expected = part + part / 8 + 8;
-        let shard = |_| Padded(Mutex::new(Shard::new(&meter, expected.min(max_keys))));
-        let shards = (0..shards.max(1)).map(shard).collect();
-        Self { meter, shards, room: Room::new(max_keys), crowded_until: AtomicU64::new(0) }
+        let place = |_| Place {
+            shard: Mutex::new(Shard::new(&meter, expected.min(max_keys))),
+            notice: Notice::new(),
+            denied: AtomicU64::new(0),
+        };
+        let places = (0..shards.max(1)).map(place).collect();
+        Self { meter, places, room: Room::new(max_keys), crowded_until: AtomicU64::new(0) }
     }
 
     /// Decides for a key that was not there a moment ago.
@@ -64,8 +86,8 @@ impl<M: Meter> Table<M> {
         }
         // With the room of a key of another shard.
         let nobody_looked = self.crowded_until.load(Ordering::Relaxed) <= ask.now;
-        let mut others = self.shards.iter().filter(|_| nobody_looked);
-        if others.any(|shard| shard.0.lock().give_up_one(&self.meter, ask))
+        let mut others = self.places.iter().filter(|_| nobody_looked);
+        if others.any(|place| place.change().give_up_one(&self.meter, ask))
             && let Some(reply) = self.try_begin(who, ask, Source::Taken(&self.room))
         {
             return reply;
@@ -74,12 +96,13 @@ impl<M: Meter> Table<M> {
             let until = ask.now.saturating_add(self.meter.grain().min(LONGEST_BLINDNESS));
             self.crowded_until.store(until, Ordering::Relaxed);
         }
-        self.shard(who).lock().counts.crowded += 1;
+        self.place(who).shard.lock().counts.crowded += 1;
         Reply::crowded(self.meter.grain())
     }
 
     fn try_begin(&self, who: Fingerprint, ask: Ask, source: Source<'_>) -> Option<Reply> {
-        let mut shard = self.shard(who).lock();
+        let place = self.place(who);
+        let mut shard = place.change();
         let Some(at) = shard.find(who) else { return shard.begin(&self.meter, who, ask, source) };
         if let Source::Taken(room) = source {
             room.give_back(1);
@@ -88,27 +111,34 @@ impl<M: Meter> Table<M> {
     }
 
     #[inline]
-    fn shard(&self, who: Fingerprint) -> &Mutex<Shard<M>> {
-        &self.shards[who.shard(self.shards.len())].0
+    fn place(&self, who: Fingerprint) -> &Place<M> {
+        &self.places[who.shard(self.places.len())]
     }
 }
 
 impl<M: Meter> AnyTable for Table<M> {
     fn decide(&self, who: Fingerprint, ask: Ask) -> Reply {
-        let mut shard = self.shard(who).lock();
+        let place = self.place(who);
+        if let Some(reply) = place.notice.denial(who, ask) {
+            place.denied.fetch_add(u64::from(ask.charges), Ordering::Relaxed);
+            return reply;
+        }
+        let mut shard = place.shard.lock();
         if let Some(at) = shard.find(who) {
-            return shard.decide(&self.meter, at, ask);
+            let reply = shard.decide(&self.meter, at, ask);
+            place.notice.tell(who, ask, reply);
+            return reply;
         }
         drop(shard);
         self.begin(who, ask)
     }
 
     fn give_back(&self, who: Fingerprint, cost: u64, mark: u64) {
-        self.shard(who).lock().give_back(&self.meter, who, cost, mark);
+        self.place(who).change().give_back(&self.meter, who, cost, mark);
     }
 
     fn reset(&self, who: Fingerprint) {
-        if self.shard(who).lock().reset(who) {
+        if self.place(who).change().reset(who) {
             self.room.give_back(1);
         }
     }
@@ -117,9 +147,14 @@ impl<M: Meter> AnyTable for Table<M> {
         self.room.taken()
     }
 
+    fn noticed(&self) -> u64 {
+        self.places.iter().map(|place| place.denied.load(Ordering::Relaxed)).sum()
+    }
+
     fn counts(&self) -> Counts {
-        self.shards.iter().fold(Counts::default(), |sum, shard| {
-            let counts = shard.0.lock().counts;
+        let begun = Counts { denied: self.noticed(), ..Counts::default() };
+        self.places.iter().fold(begun, |sum, place| {
+            let counts = place.shard.lock().counts;
             Counts {
                 admitted: sum.admitted + counts.admitted,
                 denied: sum.denied + counts.denied,

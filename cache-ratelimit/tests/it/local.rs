@@ -157,6 +157,21 @@ fn a_cost_is_taken_as_a_whole_and_zero_only_asks() -> Result<(), RuleError> {
 }
 
 #[test]
+fn who_asks_for_nothing_is_never_denied_whatever_limit_it_asks_under() -> Result<(), RuleError> {
+    for rule in all(10)? {
+        let (limiter, _) = by_hand(rule);
+        assert!(limiter.take_cost("k", 10).is_admitted());
+        // The same is left to others as by a denied call for one under a limit of three.
+        assert!(
+            !limiter.take_within("k", 1, 3).is_admitted() && !limiter.take_within("k", 1, 3).is_admitted()
+        );
+        let nothing = limiter.take_within("k", 0, 2);
+        assert_eq!((nothing.answer, nothing.remaining), (Answer::Now, 0), "{rule:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_given_back_can_be_taken_again_and_no_more_than_that() -> Result<(), RuleError> {
     for rule in all(5)? {
         let (limiter, clock) = by_hand(rule);

@@ -2,8 +2,8 @@
 //! ones.
 
 mod sync {
-    use loom::sync::MutexGuard;
-    pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(super) use loom::sync::MutexGuard;
+    pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
     #[derive(Debug)]
     pub(super) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -27,6 +27,8 @@ mod index;
 mod log;
 #[path = "../../src/meter.rs"]
 mod meter;
+#[path = "../../src/notice.rs"]
+mod notice;
 #[path = "../../src/rings.rs"]
 mod rings;
 #[path = "../../src/room.rs"]
@@ -143,5 +145,53 @@ fn what_is_given_back_beside_another_call_is_room_for_one_more() {
         assert_eq!(admitted + takes(&table, key(1, 0), 2), 2, "of two units one was given back");
         let counts = table.counts();
         assert_eq!((counts.admitted, counts.admitted + counts.denied), (3, 5));
+    });
+}
+
+#[test]
+fn whoever_is_reset_beside_a_denial_is_admitted_by_whoever_has_reset_it() {
+    loom::model(|| {
+        let table = table(4, 1);
+        assert_eq!(takes(&table, key(1, 0), 3), 2, "which puts up a notice");
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || {
+            other.reset(key(1, 0));
+            takes(&other, key(1, 0), 1)
+        });
+        let admitted = takes(&table, key(1, 0), 1);
+        assert_eq!(thread.join().expect("no panic"), 1, "beside {admitted}");
+        assert_eq!(admitted + 1 + takes(&table, key(1, 0), 2), LIMIT, "no unit is lost");
+    });
+}
+
+#[test]
+fn what_is_given_back_by_one_of_two_who_were_denied_is_taken_by_one() {
+    loom::model(|| {
+        let table = table(4, 1);
+        let mark = table.decide(key(1, 0), Ask { cost: 1, limit: LIMIT, now: NOW, charges: true }).mark;
+        assert_eq!(takes(&table, key(1, 0), 2), 1);
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || {
+            other.give_back(key(1, 0), 1, mark);
+            takes(&other, key(1, 0), 1)
+        });
+        let admitted = takes(&table, key(1, 0), 1);
+        assert_eq!(admitted + thread.join().expect("no panic"), 1);
+    });
+}
+
+#[test]
+fn half_of_one_notice_and_half_of_another_deny_nobody() {
+    loom::model(|| {
+        let table = table(4, 1);
+        let ask = |cost| Ask { cost, limit: LIMIT, now: NOW, charges: true };
+        assert_eq!((takes(&table, key(1, 0), 1), takes(&table, key(2, 0), 2)), (1, 2));
+        // The notice says that the first may not leave nothing; the one that comes says that the second may not leave one.
+        assert_eq!(table.decide(key(1, 0), ask(2)).kind, Kind::Full);
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || takes(&other, key(2, 0), 1));
+        assert_eq!(table.decide(key(1, 0), ask(1)).kind, Kind::Room);
+        assert_eq!(thread.join().expect("no panic"), 0);
+        assert_eq!(table.counts().denied, 2);
     });
 }
