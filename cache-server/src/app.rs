@@ -159,7 +159,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let places = Places::open(&settings.places, settings.body_limit_bytes)?;
-        let regions = Regions::new(places, Arc::clone(&clock));
+        let regions = Regions::new(places, Arc::clone(&clock), settings.prefix_delimiter);
         for (name, region) in &settings.regions {
             regions.create(name, region)?;
         }

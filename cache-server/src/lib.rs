@@ -48,6 +48,7 @@ mod monitor;
 mod news;
 mod origin;
 mod places;
+mod prefixes;
 mod problem;
 mod regions;
 mod requests;

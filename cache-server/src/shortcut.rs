@@ -70,7 +70,7 @@ impl Shortcut {
             cache.peek(key)?;
         }
         let begun = route.is_to_be_timed().then(|| app.clock.now());
-        let response = match cache.get_local(key) {
+        let response = match app.regions.get_local(cache, key) {
             None if !app.regions.places().is_memory_alone() => return None,
             found => api::found(app, cache, key, found.as_ref()),
         };

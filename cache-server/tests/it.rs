@@ -44,6 +44,8 @@ mod msgpack;
 mod packaging;
 #[path = "it/page.rs"]
 mod page;
+#[path = "it/prefixes.rs"]
+mod prefixes;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/random.rs"]

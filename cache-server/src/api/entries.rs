@@ -46,7 +46,7 @@ pub(super) async fn get(
     EntryKey(key): EntryKey,
     conditions: Conditions,
 ) -> Result<Response, Problem> {
-    let found = cache.get(&key).await?;
+    let found = app.regions.get(&cache, &key).await?;
     let mut response = self::found(&app, &cache, key.as_str(), found.as_ref())?;
     if found.is_some_and(|hit| conditions.has(&hit)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -94,7 +94,7 @@ pub(super) async fn head(
 /// What is stored, without using it where memory has it.
 pub(super) async fn look(app: &App, cache: &BlobCache, key: &Key) -> Result<Option<Hit<Blob>>, Problem> {
     match cache.peek(key) {
-        None if !app.regions.places().is_memory_alone() => Ok(cache.get(key).await?),
+        None if !app.regions.places().is_memory_alone() => Ok(app.regions.get(cache, key).await?),
         found => Ok(found),
     }
 }

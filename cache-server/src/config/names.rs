@@ -37,6 +37,11 @@ pub(super) const SPECS: &[Spec] = &[
         "Whose pages may use the server from a browser: https://app.example,https://b.example, or * with a token",
     ),
     spec("audit_log", "", "File for what administrators do, beside the log"),
+    spec(
+        "prefix_delimiter",
+        ":",
+        "A character: hit ratios are told by what keys begin with, up to the first one",
+    ),
     spec("profile", "", "Figures for the token and report regions: high-volume, low-memory or ultra-fast"),
     spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
     spec("log_format", "text", "Log lines as text or json"),

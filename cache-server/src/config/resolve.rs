@@ -34,6 +34,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         cors: cors::read(layers)?,
         audit_log: optional(layers, "audit_log", value::file)?,
         clients: clients::read(layers)?,
+        prefix_delimiter: required(layers, "prefix_delimiter", value::delimiter)?,
         log: required(layers, "log", value::log)?,
         log_format: required(layers, "log_format", value::log_format)?,
         body_limit_bytes: size(layers, "body_limit_bytes", "bytes", MAX_BODY_BYTES)?,

@@ -36,6 +36,8 @@ pub struct Settings {
     pub audit_log: Option<PathBuf>,
     /// What each client may.
     pub clients: ClientSettings,
+    /// Hit ratios are told by what keys begin with, up to the first of this. Default: a colon.
+    pub prefix_delimiter: char,
     /// Filter directives for log lines. Default: `info`.
     pub log: String,
     /// The form of log lines. Default: text.
@@ -73,6 +75,7 @@ impl Settings {
             ("trusted_hops", self.clients.hops != other.clients.hops),
             ("max_connections_per_address", self.clients.max_connections != other.clients.max_connections),
             ("max_requests", self.clients.max_requests != other.clients.max_requests),
+            ("prefix_delimiter", self.prefix_delimiter != other.prefix_delimiter),
             ("log", self.log != other.log),
             ("log_format", self.log_format != other.log_format),
             ("body_limit_bytes", self.body_limit_bytes != other.body_limit_bytes),

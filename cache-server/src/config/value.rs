@@ -20,6 +20,15 @@ pub(super) fn address(text: &str) -> Read<SocketAddr> {
     numeric.as_deref().unwrap_or(text).parse().map_err(|_| expected.to_owned())
 }
 
+/// A character that can stand in a key.
+pub(super) fn delimiter(text: &str) -> Read<char> {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if !one.is_control() => Ok(one),
+        _ => Err("a single character that is no control character, such as : or /".to_owned()),
+    }
+}
+
 /// A whole number within a range, named by what it counts.
 pub(super) fn whole(unit: &str, at_least: u64, at_most: u64) -> impl Fn(&str) -> Read<u64> {
     move |text| {
