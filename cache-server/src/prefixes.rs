@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use cache_core::Key;
+use foldhash::fast::RandomState;
 use strata::{Hit, Source};
 
 use crate::blob::Blob;
+use crate::regions::BlobCache;
 
 /// How many prefixes of a region have counts of their own.
 const MAX_PREFIXES: usize = 64;
@@ -25,7 +27,7 @@ const MAX_PREFIX_BYTES: usize = 64;
 pub(crate) struct Prefixes {
     delimiter: char,
     /// Replaced as a whole when a prefix is added, which happens 64 times at most, so that a read waits for nobody.
-    named: ArcSwap<HashMap<Box<str>, Arc<Reads>>>,
+    named: ArcSwap<HashMap<Box<str>, Arc<Reads>, RandomState>>,
     adding: Mutex<()>,
     others: Arc<Reads>,
 }
@@ -63,6 +65,13 @@ impl Prefixes {
             None if named.len() >= MAX_PREFIXES => self.others.count(is_hit),
             None => self.add(prefix).count(is_hit),
         }
+    }
+
+    /// Reads an entry of memory alone, and counts that.
+    pub(crate) fn get_local(&self, cache: &BlobCache, key: &str) -> Option<Hit<Blob>> {
+        let answer = cache.get_local(key);
+        self.count(key, answer.is_some());
+        answer
     }
 
     /// What was counted so far, the prefixes that are read most first, and what all others share at the end.

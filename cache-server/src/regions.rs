@@ -226,13 +226,9 @@ impl Regions {
         Ok(answers)
     }
 
-    /// Reads an entry of memory alone.
-    pub(crate) fn get_local(&self, cache: &BlobCache, key: &str) -> Option<Hit<Blob>> {
-        let answer = cache.get_local(key);
-        if let Some(prefixes) = self.prefixes.load().get(cache.name()) {
-            prefixes.count(key, answer.is_some());
-        }
-        answer
+    /// A region for who reads its memory alone, with what counts those reads.
+    pub(crate) fn find_counted(&self, name: &str) -> Option<(BlobCache, Arc<Prefixes>)> {
+        self.find(name).zip(self.prefixes_of(name))
     }
 
     /// How the reads of a region ended, by what their keys begin with.
