@@ -27,6 +27,7 @@
 //! ```
 
 mod addresses;
+mod admin;
 mod api;
 mod app;
 mod audit;

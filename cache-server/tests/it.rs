@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "it/admin.rs"]
+mod admin;
 #[path = "it/assets.rs"]
 mod assets;
 #[path = "it/auth.rs"]

@@ -27,6 +27,11 @@ pub(super) const CORS_ORIGINS: &str = "cors_origins";
 
 pub(super) const SPECS: &[Spec] = &[
     spec("listen", "127.0.0.1:7400", "Address and port; beyond loopback only with a token"),
+    spec(
+        "admin_listen",
+        "",
+        "Address and port for what administrators do, which is then answered there alone; or off [listen]",
+    ),
     secret("token", "Bearer token that requests must carry (file and environment only)"),
     spec("token_file", "", "File that holds the bearer token"),
     spec("tls_cert_file", "", "Certificate and its chain, in PEM: the port then speaks TLS alone"),

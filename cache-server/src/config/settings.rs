@@ -24,6 +24,8 @@ use crate::role::Role;
 pub struct Settings {
     /// Where to listen. Default: 127.0.0.1:7400.
     pub listen: SocketAddr,
+    /// Where acts of administrators are answered. Default: where everything is.
+    pub admin: Admin,
     /// What requests must carry. Default: none, which is legal on loopback alone.
     pub token: Option<Token>,
     /// More tokens, each with what it is good for. Default: none.
@@ -68,6 +70,7 @@ impl Settings {
         let places = (&self.places, &other.places);
         let pairs = [
             ("listen", self.listen != other.listen),
+            ("admin_listen", self.admin != other.admin),
             ("tls_cert_file", self.tls.is_some() != other.tls.is_some()),
             ("cors_origins", self.cors != other.cors),
             ("audit_log", self.audit_log != other.audit_log),
@@ -95,10 +98,30 @@ impl Settings {
         pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
+    /// All addresses of this server, by the names of their settings.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + use<> {
+        let admin = match self.admin {
+            Admin::Apart(address) => Some(("admin_listen", address)),
+            Admin::Beside | Admin::Off => None,
+        };
+        std::iter::once(("listen", self.listen)).chain(admin)
+    }
+
     /// Whether requests must carry a token.
     pub fn is_guarded(&self) -> bool {
         self.token.is_some() || !self.tokens.is_empty()
     }
+}
+
+/// Where acts of administrators are answered: all that asks for [`Role::Admin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Where everything is.
+    Beside,
+    /// There alone, and everything else as well.
+    Apart(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// What each client may.
