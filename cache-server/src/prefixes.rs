@@ -185,6 +185,15 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_any_more_was_a_miss() {
+        let prefixes = Prefixes::new(':');
+        let keys = ["a:1", "a:2"].map(|key| Key::new(key).expect("legal"));
+        drop(Asked::new(&prefixes, &keys));
+        Asked::new(&prefixes, &keys[..1]).answered(&[None]);
+        check(&prefixes, &[(Some("a:"), 0, 3)]);
+    }
+
+    #[test]
     fn no_read_is_lost_while_prefixes_are_added_by_many() {
         const THREADS: u64 = 4;
         const READS: u64 = 20_000;

@@ -279,7 +279,8 @@ function show({ stats, insights, recommendations, history }) {
   showCauses(sum.stats);
   showTop(regions);
   showPrefixes(regions);
-  list("routes", http.routes, () => http.routes.map(routeRow));
+  const asked = http.routes.filter((route) => Object.keys(route.answers).length > 0);
+  list("routes", asked, () => asked.map(routeRow));
 }
 
 const insight = (finding) => make("li", { "data-severity": finding.severity }, finding.text, ...(finding.severity === "info" ? [] : [make("span.quiet", {}, finding.severity)]));
