@@ -196,21 +196,25 @@ mod tests {
     #[test]
     fn no_read_is_lost_while_prefixes_are_added_by_many() {
         const THREADS: u64 = 4;
-        const READS: u64 = 20_000;
-        let prefixes = Prefixes::new(':');
+        const KEYS: u64 = 100;
+        let (rounds, begin) = ((0..200).map(|_| Prefixes::new(':')), std::sync::Barrier::new(4));
+        let rounds: Vec<Prefixes> = rounds.collect();
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
-                let prefixes = &prefixes;
+                let (rounds, begin) = (&rounds, &begin);
                 scope.spawn(move || {
-                    for at in 0..READS {
-                        prefixes.count(&format!("{}:k", at % 100), at % 4 == thread);
+                    for prefixes in rounds {
+                        begin.wait();
+                        (0..KEYS).for_each(|at| prefixes.count(&format!("{at}:k"), at % THREADS == thread));
                     }
                 });
             }
         });
-        let all = prefixes.all();
-        assert_eq!(all.len(), MAX_PREFIXES + 1);
-        assert_eq!(all.iter().map(|it| it.hits).sum::<u64>(), READS);
-        assert_eq!(all.iter().map(Prefix::reads).sum::<u64>(), THREADS * READS);
+        for prefixes in rounds {
+            let all = prefixes.all();
+            assert_eq!(all.len(), MAX_PREFIXES + 1);
+            assert_eq!(all.iter().map(|it| it.hits).sum::<u64>(), KEYS);
+            assert_eq!(all.iter().map(Prefix::reads).sum::<u64>(), THREADS * KEYS);
+        }
     }
 }
