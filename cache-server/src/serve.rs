@@ -334,6 +334,25 @@ mod tests {
         assert_eq!(door.complained, complained, "once a second is enough");
     }
 
+    #[tokio::test]
+    async fn administrators_are_let_in_before_all_who_wait_at_the_other_port() {
+        let mut door = door().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        door.ports.push((listener, door.ports[0].1.clone()));
+        let mut waiting = Vec::new();
+        for port in [0, 0, 0, 1] {
+            let address = door.ports[port].0.local_addr().expect("bound");
+            waiting.push(TcpStream::connect(address).await.expect("it listens"));
+        }
+        let mut order = Vec::new();
+        for _ in &waiting {
+            let (accepted, port) = door.accept().await;
+            accepted.expect("a connection");
+            order.push(port);
+        }
+        assert_eq!(order, [1, 0, 0, 0]);
+    }
+
     /// What is written while this is done.
     fn logged(act: impl FnOnce()) -> String {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
