@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use cache_core::{Clock, SystemClock, Time};
 use cache_http::limit::Hops;
 use cache_ratelimit::Audit;
@@ -19,14 +19,14 @@ use tokio::sync::watch;
 
 use crate::auth::{self, Guard};
 use crate::budgets::Budgets;
-use crate::config::{Cors, Settings, Tls, WarmingSettings};
+use crate::config::{Admin, Cors, Settings, Tls, WarmingSettings};
 use crate::crowd::Crowd;
 use crate::figures::Figures;
 use crate::insight::History;
 use crate::limits::{self, Limits};
 use crate::places::Places;
 use crate::regions::{CreateError, Regions};
-use crate::{api, budgets, cors, edge, origin, serve, warm};
+use crate::{admin, api, budgets, cors, edge, origin, serve, warm};
 
 /// How long a region that stops waits for a tier that is away.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Server {
     app: Arc<App>,
     limits: serve::Limits,
+    /// Where acts of administrators are answered, if that is apart.
+    admin: Option<TcpListener>,
 }
 
 /// A running server, as its owner changes it. Cheap to clone.
@@ -83,7 +85,7 @@ impl Server {
     /// As [`new`](Self::new).
     pub fn with_clock(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let limits = serve::Limits::new(&settings);
-        Ok(Self { app: Arc::new(App::new(settings, clock)?), limits })
+        Ok(Self { app: Arc::new(App::new(settings, clock)?), limits, admin: None })
     }
 
     /// For whoever changes it while it runs.
@@ -91,13 +93,24 @@ impl Server {
         Handle(Arc::clone(&self.app))
     }
 
-    /// All routes, to be mounted elsewhere or asked without a socket. Addresses of clients, which limits and the audit log ask for, are then those
+    /// All routes, to be mounted elsewhere or asked without a socket; without acts of administrators, if the settings say that those are
+    /// answered elsewhere or nowhere. Addresses of clients, which limits and the audit log ask for, are then those
     /// of `axum::extract::ConnectInfo<SocketAddr>`.
     pub fn router(&self) -> Router {
+        self.router_for(self.app.settings.admin == Admin::Beside)
+    }
+
+    /// All routes, acts of administrators among them, wherever the settings say that those are answered.
+    pub fn admin_router(&self) -> Router {
+        self.router_for(true)
+    }
+
+    fn router_for(&self, is_admin: bool) -> Router {
         let app = &self.app;
         let router = api::router(app)
             .layer(from_fn_with_state(Arc::clone(app), auth::check))
             .layer(from_fn_with_state(Arc::clone(app), origin::check));
+        let router = if is_admin { router } else { router.layer(from_fn(admin::apart)) };
         // Where nobody is counted, nobody pays for it.
         let router = match &app.limits {
             Some(limits) => router.layer(limits::layer(app, limits)),
@@ -110,8 +123,15 @@ impl Server {
         };
         let router = router.layer(from_fn_with_state(Arc::clone(app), edge::guard));
         #[cfg(feature = "otel")]
-        let router = router.layer(axum::middleware::from_fn(crate::traces::request));
+        let router = router.layer(from_fn(crate::traces::request));
         router.with_state(Arc::clone(app))
+    }
+
+    /// Answers acts of administrators, and everything else, there as well. Without it, and with settings that say that they are answered
+    /// apart, they are answered nowhere.
+    #[must_use]
+    pub fn with_admin(self, listener: TcpListener) -> Self {
+        Self { admin: Some(listener), ..self }
     }
 
     /// Serves until `shutdown` is ready and the requests of that moment are finished, or the drain timeout is over.
@@ -119,9 +139,12 @@ impl Server {
     /// # Cancel safety
     /// Dropping it ends the server and its connections at once.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let (router, app) = (self.router(), Arc::clone(&self.app));
+        let mut ports = vec![(listener, self.router())];
+        let admin_router = self.admin_router();
+        ports.extend(self.admin.map(|listener| (listener, admin_router)));
+        let app = Arc::clone(&self.app);
         app.begin_warming().await;
-        serve::serve(listener, self.app, router, (self.limits, shutdown)).await;
+        serve::serve(ports, self.app, self.limits, shutdown).await;
         app.close().await;
     }
 }
@@ -159,7 +182,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let places = Places::open(&settings.places, settings.body_limit_bytes)?;
-        let regions = Regions::new(places, Arc::clone(&clock));
+        let regions = Regions::new(places, Arc::clone(&clock), settings.prefix_delimiter);
         for (name, region) in &settings.regions {
             regions.create(name, region)?;
         }
@@ -194,10 +217,10 @@ impl App {
 
     fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, StartError> {
         // Where it listens is as it was at the start, whatever is said of it now.
-        let listen = self.settings.listen;
-        if !settings.is_guarded() && !listen.ip().is_loopback() {
+        let reachable = self.settings.addresses().find(|(_, address)| !address.ip().is_loopback());
+        if let Some((_, address)) = reachable.filter(|_| !settings.is_guarded()) {
             return Err(StartError::new(format!(
-                "this server listens on {listen}, and without a token everyone there could use it"
+                "this server listens on {address}, and without a token everyone there could use it"
             )));
         }
         if !settings.is_guarded() && self.settings.cors == Some(Cors::Everybody) {

@@ -27,6 +27,7 @@
 //! ```
 
 mod addresses;
+mod admin;
 mod api;
 mod app;
 mod audit;
@@ -48,6 +49,7 @@ mod monitor;
 mod news;
 mod origin;
 mod places;
+mod prefixes;
 mod problem;
 mod regions;
 mod requests;

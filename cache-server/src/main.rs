@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use cache_server::config::{self, Flags, Loaded};
+use cache_server::config::{self, Admin, Flags, Loaded};
 use cache_server::{Handle, Server, Settings, log};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,15 +76,26 @@ fn main() -> ExitCode {
 async fn serve(settings: Settings, flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let listen = settings.listen;
     let listener = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let admin = match settings.admin {
+        Admin::Apart(address) => Some(
+            bind(address).map_err(|error| format!("cannot listen on admin_listen = {address}: {error}"))?,
+        ),
+        Admin::Beside | Admin::Off => None,
+    };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let address = listener.local_addr()?;
     let authorization = if settings.is_guarded() { "-H \"Authorization: Bearer $CACHE_TOKEN\" " } else { "" };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{address}");
+    if let Some(admin) = &admin {
+        tracing::info!("administrators are answered on {scheme}://{}", admin.local_addr()?);
+    }
     tracing::info!(
         "try: curl -X PUT {authorization}-d hello '{scheme}://{address}/v1/entries/greeting?ttl=5m'"
     );
-    if settings.tls.is_none() && !address.ip().is_loopback() {
+    let is_reachable = !settings.listen.ip().is_loopback()
+        || matches!(settings.admin, Admin::Apart(admin) if !admin.ip().is_loopback());
+    if settings.tls.is_none() && is_reachable {
         tracing::warn!(
             "without TLS, tokens and values can be read on the way: set tls_cert_file, or let a proxy seal it"
         );
@@ -100,6 +111,10 @@ async fn serve(settings: Settings, flags: &Flags) -> Result<(), Box<dyn std::err
     };
     let mut hang_up = signal(SignalKind::hangup())?;
     let server = Server::new(settings)?;
+    let server = match admin {
+        Some(listener) => server.with_admin(listener),
+        None => server,
+    };
     let handle = server.handle();
     let told_to_reload = async {
         while hang_up.recv().await.is_some() {

@@ -14,6 +14,7 @@ use strata::{Region, Registry};
 use crate::api::aliases::{CachesBody, ClearBody, ClearedBody, DashboardBody, HealthBody};
 use crate::figures::{Route, Totals};
 use crate::insight::{History, Process, Snapshot, Source, Timings};
+use crate::prefixes::Prefix;
 use crate::problem::Problem;
 
 /// Routes that show and clear the caches of a registry, for an application of your own:
@@ -84,6 +85,11 @@ impl Source for Watched {
 
     fn too_large(&self, _: &str) -> u64 {
         0
+    }
+
+    /// Keys of an application are of any type, and a cache is of one kind of them: its own hit ratio is that of its kind.
+    fn prefixes(&self, _: &str) -> Vec<Prefix> {
+        Vec::new()
     }
 
     /// Reads, loads that failed, and the time that loads took, which is what reads have waited for.

@@ -5,12 +5,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use cache_core::{Clock, Key, Pattern, Tag, Tags};
 use cache_memory::Policy;
 use futures_util::future::join_all;
-use strata::{BuildError, Cache, Change, Inserted, LeaseToken, Memory, NameTaken, Options, Registry, Ttl};
+use strata::{
+    BuildError, Cache, Change, Hit, Inserted, LeaseToken, Leased, Memory, NameTaken, Options, Registry, Ttl,
+};
 use thiserror::Error;
 use tokio::sync::{Mutex as Turn, MutexGuard};
 
@@ -18,6 +23,7 @@ use crate::blob::Blob;
 use crate::config::RegionSettings;
 use crate::news::{Change as Told, News, Watcher};
 use crate::places::Places;
+use crate::prefixes::{Asked, Prefix, Prefixes};
 
 /// The most regions of a server. Each costs memory even when it is empty, and labels in every scrape.
 pub(crate) const MAX_REGIONS: usize = 256;
@@ -57,13 +63,16 @@ pub(crate) struct Regions {
     registry: Registry,
     places: Places,
     clock: Arc<dyn Clock>,
-    /// Held while a region is added, so that two requests cannot both take the last place.
+    /// Held while a region is added or removed, so that two requests cannot both take the last place, or one the counts of the other's.
     adding: Mutex<()>,
     /// Held while an entry is looked at and changed as one step.
     turns: Vec<Turn<()>>,
     hasher: RandomState,
     /// How many values were too large, by region: they are refused before their region's own count sees them.
     too_large: Mutex<BTreeMap<String, u64>>,
+    /// What was read of each region. A read looks it up, and waits for nobody.
+    prefixes: ArcSwap<BTreeMap<String, Arc<Prefixes>>>,
+    prefix_delimiter: char,
     news: News,
 }
 
@@ -106,7 +115,7 @@ pub(crate) enum CreateError {
 }
 
 impl Regions {
-    pub(crate) fn new(places: Places, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(places: Places, clock: Arc<dyn Clock>, prefix_delimiter: char) -> Self {
         Self {
             registry: Registry::new(),
             places,
@@ -115,6 +124,8 @@ impl Regions {
             turns: (0..TURNS).map(|_| Turn::default()).collect(),
             hasher: RandomState::new(),
             too_large: Mutex::default(),
+            prefixes: ArcSwap::default(),
+            prefix_delimiter,
             news: News::new(),
         }
     }
@@ -135,8 +146,14 @@ impl Regions {
             .with_clock(Arc::clone(&self.clock));
         let cache = self.places.below(Cache::builder(name).memory(memory).serve_stale()).build()?;
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.registry.all().len() >= MAX_REGIONS && self.find(name).is_none() {
-            return Err(CreateError::Full);
+        if self.find(name).is_none() {
+            if self.registry.all().len() >= MAX_REGIONS {
+                return Err(CreateError::Full);
+            }
+            // Before anybody can read it, so that no read goes uncounted.
+            self.with_prefixes(|all| {
+                all.insert(name.to_owned(), Arc::new(Prefixes::new(self.prefix_delimiter)));
+            });
         }
         self.registry.add(&cache)?;
         Ok(cache)
@@ -171,8 +188,10 @@ impl Regions {
 
     /// Takes a region off the list. Requests that already found it finish with it.
     pub(crate) fn remove(&self, name: &str) -> Option<BlobCache> {
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let cache = self.find(name)?;
         self.too_large.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.with_prefixes(|all| drop(all.remove(name)));
         let removed = self.registry.remove(name).then_some(cache);
         self.news.tell(name, || Told::Clear);
         self.news.end(name);
@@ -182,6 +201,70 @@ impl Regions {
     /// All regions, by name.
     pub(crate) fn all(&self) -> Vec<BlobCache> {
         self.registry.all().iter().filter_map(|region| self.find(region.name())).collect()
+    }
+
+    /// Reads an entry.
+    pub(crate) async fn get(&self, cache: &BlobCache, key: &Key) -> cache_core::Result<Option<Hit<Blob>>> {
+        let prefixes = self.prefixes_of(cache.name());
+        let asked = prefixes.as_ref().map(|prefixes| Asked::new(prefixes, slice::from_ref(key)));
+        let answer = cache.get(key).await?;
+        if let Some(asked) = asked {
+            asked.answered(slice::from_ref(&answer), self.places.is_memory_alone());
+        }
+        Ok(answer)
+    }
+
+    /// Reads an entry or, if there is no fresh one, gives the lease to make it, unless another client has it.
+    pub(crate) async fn get_or_lease(
+        &self,
+        cache: &BlobCache,
+        key: &Key,
+        hold: Duration,
+    ) -> cache_core::Result<Leased<Blob>> {
+        let prefixes = self.prefixes_of(cache.name());
+        let asked = prefixes.as_ref().map(|prefixes| Asked::new(prefixes, slice::from_ref(key)));
+        let leased = cache.get_or_lease(key, hold).await?;
+        if let Some(asked) = asked {
+            asked.answered(&[leased.value().cloned()], self.places.is_memory_alone());
+        }
+        Ok(leased)
+    }
+
+    /// Reads entries: one answer per key, in their order.
+    pub(crate) async fn get_many(
+        &self,
+        cache: &BlobCache,
+        keys: &[Key],
+    ) -> cache_core::Result<Vec<Option<Hit<Blob>>>> {
+        let prefixes = self.prefixes_of(cache.name());
+        let asked = prefixes.as_ref().map(|prefixes| Asked::new(prefixes, keys));
+        let answers = cache.get_many(keys).await?;
+        if let Some(asked) = asked {
+            asked.answered(&answers, self.places.is_memory_alone());
+        }
+        Ok(answers)
+    }
+
+    /// A region for who reads its memory alone, with what counts those reads.
+    pub(crate) fn find_counted(&self, name: &str) -> Option<(BlobCache, Arc<Prefixes>)> {
+        self.find(name).zip(self.prefixes_of(name))
+    }
+
+    /// How the reads of a region ended, by what their keys begin with.
+    pub(crate) fn prefixes(&self, name: &str) -> Vec<Prefix> {
+        self.prefixes_of(name).map(|prefixes| prefixes.all()).unwrap_or_default()
+    }
+
+    fn prefixes_of(&self, name: &str) -> Option<Arc<Prefixes>> {
+        self.prefixes.load().get(name).cloned()
+    }
+
+    fn with_prefixes(&self, change: impl Fn(&mut BTreeMap<String, Arc<Prefixes>>)) {
+        self.prefixes.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            change(&mut all);
+            all
+        });
     }
 
     /// Stores a blob with these options over those of its region.

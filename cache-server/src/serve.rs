@@ -10,12 +10,13 @@
 //! end: what still runs is cut
 //! ```
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -81,15 +82,16 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Serves until `shutdown` is ready and what runs then has ended, or its time is over.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    ports: Vec<(TcpListener, Router)>,
     app: Arc<App>,
-    router: Router,
-    (limits, shutdown): (Limits, impl Future<Output = ()>),
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
 ) {
     let drain_timeout = limits.drain_timeout;
-    let requests = Requests::new(router, Arc::clone(&app));
+    let of = |(listener, router)| (listener, Requests::new(router, Arc::clone(&app)));
+    let ports = ports.into_iter().map(of).collect();
     let closing = watch::Sender::new(false);
-    let mut door = Door { listener, app, requests, limits, closing, complained: None, health: None };
+    let mut door = Door { ports, app, limits, closing, complained: None, health: None };
     let mut connections = JoinSet::new();
     door.accept_until(shutdown, &mut connections).await;
 
@@ -117,9 +119,9 @@ pub(crate) async fn serve(
 }
 
 struct Door {
-    listener: TcpListener,
+    /// Where it listens, and who answers there; the port of administrators last, if there is one.
+    ports: Vec<(TcpListener, Requests)>,
     app: Arc<App>,
-    requests: Requests,
     limits: Limits,
     /// Tells the connections when to end.
     closing: watch::Sender<bool>,
@@ -139,7 +141,7 @@ impl Door {
                 () = &mut shutdown => return,
                 Some(_) = connections.join_next() => {}
                 _ = upkeep.tick() => self.upkeep(),
-                accepted = self.listener.accept() => self.admit(accepted, connections, true).await,
+                accepted = self.accept() => self.admit(accepted, connections, true).await,
             }
             self.app.figures.connections.store(connections.len() as u64, Relaxed);
         }
@@ -171,18 +173,32 @@ impl Door {
                 Some(_) = connections.join_next() => {}
                 () = &mut jobs, if !are_jobs_done => are_jobs_done = true,
                 Some(_) = latecomers.join_next() => {}
-                accepted = self.listener.accept() => self.admit(accepted, latecomers, false).await,
+                accepted = self.accept() => self.admit(accepted, latecomers, false).await,
             }
         }
-        while let Some(accepted) = self.listener.accept().now_or_never() {
+        while let Some(accepted) = self.accept().now_or_never() {
             self.admit(accepted, latecomers, false).await;
         }
         while latecomers.join_next().await.is_some() {}
     }
 
+    /// Whoever comes next, and who answers him. Administrators come first: no crowd at the other port keeps them waiting.
+    async fn accept(&self) -> (io::Result<(TcpStream, SocketAddr)>, usize) {
+        let next = |context: &mut Context<'_>| {
+            let ports = self.ports.iter().enumerate().rev();
+            let mut accepted = ports.map(|(port, (listener, _))| (listener.poll_accept(context), port));
+            let ready = accepted.find_map(|(accepted, port)| match accepted {
+                Poll::Ready(accepted) => Some((accepted, port)),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        };
+        poll_fn(next).await
+    }
+
     async fn admit(
         &mut self,
-        accepted: io::Result<(TcpStream, SocketAddr)>,
+        (accepted, port): (io::Result<(TcpStream, SocketAddr)>, usize),
         connections: &mut JoinSet<()>,
         keep_alive: bool,
     ) {
@@ -198,7 +214,8 @@ impl Door {
                         self.refuse(stream);
                     }
                     place => {
-                        connections.spawn(self.connection(stream, (peer, place.flatten()), keep_alive));
+                        let requests = self.ports[port].1.of(peer);
+                        connections.spawn(self.connection(stream, (requests, place.flatten()), keep_alive));
                     }
                 }
             }
@@ -228,7 +245,7 @@ impl Door {
     fn connection(
         &self,
         stream: TcpStream,
-        (peer, place): (SocketAddr, Option<Place>),
+        (requests, place): (Requests, Option<Place>),
         keep_alive: bool,
     ) -> impl Future<Output = ()> + use<> {
         let mut builder = http1::Builder::new();
@@ -239,7 +256,7 @@ impl Door {
             .keep_alive(keep_alive);
         // Answers are written whole, so waiting to fill a packet gains nothing.
         let _ = stream.set_nodelay(true);
-        let (app, requests) = (Arc::clone(&self.app), self.requests.of(peer));
+        let app = Arc::clone(&self.app);
         let (within, patience) = (self.limits.header_timeout, self.limits.body_timeout);
         let mut closing = self.closing.subscribe();
         async move {
@@ -302,19 +319,38 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let requests = Requests::new(Router::new(), Arc::clone(&app));
         let closing = watch::Sender::new(false);
-        Door { listener, app, requests, limits, closing, complained: None, health: None }
+        Door { ports: vec![(listener, requests)], app, limits, closing, complained: None, health: None }
     }
 
     #[tokio::test]
     async fn a_failed_accept_pauses_even_if_no_connection_can_end() {
         let mut door = door().await;
-        let failed = || Err(io::Error::other("no handles"));
+        let failed = || (Err(io::Error::other("no handles")), 0);
         let mut connections = JoinSet::new();
         assert!(door.admit(failed(), &mut connections, true).now_or_never().is_none());
         let complained = door.complained;
         assert!(complained.is_some());
         assert!(door.admit(failed(), &mut connections, true).now_or_never().is_none());
         assert_eq!(door.complained, complained, "once a second is enough");
+    }
+
+    #[tokio::test]
+    async fn administrators_are_let_in_before_all_who_wait_at_the_other_port() {
+        let mut door = door().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        door.ports.push((listener, door.ports[0].1.clone()));
+        let mut waiting = Vec::new();
+        for port in [0, 0, 0, 1] {
+            let address = door.ports[port].0.local_addr().expect("bound");
+            waiting.push(TcpStream::connect(address).await.expect("it listens"));
+        }
+        let mut order = Vec::new();
+        for _ in &waiting {
+            let (accepted, port) = door.accept().await;
+            accepted.expect("a connection");
+            order.push(port);
+        }
+        assert_eq!(order, [1, 0, 0, 0]);
     }
 
     /// What is written while this is done.

@@ -17,6 +17,7 @@ use hyper::body::Body;
 use crate::app::App;
 use crate::config::DEFAULT_REGION;
 use crate::figures::Route;
+use crate::prefixes::Prefixes;
 use crate::regions::BlobCache;
 use crate::{api, auth, origin};
 
@@ -29,7 +30,7 @@ const OF_REGION: &str = "/v1/regions/{region}/entries/{key}";
 pub(crate) struct Shortcut {
     app: Arc<App>,
     /// The region `default`, which stays as long as the server does.
-    default: Option<BlobCache>,
+    default: Option<(BlobCache, Arc<Prefixes>)>,
     of_default: Arc<Route>,
     of_region: Arc<Route>,
 }
@@ -38,7 +39,7 @@ impl Shortcut {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let (of_default, of_region) =
             (app.figures.route(Some(OF_DEFAULT)), app.figures.route(Some(OF_REGION)));
-        let default = app.regions.find(DEFAULT_REGION);
+        let default = app.regions.find_counted(DEFAULT_REGION);
         Self { app, default, of_default, of_region }
     }
 
@@ -58,10 +59,10 @@ impl Shortcut {
             return None;
         }
         let found;
-        let (cache, route) = match region {
+        let ((cache, prefixes), route) = match region {
             None => (self.default.as_ref()?, &self.of_default),
             Some(name) => {
-                found = app.regions.find(name)?;
+                found = app.regions.find_counted(name)?;
                 (&found, &self.of_region)
             }
         };
@@ -70,7 +71,7 @@ impl Shortcut {
             cache.peek(key).filter(|hit| !hit.is_stale())?;
         }
         let begun = route.is_to_be_timed().then(|| app.clock.now());
-        let response = match cache.get_local(key) {
+        let response = match prefixes.get_local(cache, key) {
             None if !app.regions.places().is_memory_alone() => return None,
             // It has just become so, and a tier may have a fresh one.
             Some(hit) if hit.is_stale() && !app.regions.places().is_memory_alone() => return None,

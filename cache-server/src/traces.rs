@@ -1,4 +1,4 @@
-//! Traces: a span for each request, to a collector of OpenTelemetry, by OTLP over HTTP.
+//! Traces: a span for each request, to a collector of OpenTelemetry, by OTLP over HTTP or https.
 //!
 //! A span says the method, the route's template, the status and how long it took, under the trace that the request names (`traceparent`). It
 //! never holds a key, a value or a token: what it may say is written down here, and events of the log are none of it.
@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::config::text;
 
 /// What spans of requests are for; the log has none of them.
 pub(crate) const TARGET: &str = "cache_server::request";
@@ -37,10 +41,18 @@ pub(crate) const TARGET: &str = "cache_server::request";
 /// What the standard calls for if nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The authorities of a whole system are a quarter of this.
+const MAX_AUTHORITIES_BYTES: u64 = 1 << 20;
+
 /// The most bytes of a collector's answer.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+/// Whom to trust with https, in PEM.
+const AUTHORITIES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
+/// The server shows none.
+const OWN_CERTIFICATES: [&str; 2] =
+    ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
 /// Sends spans until it is shut down.
@@ -56,7 +68,7 @@ impl Traces {
     /// As these variables say, which are to be those of this process; none if they name no endpoint, or say that there is to be none.
     ///
     /// # Errors
-    /// An endpoint or a protocol that is not offered.
+    /// An endpoint or a protocol that is not offered, or nobody to trust with https.
     pub fn from_environment(variables: &BTreeMap<String, String>) -> Result<Option<Self>, TracesError> {
         let first = |names: &[&'static str]| {
             let said =
@@ -69,11 +81,16 @@ impl Traces {
         if is_said("OTEL_SDK_DISABLED", "true") || is_said("OTEL_TRACES_EXPORTER", "none") {
             return Ok(None);
         }
-        if !endpoint.starts_with("http://") {
+        let is_sealed = endpoint.starts_with("https://");
+        if !is_sealed && !endpoint.starts_with("http://") {
             // It may have a password in it.
-            let right =
-                "http://host:port is right; where the way leads elsewhere, by a collector beside the server";
-            return Err(TracesError(format!("{name}: not an address over http; {right}")));
+            let right = "https://host:port is right, or http://host:port to a collector beside the server";
+            return Err(TracesError(format!("{name}: not an address over http or https; {right}")));
+        }
+        if let Some((name, _)) = first(&OWN_CERTIFICATES) {
+            return Err(TracesError(format!(
+                "{name}: this server shows no certificate of its own; a collector beside it can"
+            )));
         }
         if let Some((name, protocol)) = first(&PROTOCOLS).filter(|(_, protocol)| *protocol != "http/protobuf")
         {
@@ -82,7 +99,8 @@ impl Traces {
             )));
         }
         let wrong = |error: &dyn fmt::Display| TracesError(format!("OTEL_EXPORTER_OTLP_*: {error}"));
-        let exporter = SpanExporter::builder().with_http().with_http_client(Collector::new()).build();
+        let trusted = if is_sealed { Some(trusted(first(&AUTHORITIES))?) } else { None };
+        let exporter = SpanExporter::builder().with_http().with_http_client(Collector::new(trusted)).build();
         let exporter = exporter.map_err(|error| wrong(&error))?;
         let mut resource = Resource::builder();
         let attributes = variables.get("OTEL_RESOURCE_ATTRIBUTES").map_or("", String::as_str);
@@ -147,6 +165,34 @@ fn known(method: &Method) -> &'static str {
     KNOWN.into_iter().find(|known| method == *known).unwrap_or("_OTHER")
 }
 
+/// The authorities of this file, or those of the system.
+fn trusted(file: Option<(&'static str, &String)>) -> Result<Vec<Certificate<'static>>, TracesError> {
+    let Some((name, path)) = file else {
+        let system = rustls_native_certs::load_native_certs().certs;
+        let trusted: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let none = "the system trusts nobody, so no collector can be asked over https; name a file in PEM by";
+        return if trusted.is_empty() {
+            Err(TracesError(format!("{none} {}", AUTHORITIES[1])))
+        } else {
+            Ok(trusted)
+        };
+    };
+    let wrong = |why: String| TracesError(format!("{name} = {path:?}: {why}"));
+    let pem = text::read(path.as_ref(), MAX_AUTHORITIES_BYTES).map_err(wrong)?;
+    let mut trusted = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => trusted.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(wrong(format!("is not PEM: {error}"))),
+        }
+    }
+    if trusted.is_empty() {
+        return Err(wrong("has no certificate to trust".to_owned()));
+    }
+    Ok(trusted)
+}
+
 /// The way to the collector. The exporter has a thread of its own, which waits for nothing else, and so the client may block.
 #[derive(Debug)]
 struct Collector {
@@ -155,14 +201,25 @@ struct Collector {
 }
 
 impl Collector {
-    fn new() -> Self {
+    /// Asks whoever one of these vouches for by https, and nobody if there are none.
+    fn new(trusted: Option<Vec<Certificate<'static>>>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
-            .timeout_global(Some(TIMEOUT))
-            .build();
-        Self { agent: config.new_agent(), is_away: AtomicBool::new(false) }
+            .timeout_global(Some(TIMEOUT));
+        let config = match trusted {
+            None => config,
+            Some(trusted) => {
+                // The provider is named: with several compiled in, rustls would ask for a choice by panicking.
+                let provider = Arc::new(rustls::crypto::ring::default_provider());
+                let tls = TlsConfig::builder()
+                    .root_certs(RootCerts::Specific(Arc::new(trusted)))
+                    .unversioned_rustls_crypto_provider(provider);
+                config.https_only(true).tls_config(tls.build())
+            }
+        };
+        Self { agent: config.build().new_agent(), is_away: AtomicBool::new(false) }
     }
 
     fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, ureq::Error> {
@@ -220,10 +277,15 @@ mod tests {
         check(&[there, ("OTEL_SDK_DISABLED", "True")], Ok(false));
         check(&[there, ("OTEL_TRACES_EXPORTER", "none")], Ok(false));
         check(&[there, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], Err("http/protobuf is offered"));
-        check(
-            &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://u:hidden@x")],
-            Err("http://host:port is right"),
-        );
+        check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://u:hidden@x")], Err("https://host:port is right"));
+        let sealed = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1");
+        let certificates = cache_testkit::tls::Certificates::new();
+        let authority = certificates.authority();
+        let trusted = ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.to_str().expect("text"));
+        check(&[sealed, trusted], Ok(true));
+        check(&[sealed, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such")], Err("cannot be read"));
+        check(&[sealed, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "Cargo.toml")], Err("no certificate to trust"));
+        check(&[sealed, ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "own.pem")], Err("shows no certificate"));
     }
 
     #[test]

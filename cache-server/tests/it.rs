@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "it/admin.rs"]
+mod admin;
 #[path = "it/assets.rs"]
 mod assets;
 #[path = "it/auth.rs"]
@@ -46,6 +48,8 @@ mod msgpack;
 mod packaging;
 #[path = "it/page.rs"]
 mod page;
+#[path = "it/prefixes.rs"]
+mod prefixes;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/random.rs"]

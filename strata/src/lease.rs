@@ -27,7 +27,7 @@ use cache_memory::{Inserted, MemoryLease};
 use crate::cache::{Cache, Shared};
 use crate::fence::Ticket;
 use crate::fleet::Fleet;
-use crate::hit::Hit;
+use crate::hit::{Hit, Source};
 use crate::loaded::About;
 use crate::options::Options;
 use crate::through::whole;
@@ -56,6 +56,16 @@ pub enum Leased<V> {
         /// What may answer until then.
         stale: Option<Hit<V>>,
     },
+}
+
+impl<V> Leased<V> {
+    /// What may answer now: a fresh value, or a stale one.
+    pub fn value(&self) -> Option<&Hit<V>> {
+        match self {
+            Self::Hit(hit) => Some(hit),
+            Self::Won { stale, .. } | Self::Held { stale } => stale.as_ref(),
+        }
+    }
 }
 
 /// The right to store the value of a key, for [`Cache::insert_leased`].
@@ -155,8 +165,7 @@ where
             return Ok(Leased::Held { stale });
         };
         // Whoever had it may just have stored what it was for.
-        let again = if shared.below.is_some() { self.get(key).await? } else { self.peek(key) };
-        if let Some(hit) = again.filter(|hit| !hit.is_stale()) {
+        if let Some(hit) = self.look_again(key).await {
             shared.end_lease(&owned, &token).await?;
             return Ok(Leased::Hit(hit));
         }
@@ -165,6 +174,21 @@ where
             token.notes = below.tiers.note(&rendered, &Tags::NONE, Silent::default()).await;
         }
         Ok(Leased::Won { token, stale })
+    }
+
+    /// A fresh value that somebody else has made since it was missed. The read was counted when it missed.
+    async fn look_again<Q>(&self, key: &Q) -> Option<Hit<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+    {
+        let shared = &self.shared;
+        let is_fresh = |hit: &Hit<V>| !hit.is_stale();
+        match self.peek(key).filter(is_fresh) {
+            Some(hit) => Some(hit.with_source(Source::Joined)),
+            None if shared.below.is_some() => shared.get_below(key.to_owned()).await.filter(is_fresh),
+            None => None,
+        }
     }
 
     /// Stores a value for which [`get_or_lease`](Self::get_or_lease) has given this token, with these options over the cache's, and ends the

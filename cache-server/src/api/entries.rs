@@ -49,7 +49,7 @@ pub(super) async fn get(
     EntryKey(key): EntryKey,
     conditions: Conditions,
 ) -> Result<Response, Problem> {
-    let found = cache.get(&key).await?;
+    let found = app.regions.get(&cache, &key).await?;
     let mut response = self::found(&app, &cache, key.as_str(), found.as_ref())?;
     if found.is_some_and(|hit| conditions.has(&hit)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -98,7 +98,7 @@ pub(super) async fn head(
 pub(super) async fn look(app: &App, cache: &BlobCache, key: &Key) -> Result<Option<Hit<Blob>>, Problem> {
     match cache.peek(key) {
         Some(hit) if !hit.is_stale() => Ok(Some(hit)),
-        _ if !app.regions.places().is_memory_alone() => Ok(cache.get(key).await?),
+        _ if !app.regions.places().is_memory_alone() => Ok(app.regions.get(cache, key).await?),
         found => Ok(found),
     }
 }

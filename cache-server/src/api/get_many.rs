@@ -50,7 +50,7 @@ pub(super) async fn get_many(
     let mut found: Vec<(Key, Hit<Blob>)> = Vec::new();
     let (mut missing, mut bytes) = (Vec::new(), 0);
     for keys in keys.chunks(AT_ONCE) {
-        for (key, hit) in keys.iter().zip(cache.get_many(keys).await?) {
+        for (key, hit) in keys.iter().zip(app.regions.get_many(&cache, keys).await?) {
             entries::note(&cache, key.as_str(), hit.is_some());
             match hit {
                 None => missing.push(key.as_str().to_owned()),

@@ -108,7 +108,7 @@ pub(super) async fn lease(
     let mut left = body.wait(&app.presets())?;
     let mut pause = FIRST_PAUSE;
     let leased = loop {
-        let leased = cache.get_or_lease(&key, hold).await.map_err(failed)?;
+        let leased = app.regions.get_or_lease(&cache, &key, hold).await.map_err(failed)?;
         let may_wait = !left.is_zero() && !app.is_draining();
         if !may_wait || !matches!(leased, Leased::Held { stale: None }) {
             break leased;

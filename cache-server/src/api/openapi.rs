@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 use super::answer::MSGPACK_NAMES;
 use super::route::{Operation, Routes};
 use crate::auth;
-use crate::role::Role;
 
 /// One operation, as it is being described.
 pub(super) struct Description<'a> {
@@ -100,7 +99,7 @@ fn describe(path: &str, operation: &Operation) -> Value {
     if is_open {
         value["security"] = json!([]);
     } else {
-        value["description"] = format!("For the role {}.", Role::needed(&method, Some(path))).into();
+        value["description"] = format!("For the role {}.", operation.role(path)).into();
     }
     if let Some(body) = body {
         value["requestBody"] = body;

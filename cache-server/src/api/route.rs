@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::handler::Handler;
+use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
@@ -18,6 +19,7 @@ use super::jobs;
 use super::openapi::Description;
 use crate::app::App;
 use crate::problem::Problem;
+use crate::role::Role;
 
 /// Part of a request, as the document has it.
 pub(super) trait Input {
@@ -123,10 +125,24 @@ impl Routes {
         self
     }
 
+    /// As they are documented where acts of administrators are not answered.
+    pub(super) fn without_admin(mut self) -> Self {
+        self.operations.retain(|(path, operation)| operation.role(path) < Role::Admin);
+        self
+    }
+
     pub(super) fn merge(mut self, others: Self) -> Self {
         self.router = self.router.merge(others.router);
         self.operations.extend(others.operations);
         self
+    }
+}
+
+impl Operation {
+    /// What a token has to be good for.
+    pub(super) fn role(&self, path: &str) -> Role {
+        let method = self.method.to_uppercase().parse().unwrap_or(Method::GET);
+        Role::needed(&method, Some(path))
     }
 }
 

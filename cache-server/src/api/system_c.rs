@@ -88,7 +88,7 @@ pub(super) async fn get(
     _: NoParams,
 ) -> Result<Answer<FoundBody>, Problem> {
     let cache = default(&app)?;
-    let found = cache.get(&key).await?;
+    let found = app.regions.get(&cache, &key).await?;
     entries::note(&cache, key.as_str(), found.is_some());
     let hit = found.ok_or_else(entries::miss)?;
     let entry = EntryOut::new(&hit, app.clock.now());

@@ -23,7 +23,7 @@ mod places;
 mod resolve;
 mod settings;
 mod show;
-mod text;
+pub(crate) mod text;
 mod tls;
 mod tokens;
 mod value;
@@ -36,8 +36,8 @@ pub use cors::Cors;
 pub use error::SettingsError;
 pub use flags::Flags;
 pub use settings::{
-    Access, BudgetSettings, ClientSettings, Counting, DiskSettings, LogFormat, PlaceSettings, RegionSettings,
-    Settings, Token, WarmFrom, WarmerSettings, WarmingSettings,
+    Access, Admin, BudgetSettings, ClientSettings, Counting, DiskSettings, LogFormat, PlaceSettings,
+    RegionSettings, Settings, Token, WarmFrom, WarmerSettings, WarmingSettings,
 };
 pub use tls::Tls;
 

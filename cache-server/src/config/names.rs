@@ -27,6 +27,11 @@ pub(super) const CORS_ORIGINS: &str = "cors_origins";
 
 pub(super) const SPECS: &[Spec] = &[
     spec("listen", "127.0.0.1:7400", "Address and port; beyond loopback only with a token"),
+    spec(
+        "admin_listen",
+        "",
+        "Address and port for what administrators do, which is then answered there alone; or off [listen]",
+    ),
     secret("token", "Bearer token that requests must carry (file and environment only)"),
     spec("token_file", "", "File that holds the bearer token"),
     spec("tls_cert_file", "", "Certificate and its chain, in PEM: the port then speaks TLS alone"),
@@ -37,6 +42,11 @@ pub(super) const SPECS: &[Spec] = &[
         "Whose pages may use the server from a browser: https://app.example,https://b.example, or * with a token",
     ),
     spec("audit_log", "", "File for what administrators do, beside the log"),
+    spec(
+        "prefix_delimiter",
+        ":",
+        "A character: hit ratios are told by what keys begin with, up to the first one",
+    ),
     spec("profile", "", "Figures for the token and report regions: high-volume, low-memory or ultra-fast"),
     spec("log", "info", "Log level (error, warn, info, debug, trace) or filter directives"),
     spec("log_format", "text", "Log lines as text or json"),

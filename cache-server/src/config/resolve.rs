@@ -10,7 +10,7 @@ use super::cors;
 use super::error::SettingsError;
 use super::layers::{Given, Layers, Source};
 use super::places;
-use super::settings::{RegionSettings, Settings, Token};
+use super::settings::{Admin, RegionSettings, Settings, Token};
 use super::text;
 use super::tls;
 use super::tokens;
@@ -28,12 +28,14 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
     let presets = presets(layers)?;
     let settings = Settings {
         listen: required(layers, "listen", value::address)?,
+        admin: optional(layers, "admin_listen", value::admin)?.unwrap_or(Admin::Beside),
         token: token(layers)?,
         tokens: tokens::read(layers)?,
         tls: tls::read(layers)?,
         cors: cors::read(layers)?,
         audit_log: optional(layers, "audit_log", value::file)?,
         clients: clients::read(layers)?,
+        prefix_delimiter: required(layers, "prefix_delimiter", value::delimiter)?,
         log: required(layers, "log", value::log)?,
         log_format: required(layers, "log_format", value::log_format)?,
         body_limit_bytes: size(layers, "body_limit_bytes", "bytes", MAX_BODY_BYTES)?,
@@ -47,6 +49,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         presets,
     };
     refuse_exposure(&settings, layers)?;
+    refuse_one_port_for_both(&settings, layers)?;
     cors::refuse_everybody(&settings, layers)?;
     Ok(settings)
 }
@@ -145,14 +148,28 @@ fn presets(layers: &Layers) -> Result<Presets, SettingsError> {
 
 /// Beyond loopback, everyone who reaches the port could read and change everything.
 fn refuse_exposure(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
-    if settings.is_guarded() || settings.listen.ip().is_loopback() {
+    if settings.is_guarded() {
         return Ok(());
     }
-    let source = layers.get("listen").map_or(&Source::Default, |given| &given.source);
+    let Some((name, address)) = settings.addresses().find(|(_, address)| !address.ip().is_loopback()) else {
+        return Ok(());
+    };
+    let source = layers.get(name).map_or(&Source::Default, |given| &given.source);
     let message = format!(
-        "listen = \"{}\" is reachable from other machines, and without a token everyone there could read and change \
-         the cache: set a token (CACHE_TOKEN, or token or token_file in the file), or listen on 127.0.0.1 or [::1]",
-        settings.listen
+        "{name} = \"{address}\" is reachable from other machines, and without a token everyone there could read and change \
+         the cache: set a token (CACHE_TOKEN, or token or token_file in the file), or listen on 127.0.0.1 or [::1]"
     );
     Err(SettingsError::new(source, message))
+}
+
+/// A port is either apart or not. Zero is any that is free, which is another one each time.
+fn refuse_one_port_for_both(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
+    let is_same = settings.admin == Admin::Apart(settings.listen) && settings.listen.port() != 0;
+    match layers.get("admin_listen").filter(|_| is_same) {
+        Some(given) => {
+            let expected = "another address or port than listen; without admin_listen both are one";
+            Err(SettingsError::value(&given.source, "admin_listen", &given.text, expected))
+        }
+        None => Ok(()),
+    }
 }

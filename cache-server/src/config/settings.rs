@@ -24,6 +24,8 @@ use crate::role::Role;
 pub struct Settings {
     /// Where to listen. Default: 127.0.0.1:7400.
     pub listen: SocketAddr,
+    /// Where acts of administrators are answered. Default: where everything is.
+    pub admin: Admin,
     /// What requests must carry. Default: none, which is legal on loopback alone.
     pub token: Option<Token>,
     /// More tokens, each with what it is good for. Default: none.
@@ -36,6 +38,8 @@ pub struct Settings {
     pub audit_log: Option<PathBuf>,
     /// What each client may.
     pub clients: ClientSettings,
+    /// Hit ratios are told by what keys begin with, up to the first of this. Default: a colon.
+    pub prefix_delimiter: char,
     /// Filter directives for log lines. Default: `info`.
     pub log: String,
     /// The form of log lines. Default: text.
@@ -66,6 +70,7 @@ impl Settings {
         let places = (&self.places, &other.places);
         let pairs = [
             ("listen", self.listen != other.listen),
+            ("admin_listen", self.admin != other.admin),
             ("tls_cert_file", self.tls.is_some() != other.tls.is_some()),
             ("cors_origins", self.cors != other.cors),
             ("audit_log", self.audit_log != other.audit_log),
@@ -73,6 +78,7 @@ impl Settings {
             ("trusted_hops", self.clients.hops != other.clients.hops),
             ("max_connections_per_address", self.clients.max_connections != other.clients.max_connections),
             ("max_requests", self.clients.max_requests != other.clients.max_requests),
+            ("prefix_delimiter", self.prefix_delimiter != other.prefix_delimiter),
             ("log", self.log != other.log),
             ("log_format", self.log_format != other.log_format),
             ("body_limit_bytes", self.body_limit_bytes != other.body_limit_bytes),
@@ -92,10 +98,30 @@ impl Settings {
         pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
+    /// All addresses of this server, by the names of their settings.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + use<> {
+        let admin = match self.admin {
+            Admin::Apart(address) => Some(("admin_listen", address)),
+            Admin::Beside | Admin::Off => None,
+        };
+        std::iter::once(("listen", self.listen)).chain(admin)
+    }
+
     /// Whether requests must carry a token.
     pub fn is_guarded(&self) -> bool {
         self.token.is_some() || !self.tokens.is_empty()
     }
+}
+
+/// Where acts of administrators are answered: all that asks for [`Role::Admin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Where everything is.
+    Beside,
+    /// There alone, and everything else as well.
+    Apart(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// What each client may.

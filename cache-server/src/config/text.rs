@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Reads a file of at most so many bytes, or says why that cannot be.
-pub(super) fn read(path: &Path, at_most: u64) -> Result<String, String> {
+pub(crate) fn read(path: &Path, at_most: u64) -> Result<String, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {error}");
     // To open a pipe would wait until somebody writes to it.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {

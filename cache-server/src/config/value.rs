@@ -9,7 +9,7 @@ use cache_memory::Policy;
 use strata::{Presets, Ttl};
 use tracing_subscriber::EnvFilter;
 
-use super::settings::{LogFormat, Token};
+use super::settings::{Admin, LogFormat, Token};
 
 /// What a setting's text is, or what it should have been.
 pub(super) type Read<T> = Result<T, String>;
@@ -18,6 +18,22 @@ pub(super) fn address(text: &str) -> Read<SocketAddr> {
     let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let expected = "an IP address and a port, such as 127.0.0.1:7400, [::1]:7400 or localhost:7400";
     numeric.as_deref().unwrap_or(text).parse().map_err(|_| expected.to_owned())
+}
+
+pub(super) fn admin(text: &str) -> Read<Admin> {
+    if text == "off" {
+        return Ok(Admin::Off);
+    }
+    address(text).map(Admin::Apart).map_err(|expected| format!("off, or {expected}"))
+}
+
+/// A character that can stand in a key.
+pub(super) fn delimiter(text: &str) -> Read<char> {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if !one.is_control() => Ok(one),
+        _ => Err("a single character that is no control character, such as : or /".to_owned()),
+    }
 }
 
 /// A whole number within a range, named by what it counts.

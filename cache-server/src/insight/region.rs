@@ -8,6 +8,7 @@ use serde::Serialize;
 use strata::Analytics;
 
 use super::{ratio, share};
+use crate::prefixes::Prefix;
 use crate::regions::{BlobCache, Regions};
 
 /// How many of the keys that are read most are named.
@@ -54,6 +55,8 @@ pub(crate) struct Region {
     /// How many hits the sample stands for that names the keys.
     pub(crate) sampled_hits: u64,
     pub(crate) top_keys: Vec<TopKey>,
+    /// Reads by what their keys begin with, the most first; together they are all reads.
+    pub(crate) prefixes: Vec<OfPrefix>,
     pub(crate) tiers: Vec<Tier>,
     /// Whether no news of other processes may be missing; nothing without a bus.
     pub(crate) is_bus_whole: Option<bool>,
@@ -90,6 +93,16 @@ pub(crate) struct TopKey {
     pub(crate) hits: u64,
     /// Of the sampled hits, those that were certainly its own.
     pub(crate) share: f64,
+}
+
+/// Reads of keys that begin alike.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub(crate) struct OfPrefix {
+    /// With the delimiter, and empty for keys without one; nothing for all that have no counts of their own.
+    pub(crate) prefix: Option<String>,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) hit_ratio: Option<f64>,
 }
 
 /// A place below memory.
@@ -160,7 +173,11 @@ impl Counts {
 }
 
 impl Region {
-    pub(super) fn of(cache: &dyn strata::Region, stats: Counts, recent: Recent) -> Self {
+    pub(super) fn of(
+        cache: &dyn strata::Region,
+        (stats, recent): (Counts, Recent),
+        prefixes: Vec<Prefix>,
+    ) -> Self {
         let (health, analytics, loads) = (cache.health(), cache.analytics(TOP_KEYS), cache.stats());
         Self {
             name: cache.name().to_owned(),
@@ -183,6 +200,7 @@ impl Region {
             concentration: analytics.concentration,
             sampled_hits: analytics.top.hits,
             top_keys: top_keys(cache.name(), &analytics),
+            prefixes: prefixes.into_iter().map(OfPrefix::of).collect(),
             tiers: health.tiers.iter().map(Tier::of).collect(),
             is_bus_whole: health.is_bus_whole,
         }
@@ -190,6 +208,13 @@ impl Region {
 
     pub(crate) fn reads(&self) -> u64 {
         self.stats.hits + self.stats.misses
+    }
+}
+
+impl OfPrefix {
+    fn of(counted: Prefix) -> Self {
+        let (hits, misses, hit_ratio) = (counted.hits, counted.misses, share(counted.hits, counted.reads()));
+        Self { prefix: counted.text.map(String::from), hits, misses, hit_ratio }
     }
 }
 

@@ -87,7 +87,8 @@ impl Snapshot {
         let of = |cache: &std::sync::Arc<dyn strata::Region>| {
             let stats = now.regions.get(cache.name()).copied()?;
             let before = earlier.regions.get(cache.name()).copied().unwrap_or_default();
-            Some(Region::of(&**cache, stats, stats.since(&before, stretch)))
+            let recent = stats.since(&before, stretch);
+            Some(Region::of(&**cache, (stats, recent), app.prefixes(cache.name())))
         };
         let regions: Vec<Region> = caches.iter().filter_map(of).collect();
         let sum = Sum::of(&regions);

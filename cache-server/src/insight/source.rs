@@ -13,6 +13,7 @@ use super::latency::Timings;
 use super::snapshot::Process;
 use crate::app::App;
 use crate::figures::{Route, Totals};
+use crate::prefixes::Prefix;
 
 /// Where the figures come from. What is worked out of them does not depend on it.
 pub(crate) trait Source: Send + Sync {
@@ -20,6 +21,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// How many values were refused for a region before its own count saw them.
     fn too_large(&self, region: &str) -> u64;
+
+    /// How the reads of a region ended, by what their keys begin with; nothing where keys are no texts.
+    fn prefixes(&self, region: &str) -> Vec<Prefix>;
 
     /// What was asked, what of it failed, and how long it took.
     fn totals(&self) -> Totals;
@@ -48,6 +52,10 @@ impl Source for App {
 
     fn too_large(&self, region: &str) -> u64 {
         self.regions.too_large(region)
+    }
+
+    fn prefixes(&self, region: &str) -> Vec<Prefix> {
+        self.regions.prefixes(region)
     }
 
     fn totals(&self) -> Totals {
@@ -98,6 +106,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn too_large(&self, region: &str) -> u64 {
         S::too_large(self, region)
+    }
+
+    fn prefixes(&self, region: &str) -> Vec<Prefix> {
+        S::prefixes(self, region)
     }
 
     fn totals(&self) -> Totals {

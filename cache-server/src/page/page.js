@@ -278,7 +278,9 @@ function show({ stats, insights, recommendations, history }) {
   showRegionNames(regions.map((region) => region.name));
   showCauses(sum.stats);
   showTop(regions);
-  list("routes", http.routes, () => http.routes.map(routeRow));
+  showPrefixes(regions);
+  const asked = http.routes.filter((route) => Object.keys(route.answers).length > 0);
+  list("routes", asked, () => asked.map(routeRow));
 }
 
 const insight = (finding) => make("li", { "data-severity": finding.severity }, finding.text, ...(finding.severity === "info" ? [] : [make("span.quiet", {}, finding.severity)]));
@@ -376,6 +378,20 @@ function showTop(regions) {
     if (top.length === 0) return [make("li.quiet", {}, "One hit in 64 is noted; none yet.")];
     return top.map((key) => bar(key.key, `${key.region}, about ${short(key.hits)} hits`, key.hits / top[0].hits, "c1"));
   });
+}
+
+// Those that are read most; /v1/stats has all of them.
+function showPrefixes(regions) {
+  const reads = (row) => row.hits + row.misses;
+  const rows = regions.flatMap((region) => region.prefixes.map((row) => ({ ...row, region: region.name })));
+  rows.sort((one, other) => reads(other) - reads(one)).splice(10);
+  // Where no key has a prefix, the table of regions says as much.
+  $("by-prefix").hidden = !rows.some((row) => row.prefix);
+  list("prefixes", rows, () => rows.map((row) => make("tr", {},
+    cell("Prefix", row.prefix ? make("code", {}, row.prefix) : make("span.quiet", {}, row.prefix === null ? "all others" : "none")),
+    cell("Region", row.region),
+    cell("Reads", short(reads(row)), "td.number"),
+    cell("Hit ratio", meter(row.hit_ratio, percent(row.hit_ratio), row.hit_ratio < 0.7)))));
 }
 
 // ---- Keys ---------------------------------------------------------------------------------------------------------

@@ -79,6 +79,9 @@ async fn charts_and_figures_change_when_traffic_comes() {
     assert!(insights.as_str().is_some_and(|text| text.contains("of small were hits")), "{insights}");
     let advice = tab.value("document.getElementById('advice').textContent").await;
     assert!(advice.as_str().is_some_and(|text| text.contains("region.small.max_entries")), "{advice}");
+    // All of small's 2,000 keys were read twice, and 50 of them were there.
+    let first = "[...document.querySelectorAll('#prefixes tr:first-child td')].map((cell) => cell.textContent).join('|')";
+    assert_eq!(tab.value(first).await, "user:|small|4,000|2.5 %");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

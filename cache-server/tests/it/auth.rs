@@ -53,11 +53,16 @@ fn settings_do_not_show_their_token() {
 
 #[tokio::test]
 async fn who_listens_beyond_loopback_keeps_a_token_whatever_is_read_again() {
-    let server = cache_server::Server::new(settings("listen = \"0.0.0.0:0\"\ntoken = \"s3cret-token\""))
-        .expect("legal");
-    let error =
-        server.handle().reload(settings("[region.more]")).expect_err("it still listens there").to_string();
-    assert!(error.contains("0.0.0.0:0") && error.contains("token"), "{error}");
+    let started = |listen: &str| {
+        let settings = settings(&format!("{listen} = \"0.0.0.0:0\"\ntoken = \"s3cret-token\""));
+        cache_server::Server::new(settings).expect("legal")
+    };
+    let server = started("listen");
+    for server in [&server, &started("admin_listen")] {
+        let error = server.handle().reload(settings("[region.more]"));
+        let error = error.expect_err("it still listens there").to_string();
+        assert!(error.contains("0.0.0.0:0") && error.contains("token"), "{error}");
+    }
     let request = hyper::Request::get("/v1/regions/more").body(axum::body::Body::empty()).expect("legal");
     let answer = tower::ServiceExt::oneshot(server.router(), request).await.expect("infallible");
     assert_eq!(answer.status(), 401);

@@ -28,8 +28,14 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a server with these settings.
     pub(crate) async fn start(toml: &str) -> Self {
+        Self::start_with(toml, |server| server).await
+    }
+
+    /// As [`start`](Self::start), after something was done to it.
+    pub(crate) async fn start_with(toml: &str, prepared: impl FnOnce(Server) -> Server) -> Self {
         let clock = ManualClock::new();
         let server = Server::with_clock(settings(toml), Arc::new(clock.clone())).expect("legal regions");
+        let server = prepared(server);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
         let handle = server.handle();

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+
+use cache_testkit::tls::Certificates;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A batch as it came.
 #[derive(Debug)]
@@ -15,14 +21,36 @@ pub(crate) struct Batch {
 
 /// Listens until the test ends. The first answer has the status that is given, all others 200.
 pub(crate) fn listen(first: u16) -> (SocketAddr, Receiver<Batch>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut status = first;
+    take_from("127.0.0.1", move |connection| Some(take(connection, std::mem::replace(&mut status, 200))))
+}
+
+/// Listens over TLS until the test ends. Who does not trust it sends nothing.
+pub(crate) fn listen_sealed(at: &str, certificates: &Certificates) -> (SocketAddr, Receiver<Batch>) {
+    let chain = CertificateDer::pem_file_iter(certificates.certificate()).expect("a file");
+    let chain = chain.collect::<Result<Vec<_>, _>>().expect("a chain");
+    let key = PrivateKeyDer::from_pem_file(certificates.key()).expect("a key");
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder =
+        builder.with_safe_default_protocol_versions().expect("known versions").with_no_client_auth();
+    let config = Arc::new(builder.with_single_cert(chain, key).expect("they go together"));
+    take_from(at, move |mut connection| {
+        let mut shaken = ServerConnection::new(Arc::clone(&config)).expect("a legal configuration");
+        shaken.complete_io(&mut connection).ok()?;
+        Some(take(StreamOwned::new(shaken, connection), 200))
+    })
+}
+
+fn take_from(
+    at: &str,
+    mut taken: impl FnMut(TcpStream) -> Option<Batch> + Send + 'static,
+) -> (SocketAddr, Receiver<Batch>) {
+    let listener = TcpListener::bind((at, 0)).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (sender, batches) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut status = first;
         for connection in listener.incoming() {
-            let batch = take(connection.expect("a connection"), std::mem::replace(&mut status, 200));
-            if sender.send(batch).is_err() {
+            if taken(connection.expect("a connection")).is_some_and(|batch| sender.send(batch).is_err()) {
                 return;
             }
         }
@@ -30,7 +58,7 @@ pub(crate) fn listen(first: u16) -> (SocketAddr, Receiver<Batch>) {
     (address, batches)
 }
 
-fn take(connection: TcpStream, status: u16) -> Batch {
+fn take(connection: impl Read + Write, status: u16) -> Batch {
     let mut from = BufReader::new(connection);
     let (mut line, mut headers) = (String::new(), String::new());
     from.read_line(&mut line).expect("a request");

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
+use cache_testkit::tls::Certificates;
+
 use crate::collector::{self, Span};
 
 /// Nothing takes this long; it only ends a test that would hang.
@@ -23,9 +25,13 @@ struct Process {
 
 impl Process {
     fn start(collector: SocketAddr, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_with(&format!("http://{collector}"), flags, variables)
+    }
+
+    fn start_with(endpoint: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cache-server"));
         command.args(flags).env_clear().env("CACHE_LISTEN", "127.0.0.1:0").stderr(Stdio::piped());
-        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         let mut child = command.envs(variables.iter().copied()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let address = lines.by_ref().find_map(|line| {
@@ -149,6 +155,24 @@ fn an_error_of_the_server_is_one_of_its_span_and_a_collector_that_refuses_is_tol
     let said = process.stop();
     assert_eq!(said.matches("the collector refuses spans").count(), 1, "{said}");
     assert_eq!(said.matches("the collector takes spans again").count(), 1, "{said}");
+}
+
+#[test]
+fn a_collector_with_tls_is_sent_to_if_somebody_vouches_for_it_and_not_otherwise() {
+    let (own, other) = (Certificates::new(), Certificates::new());
+    // Of these two addresses the certificate has the first alone.
+    for (address, authority, is_trusted) in
+        [("127.0.0.1", &own, true), ("127.0.0.1", &other, false), ("127.0.0.2", &own, false)]
+    {
+        let (collector, batches) = collector::listen_sealed(address, &own);
+        let authority = authority.authority();
+        let trusted = ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.to_str().expect("text"));
+        let process = Process::start_with(&format!("https://{collector}"), &[], &[AT_THE_END, trusted]);
+        process.ask("GET /livez", "", "");
+        let said = process.stop();
+        assert_eq!(batches.try_iter().count(), usize::from(is_trusted), "{address}: {said}");
+        assert_eq!(said.contains("the collector of spans is away"), !is_trusted, "{address}: {said}");
+    }
 }
 
 #[test]
