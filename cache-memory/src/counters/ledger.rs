@@ -56,7 +56,7 @@ impl Ledger {
     pub(super) fn give_back(&mut self, cost: u64, (age, now): (Duration, Time)) {
         match self {
             Self::Window(window) => {
-                window.give_back(cost, Time::ZERO.after(now.since(Time::ZERO).saturating_sub(age)))
+                window.give_back(cost, Time::ZERO.after(now.since(Time::ZERO).saturating_sub(age)));
             }
             Self::Rate(rate) => rate.give_back(cost, age),
         }
