@@ -17,6 +17,7 @@ mod window;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{Charge, Clock, Counters, Error, ErrorKind, Key, Result, SystemClock, Verdict};
@@ -111,11 +112,11 @@ impl Counters for MemoryCounters {
         Ok(verdict)
     }
 
-    async fn refund(&self, charges: &[Charge]) -> Result<()> {
+    async fn refund(&self, charges: &[Charge], age: Duration) -> Result<()> {
         let mut table = self.table.lock();
         let now = self.clock.now();
         for charge in charges {
-            table.give_back(charge, now);
+            table.give_back(charge, (age, now));
         }
         Ok(())
     }
