@@ -24,13 +24,12 @@ pub trait Counters: fmt::Debug + Send + Sync + 'static {
     /// asks without charging.
     async fn charge(&self, charges: &[Charge]) -> Result<Verdict>;
 
-    /// Gives back what an admitted charge has taken, once, and at most `age` after it was asked for. Whoever says an age that is too short
-    /// may be given what others have charged since.
+    /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there, and of an exact quota only
+    /// within the same microsecond.
     ///
-    /// What is charged cannot be told apart, so the oldest that is no older than that is taken out: what stays counts at least as long as
-    /// it should. Of a smooth quota, what may have drained in that time is not given back: the others may have made use of it. So no
-    /// window, and no burst, ever has more than it would without the call that was given back.
-    async fn refund(&self, charges: &[Charge], age: Duration) -> Result<()>;
+    /// Of a smooth quota it gives back nothing. All that is kept of one is when everything will have drained, and a charge does not say
+    /// when it was made: if it has drained meanwhile and another was made since, what is taken out is the other's, and the burst is exceeded by it.
+    async fn refund(&self, charges: &[Charge]) -> Result<()>;
 
     /// Forgets everything charged to a key.
     async fn reset(&self, key: &Key) -> Result<()>;

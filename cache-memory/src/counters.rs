@@ -17,7 +17,6 @@ mod window;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{Charge, Clock, Counters, Error, ErrorKind, Key, Result, SystemClock, Verdict};
@@ -112,11 +111,11 @@ impl Counters for MemoryCounters {
         Ok(verdict)
     }
 
-    async fn refund(&self, charges: &[Charge], age: Duration) -> Result<()> {
+    async fn refund(&self, charges: &[Charge]) -> Result<()> {
         let mut table = self.table.lock();
         let now = self.clock.now();
         for charge in charges {
-            table.give_back(charge, (age, now));
+            table.give_back(charge, now);
         }
         Ok(())
     }

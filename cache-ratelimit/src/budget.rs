@@ -215,12 +215,11 @@ impl Budget {
         if asked.answer != Answer::Now || asked.remaining > 0 {
             return asked;
         }
-        let begun = self.desk.now();
         let said = self.charge(endpoint, 1).await;
         if said.answer == Answer::Now
             && let Ok(charges) = self.charges(endpoint, 1)
         {
-            self.desk.refund(said.by, &charges, begun).await;
+            self.desk.refund(said.by, &charges).await;
         }
         said
     }

@@ -125,22 +125,21 @@ impl SharedLimiter {
     /// Dropped before it is ready, the call may have been charged.
     pub async fn take_cost(&self, key: &Key, cost: u64) -> Decision {
         let charge = Charge { key: key.clone(), quota: self.quota, cost };
-        let asked = self.desk.now();
         let said = self.desk.charge(key, std::slice::from_ref(&charge), self.quota.limit()).await;
-        Decision { mark: asked.as_nanos(), ..said.decision(self.name, &self.quota, cost) }
+        said.decision(self.name, &self.quota, cost)
     }
 
-    /// Gives back what an admitted call has taken; of a smooth quota, as far as it cannot have drained since it was asked for. Lost if the
-    /// counters are away. Never makes room that is not there, as long as this limiter's clock does not go back meanwhile: see
-    /// [`Counters::refund`].
+    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away.
+    ///
+    /// Nothing of a smooth quota, as [`Counters::refund`] says why. A [`LocalLimiter`](crate::LocalLimiter) does while nothing else has been charged
+    /// to the key since, which it can see.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it may have been given back.
     pub async fn give_back(&self, key: &Key, decision: Decision) {
         let by = decision.by;
-        if let Some((cost, asked)) = decision.into_charge() {
-            let charge = Charge { key: key.clone(), quota: self.quota, cost };
-            self.desk.refund(by, &[charge], Time::from_nanos(asked)).await;
+        if let Some((cost, _)) = decision.into_charge() {
+            self.desk.refund(by, &[Charge { key: key.clone(), quota: self.quota, cost }]).await;
             self.desk.denials.remove(key);
         }
     }
@@ -288,14 +287,13 @@ impl Desk {
         gone_since.is_some_and(|gone| self.now() >= gone.after(window))
     }
 
-    /// Gives back where it was charged, when it was asked for at this moment. What cannot be reached keeps it, and lets it leave in time.
-    pub(crate) async fn refund(&self, by: By, charges: &[Charge], asked: Time) {
-        let age = self.now().since(asked);
+    /// Gives back where it was charged. What cannot be reached keeps it, and lets it leave in time.
+    pub(crate) async fn refund(&self, by: By, charges: &[Charge]) {
         let refunded = match (&self.fallback, by) {
-            (_, By::Shared) => self.counters.refund(charges, age).await,
+            (_, By::Shared) => self.counters.refund(charges).await,
             (Fallback::Share { counters, processes, .. }, By::Share) => {
                 let parts: Vec<Charge> = charges.iter().filter_map(|it| in_part(it, *processes)).collect();
-                counters.refund(&parts, age).await
+                counters.refund(&parts).await
             }
             _ => Ok(()),
         };

@@ -137,13 +137,13 @@ impl Counters for RedisCounters {
         verdict(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "charge"))
     }
 
-    async fn refund(&self, charges: &[Charge], age: Duration) -> Result<()> {
+    async fn refund(&self, charges: &[Charge]) -> Result<()> {
         let each = charges.iter().map(|Charge { key, quota, cost }| Demand { key, quota, cost: *cost });
         let demands: Vec<Demand> = each.collect();
         if demands.is_empty() {
             return Ok(());
         }
-        self.connection.run("refund", &REFUND, &self.call(&demands).number(micros(age))).await.map(drop)
+        self.connection.run("refund", &REFUND, &self.call(&demands)).await.map(drop)
     }
 
     async fn reset(&self, key: &Key) -> Result<()> {

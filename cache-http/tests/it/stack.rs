@@ -29,7 +29,7 @@ fn away(fallback: Fallback) -> Arc<SharedLimiter> {
         async fn charge(&self, _: &[Charge]) -> cache_core::Result<Verdict> {
             Err(Error::new(ErrorKind::Unavailable, "test", "charge"))
         }
-        async fn refund(&self, _: &[Charge], _: std::time::Duration) -> cache_core::Result<()> {
+        async fn refund(&self, _: &[Charge]) -> cache_core::Result<()> {
             Ok(())
         }
         async fn reset(&self, _: &Key) -> cache_core::Result<()> {

@@ -52,13 +52,10 @@ impl Ledger {
         }
     }
 
-    /// Takes out a charge that is at most so old.
-    pub(super) fn give_back(&mut self, cost: u64, (age, now): (Duration, Time)) {
-        match self {
-            Self::Window(window) => {
-                window.give_back(cost, Time::ZERO.after(now.since(Time::ZERO).saturating_sub(age)));
-            }
-            Self::Rate(rate) => rate.give_back(cost, age),
+    /// Takes a charge out of the present bucket, as far as it is there. A rate has none: what it gave back might have been drained.
+    pub(super) fn give_back(&mut self, cost: u64, now: Time) {
+        if let Self::Window(window) = self {
+            window.give_back(cost, now);
         }
     }
 

@@ -46,13 +46,6 @@ impl Rate {
         self.denied = false;
     }
 
-    /// Takes out what cannot have drained in this time. Others may have made use of the rest.
-    pub(super) fn give_back(&mut self, cost: u64, age: Duration) {
-        let undrained = Duration::from_nanos(self.each.saturating_mul(cost)).saturating_sub(age);
-        self.drained = Time::ZERO.after(self.drained.since(Time::ZERO).saturating_sub(undrained));
-        self.denied = false;
-    }
-
     pub(super) fn idle_at(&self) -> Option<Time> {
         (self.drained > Time::ZERO).then_some(self.drained)
     }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use cache_core::{Charge, Key, Quota, Time, Verdict};
 
@@ -106,9 +105,9 @@ impl Table {
         }
     }
 
-    pub(super) fn give_back(&mut self, charge: &Charge, when: (Duration, Time)) {
+    pub(super) fn give_back(&mut self, charge: &Charge, now: Time) {
         if let Some(window) = self.window(&charge.key, &charge.quota) {
-            window.give_back(charge.cost, when);
+            window.give_back(charge.cost, now);
             self.put_in_place(&charge.key);
         }
     }

@@ -58,17 +58,17 @@ impl Window {
         }
     }
 
-    /// Takes out a charge that was made at this moment or later: the oldest first, so that nothing of others leaves before its time.
-    pub(super) fn give_back(&mut self, cost: u64, from: Time) {
-        let (first, mut rest) = (number(self.quota, from), cost);
-        for bucket in self.buckets.iter_mut().filter(|bucket| bucket.number >= first) {
-            let returned = rest.min(bucket.charged);
-            bucket.charged -= returned;
-            rest -= returned;
-        }
-        self.charged -= cost - rest;
+    /// Takes a charge out of the present bucket, as far as it is there.
+    pub(super) fn give_back(&mut self, cost: u64, now: Time) {
+        let present = number(self.quota, now);
+        let Some(latest) = self.buckets.back_mut().filter(|latest| latest.number == present) else { return };
+        let returned = cost.min(latest.charged);
+        latest.charged -= returned;
+        self.charged -= returned;
         self.denied = false;
-        self.buckets.retain(|bucket| bucket.charged > 0);
+        if latest.charged == 0 {
+            self.buckets.pop_back();
+        }
     }
 
     /// When the last charge leaves; `None` if nothing is charged.

@@ -43,8 +43,8 @@ impl Counters for Away {
         self.reached()?.charge(charges).await
     }
 
-    async fn refund(&self, charges: &[Charge], age: Duration) -> Result<()> {
-        self.reached()?.refund(charges, age).await
+    async fn refund(&self, charges: &[Charge]) -> Result<()> {
+        self.reached()?.refund(charges).await
     }
 
     async fn reset(&self, key: &Key) -> Result<()> {

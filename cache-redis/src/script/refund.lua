@@ -1,37 +1,16 @@
--- Takes charges out again that are no older than the last of ARGV, in microseconds: the oldest first, so that nothing of others leaves
--- before its time. Of a rate, what cannot have drained since.
-local age = tonumber(table.remove(ARGV))
-
-local function refund_rate(it)
-  local drained = tonumber(redis.call('HGET', it.key, it.field)) or 0
-  drained = drained - math.max(it.window * it.cost - age, 0)
-  if drained > now then
-    redis.call('HSET', it.key, it.field, text(drained))
-  else
-    redis.call('HDEL', it.key, it.field)
-  end
-end
-
-local function refund_window(it)
-  local first, rest, kept = math.floor((now - age) / it.bucket), it.cost, {}
-  for _, bucket in ipairs((read(it))) do
-    if bucket[1] >= first then
-      local returned = math.min(rest, bucket[2])
-      bucket[2], rest = bucket[2] - returned, rest - returned
-    end
-    if bucket[2] > 0 then
-      kept[#kept + 1] = bucket
-    end
-  end
-  write(it, kept)
-end
-
+-- Takes charges out of their present buckets, as far as they are there. A rate has none: what it gave back might have been drained.
 for at = 1, #ARGV, 6 do
   local it = demand(at)
-  if it.bucket == 0 then
-    refund_rate(it)
-  else
-    refund_window(it)
+  if it.bucket > 0 then
+    local buckets = read(it)
+    local last = buckets[#buckets]
+    if last and last[1] == math.floor(now / it.bucket) then
+      last[2] = last[2] - math.min(it.cost, last[2])
+      if last[2] == 0 then
+        buckets[#buckets] = nil
+      end
+      write(it, buckets)
+    end
   end
 end
 return 0

@@ -133,7 +133,7 @@ pub async fn a_huge_limit_is_exact(counters: &dyn Counters) -> Result<()> {
 pub async fn no_charges_are_admitted(counters: &dyn Counters) -> Result<()> {
     let verdict = counters.charge(&[]).await?;
     assert!(matches!(verdict, Verdict::Admitted { .. }), "{verdict:?}");
-    counters.refund(&[], Duration::ZERO).await
+    counters.refund(&[]).await
 }
 
 /// If one limit has no room, the others are as they were.
@@ -195,7 +195,7 @@ pub async fn many_at_once_get_exactly_the_limit(counters: &dyn Counters) -> Resu
 pub async fn a_refund_makes_room(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("refund", quota(5, HOUR), cost);
     assert_admits(counters, &of(5), 0).await?;
-    counters.refund(&[of(2)], Duration::ZERO).await?;
+    counters.refund(&[of(2)]).await?;
     assert_admits(counters, &of(0), 2).await?;
     assert_admits(counters, &of(2), 0).await?;
     assert_denies(counters, &of(1)).await
@@ -204,10 +204,10 @@ pub async fn a_refund_makes_room(counters: &dyn Counters) -> Result<()> {
 /// A refund that is too large, comes twice or comes for nothing earns no credit.
 pub async fn a_refund_gives_back_no_more_than_was_taken(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("credit", quota(5, HOUR), cost);
-    counters.refund(&[of(3)], Duration::ZERO).await?;
+    counters.refund(&[of(3)]).await?;
     assert_admits(counters, &of(2), 3).await?;
     for _ in 0..2 {
-        counters.refund(&[of(u64::MAX), of(1)], Duration::ZERO).await?;
+        counters.refund(&[of(u64::MAX), of(1)]).await?;
         assert_admits(counters, &of(0), 5).await?;
     }
     assert_admits(counters, &of(5), 0).await?;

@@ -186,7 +186,7 @@ async fn compare(steps: Vec<Step>) -> Result<()> {
             Step::Refund(key, quota, cost) => {
                 let charge = limit((key, quota, cost));
                 oracle.refund(&charge, clock.now());
-                counters.refund(&[charge], Duration::ZERO).await?;
+                counters.refund(&[charge]).await?;
             }
             Step::Reset(key) => {
                 let key = limit((key, 0, 0)).key;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use cache_core::{Charge, Counters, Quota, Result, Time, Verdict};
 
-use super::shapes::exact;
 use super::{HOUR, assert_admits, assert_denies, assert_denies_for_all, charge, in_buckets, is_admitted};
 use crate::clock::Passage;
 use crate::load::{Shape, Workload};
@@ -23,8 +22,6 @@ const BUCKET: Duration = Duration::from_millis(50);
 pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
     run! {
         a_refund_of_an_earlier_bucket_gives_nothing(counters, time);
-        a_refund_that_says_its_age_finds_its_bucket(counters, time);
-        a_refund_takes_out_nothing_that_others_have_charged_since(counters, time);
         a_window_admits_again_when_its_buckets_have_left(counters, time);
         an_edge_between_windows_admits_no_more(counters, time);
         a_wait_is_long_enough_and_no_longer(counters, time);
@@ -34,7 +31,7 @@ pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
     }
 }
 
-/// Whoever says that it was charged just now gets nothing of what lies behind.
+/// Only the present bucket gives back; what lies behind stays charged until it leaves.
 pub async fn a_refund_of_an_earlier_bucket_gives_nothing(
     counters: &dyn Counters,
     time: &dyn Passage,
@@ -42,47 +39,8 @@ pub async fn a_refund_of_an_earlier_bucket_gives_nothing(
     let of = |cost| charge("too late", in_buckets(5, BUCKET * 100, 100), cost);
     assert_admits(counters, &of(5), 0).await?;
     time.pass(BUCKET + GRAIN).await;
-    counters.refund(&[of(5)], Duration::ZERO).await?;
+    counters.refund(&[of(5)]).await?;
     assert_denies(counters, &of(1)).await
-}
-
-/// However many buckets have begun since, of whatever shape.
-pub async fn a_refund_that_says_its_age_finds_its_bucket(
-    counters: &dyn Counters,
-    time: &dyn Passage,
-) -> Result<()> {
-    for (name, quota) in [("aged", in_buckets(5, BUCKET * 100, 100)), ("aged exactly", exact(5, HOUR))] {
-        let of = |cost| charge(name, quota, cost);
-        let begun = time.now();
-        assert_admits(counters, &of(3), 2).await?;
-        time.pass(BUCKET * 2).await;
-        assert_admits(counters, &of(2), 0).await?;
-        counters.refund(&[of(3)], time.now().since(begun) + GRAIN).await?;
-        assert_admits(counters, &of(0), 3).await?;
-    }
-    Ok(())
-}
-
-/// What was charged last counts as long as it would have without the call that was given back.
-pub async fn a_refund_takes_out_nothing_that_others_have_charged_since(
-    counters: &dyn Counters,
-    time: &dyn Passage,
-) -> Result<()> {
-    let shapes = [("since", in_buckets(2, WINDOW, BUCKETS)), ("since exactly", exact(2, WINDOW))];
-    for (name, quota) in shapes {
-        let of = |cost| charge(name, quota, cost);
-        let first = time.now();
-        assert_admits(counters, &of(1), 1).await?;
-        time.pass(BUCKET + GRAIN).await;
-        let second = time.now();
-        assert!(is_admitted(counters.charge(&[of(1)]).await?));
-        counters.refund(&[of(1)], time.now().since(first) + GRAIN).await?;
-        // Ends between the moments at which the first and the second leave.
-        pass_until(time, second.after(WINDOW.saturating_sub(GRAIN))).await;
-        let both = counters.charge(&[of(2)]).await?;
-        assert!(!is_admitted(both) || time.now() >= second.after(WINDOW), "{name}: the second still counts");
-    }
-    Ok(())
 }
 
 /// A window and a bucket after the last admission nothing is left of it.
@@ -135,7 +93,7 @@ pub async fn a_wait_is_long_enough_and_no_longer(counters: &dyn Counters, time: 
         let Verdict::Denied { wait } = verdict else {
             // Time that cannot be stopped may have run past the moment from which on there is room.
             assert!(after >= begun.after(WINDOW + BUCKET * buckets), "no room for {cost} yet: {verdict:?}");
-            counters.refund(&[of(cost)], Duration::ZERO).await?;
+            counters.refund(&[of(cost)]).await?;
             continue;
         };
         assert!(!wait.is_zero() && wait <= WINDOW + BUCKET, "a wait of {wait:?}");
@@ -148,7 +106,7 @@ pub async fn a_wait_is_long_enough_and_no_longer(counters: &dyn Counters, time: 
             let late = counters.charge(&[of(cost)]).await?;
             assert!(is_admitted(late), "{wait:?} is too short for a cost of {cost}: {late:?}");
         }
-        counters.refund(&[of(cost)], Duration::ZERO).await?;
+        counters.refund(&[of(cost)]).await?;
     }
     Ok(())
 }
