@@ -27,6 +27,9 @@ pub trait Counters: fmt::Debug + Send + Sync + 'static {
     /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there, and of an exact quota only
     /// within the same microsecond.
     ///
+    /// To be asked for in the bucket of the charge alone. A charge does not say when it was made: later, what others have charged to
+    /// the bucket that has begun since is taken out in its place, and a window may admit so much more than its limit.
+    ///
     /// Of a smooth quota it gives back nothing. All that is kept of one is when everything will have drained, and a charge does not say
     /// when it was made: if it has drained meanwhile and another was made since, what is taken out is the other's, and the burst is exceeded by it.
     async fn refund(&self, charges: &[Charge]) -> Result<()>;

@@ -129,7 +129,8 @@ impl SharedLimiter {
         said.decision(self.name, &self.quota, cost)
     }
 
-    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away.
+    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away. For a call that ends
+    /// at once: one that is given back in a later bucket takes what others have charged there, as [`Counters::refund`] says.
     ///
     /// Nothing of a smooth quota, as [`Counters::refund`] says why. A [`LocalLimiter`](crate::LocalLimiter) does while nothing else has been charged
     /// to the key since, which it can see.
