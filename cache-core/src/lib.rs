@@ -56,7 +56,7 @@ mod ttl;
 
 pub use age::{Age, Lifetime};
 pub use clock::{Clock, SystemClock, Time};
-pub use counters::{Charge, Counters, Quota, QuotaError, Shape, Verdict};
+pub use counters::{Charge, Counters, Demand, Quota, QuotaError, Receipt, Shape, Verdict};
 pub use encoding::Encoding;
 pub use entry::{Entry, Meta, Priority};
 pub use error::{Error, ErrorKind, Result};

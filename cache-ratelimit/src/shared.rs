@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cache_core::{Charge, Clock, Counters, Key, Quota, Shape, SystemClock, Time, Verdict};
+use cache_core::{Charge, Clock, Counters, Key, Quota, Receipt, Shape, SystemClock, Time, Verdict};
 use cache_policy::{Breaker, Trip};
 use parking_lot::Mutex;
 
@@ -129,18 +129,17 @@ impl SharedLimiter {
         said.decision(self.name, &self.quota, cost)
     }
 
-    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away. For a call that ends
-    /// at once: one that is given back in a later bucket takes what others have charged there, as [`Counters::refund`] says.
-    ///
-    /// Nothing of a smooth quota, as [`Counters::refund`] says why. A [`LocalLimiter`](crate::LocalLimiter) does while nothing else has been charged
-    /// to the key since, which it can see.
+    /// Gives back what an admitted call has taken, however late: out of where it was charged, and of no other place, so that it makes no
+    /// room that is not there. What no longer counts, or is not known any more, gives nothing back; nor does a smooth quota to which
+    /// something has been charged since. Lost if the counters are away.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it may have been given back.
     pub async fn give_back(&self, key: &Key, decision: Decision) {
         let by = decision.by;
-        if let Some((cost, _)) = decision.into_charge() {
-            self.desk.refund(by, &[Charge { key: key.clone(), quota: self.quota, cost }]).await;
+        if let Some((cost, mark)) = decision.into_charge() {
+            let charge = Charge { key: key.clone(), quota: self.quota, cost };
+            self.desk.refund(by, &[charge], Receipt::new(vec![mark])).await;
             self.desk.denials.remove(key);
         }
     }
@@ -173,16 +172,22 @@ impl SharedLimiter {
 }
 
 /// What was said, by whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) answer: Answer,
     pub(crate) by: By,
     pub(crate) remaining: u64,
+    pub(crate) receipt: Receipt,
 }
 
 impl Said {
+    /// An answer with nothing left, and nothing to give back.
+    pub(crate) fn uncharged(answer: Answer, by: By) -> Self {
+        Self { answer, by, remaining: 0, receipt: Receipt::default() }
+    }
+
     pub(crate) fn decision(self, policy: &'static str, quota: &Quota, cost: u64) -> Decision {
-        let Self { answer, by, remaining } = self;
+        let Self { answer, by, remaining, receipt } = self;
         let reset = match answer {
             Answer::Wait(wait) => wait,
             // Whatever is charged now leaves within this.
@@ -192,7 +197,8 @@ impl Said {
             },
         };
         let (limit, window) = (quota.limit(), quota.per());
-        Decision { answer, by, policy, limit, window, remaining, reset, cost, mark: 0 }
+        let mark = receipt.marks().first().copied().unwrap_or(0);
+        Decision { answer, by, policy, limit, window, remaining, reset, cost, mark }
     }
 }
 
@@ -228,7 +234,7 @@ impl Desk {
         let said = match self.denials.until(name, cost, now).filter(|_| cost > 0 && cost <= limit) {
             Some(until) => {
                 self.counts.remembered.fetch_add(1, Relaxed);
-                Said { answer: Answer::Wait(until.since(now)), by: By::Remembered, remaining: 0 }
+                Said::uncharged(Answer::Wait(until.since(now)), By::Remembered)
             }
             None => self.ask(name, charges, cost).await,
         };
@@ -242,7 +248,7 @@ impl Desk {
         let Some(pass) = admitted else { return self.without(charges).await };
         let asked = self.counters.charge(charges).await;
         let now = self.now();
-        let Ok(verdict) = asked else {
+        let Ok((verdict, receipt)) = asked else {
             self.breaker.lock().failed(pass, since_origin(now));
             self.gone_since.lock().get_or_insert(now);
             return self.without(charges).await;
@@ -252,30 +258,32 @@ impl Desk {
         if let Verdict::Denied { wait } = verdict {
             self.denials.insert(name, cost, now.after(wait), now);
         }
-        said(verdict, By::Shared)
+        said((verdict, receipt), By::Shared)
     }
 
     /// Decides while the counters are away.
     async fn without(&self, charges: &[Charge]) -> Said {
         self.counts.away.fetch_add(1, Relaxed);
         if charges.iter().any(|charge| charge.cost > charge.quota.limit()) {
-            return Said { answer: Answer::Never, by: By::Closed, remaining: 0 };
+            return Said::uncharged(Answer::Never, By::Closed);
         }
-        let closed = Said { answer: Answer::Wait(PAUSE), by: By::Closed, remaining: 0 };
+        let closed = |by| Said::uncharged(Answer::Wait(PAUSE), by);
         match &self.fallback {
             Fallback::Open => {
                 let remaining = charges.iter().map(|charge| charge.quota.limit() - charge.cost).min();
-                Said { answer: Answer::Now, by: By::Open, remaining: remaining.unwrap_or(u64::MAX) }
+                let remaining = remaining.unwrap_or(u64::MAX);
+                Said { remaining, ..Said::uncharged(Answer::Now, By::Open) }
             }
-            Fallback::Closed => closed,
-            Fallback::Share { is_late: true, .. } if !self.is_long_gone(charges) => closed,
+            Fallback::Closed => closed(By::Closed),
+            Fallback::Share { is_late: true, .. } if !self.is_long_gone(charges) => closed(By::Closed),
             Fallback::Share { counters, processes, .. } => {
                 let parts: Option<Vec<Charge>> = charges.iter().map(|it| in_part(it, *processes)).collect();
-                match counters.charge(&parts.unwrap_or_default()).await {
+                let Some(parts) = parts else { return closed(By::Share) };
+                match counters.charge(&parts).await {
                     // Within the whole limit, but above this process's part: that may fit when the counters are back.
-                    Ok(Verdict::Never) => Said { by: By::Share, ..closed },
-                    Ok(verdict) => said(verdict, By::Share),
-                    Err(_) => closed,
+                    Ok((Verdict::Never, _)) => closed(By::Share),
+                    Ok(answer) => said(answer, By::Share),
+                    Err(_) => closed(By::Closed),
                 }
             }
         }
@@ -289,12 +297,12 @@ impl Desk {
     }
 
     /// Gives back where it was charged. What cannot be reached keeps it, and lets it leave in time.
-    pub(crate) async fn refund(&self, by: By, charges: &[Charge]) {
+    pub(crate) async fn refund(&self, by: By, charges: &[Charge], receipt: Receipt) {
         let refunded = match (&self.fallback, by) {
-            (_, By::Shared) => self.counters.refund(charges).await,
+            (_, By::Shared) => self.counters.refund(charges, receipt).await,
             (Fallback::Share { counters, processes, .. }, By::Share) => {
                 let parts: Vec<Charge> = charges.iter().filter_map(|it| in_part(it, *processes)).collect();
-                counters.refund(&parts).await
+                counters.refund(&parts, receipt).await
             }
             _ => Ok(()),
         };
@@ -313,13 +321,13 @@ impl Desk {
     }
 }
 
-fn said(verdict: Verdict, by: By) -> Said {
+fn said((verdict, receipt): (Verdict, Receipt), by: By) -> Said {
     let (answer, remaining) = match verdict {
         Verdict::Admitted { remaining } => (Answer::Now, remaining),
         Verdict::Denied { wait } => (Answer::Wait(wait.max(Duration::from_nanos(1))), 0),
         Verdict::Never => (Answer::Never, 0),
     };
-    Said { answer, by, remaining }
+    Said { answer, by, remaining, receipt }
 }
 
 fn in_part(charge: &Charge, processes: std::num::NonZeroU32) -> Option<Charge> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Result, Verdict};
+use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Receipt, Result, Verdict};
 use cache_memory::MemoryCounters;
 use cache_ratelimit::{Answer, By, Fallback, SharedLimiter};
 use cache_testkit::clock::ManualClock;
@@ -39,12 +39,12 @@ impl Away {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Counters for Away {
-    async fn charge(&self, charges: &[Charge]) -> Result<Verdict> {
+    async fn charge(&self, charges: &[Charge]) -> Result<(Verdict, Receipt)> {
         self.reached()?.charge(charges).await
     }
 
-    async fn refund(&self, charges: &[Charge]) -> Result<()> {
-        self.reached()?.refund(charges).await
+    async fn refund(&self, charges: &[Charge], receipt: Receipt) -> Result<()> {
+        self.reached()?.refund(charges, receipt).await
     }
 
     async fn reset(&self, key: &Key) -> Result<()> {

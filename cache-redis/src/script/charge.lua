@@ -1,4 +1,5 @@
--- Charges all demands, or none. Answers what is left, or how long to wait in microseconds, below zero.
+-- Charges all demands, or none. Answers what is left and, for each demand, where it was charged; or how long to wait in microseconds,
+-- below zero.
 local demands, wait, remaining = {}, 0, math.huge
 
 -- How long to wait, and what would be left. Whoever takes nothing waits for nothing.
@@ -28,11 +29,12 @@ local function judge_window(it)
   return it.window, 0
 end
 
+-- Returns the number of the bucket; of a rate, when all will have drained.
 local function take(it)
   if it.bucket == 0 then
     redis.call('HSET', it.key, it.field, text(it.drained))
     keep(it, it.drained)
-    return
+    return it.drained
   end
   local number = math.floor(now / it.bucket)
   local last = it.buckets[#it.buckets]
@@ -40,9 +42,11 @@ local function take(it)
   if last and last[1] >= number then
     last[2] = last[2] + it.cost
   else
-    it.buckets[#it.buckets + 1] = { number, it.cost }
+    last = { number, it.cost }
+    it.buckets[#it.buckets + 1] = last
   end
   write(it, it.buckets)
+  return last[1]
 end
 
 for at = 1, #ARGV, 6 do
@@ -59,9 +63,8 @@ end
 if wait > 0 then
   return '-' .. text(wait)
 end
+local answer = { text(remaining) }
 for _, it in ipairs(demands) do
-  if it.cost > 0 then
-    take(it)
-  end
+  answer[#answer + 1] = it.cost > 0 and text(take(it)) or '0'
 end
-return text(remaining)
+return table.concat(answer, ' ')

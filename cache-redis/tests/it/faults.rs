@@ -41,8 +41,9 @@ async fn works(redis: &Connection) -> Result<()> {
         so(lease.renew(&grant, MINUTE).await? && lease.release(grant).await?)?;
     }
     let counters = RedisCounters::new(redis.clone());
-    so(matches!(counters.charge(&call(1000)).await?, Verdict::Admitted { .. }))?;
-    counters.refund(&call(1000)).await
+    let (verdict, receipt) = counters.charge(&call(1000)).await?;
+    so(matches!(verdict, Verdict::Admitted { .. }))?;
+    counters.refund(&call(1000), receipt).await
 }
 
 #[tokio::test]
@@ -120,7 +121,7 @@ async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it
         let killer = Arc::clone(&server);
         let kill = tokio::task::spawn_blocking(move || killer.call(&["CLIENT", "KILL", "TYPE", "normal"]));
         while !kill.is_finished() {
-            let Ok(verdict) = ends(counters.charge(&call(limit))).await else {
+            let Ok((verdict, _)) = ends(counters.charge(&call(limit))).await else {
                 lost += 1;
                 break;
             };
@@ -128,7 +129,7 @@ async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it
         }
         kill.await.expect("no panic");
     }
-    let asked = succeeds(async || counters.charge(&ask).await).await;
+    let (asked, _) = succeeds(async || counters.charge(&ask).await).await;
     let Verdict::Admitted { remaining } = asked else { panic!("{asked:?}") };
     let counted = limit - remaining;
     assert!(

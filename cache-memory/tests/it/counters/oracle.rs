@@ -43,10 +43,11 @@ impl Oracle {
         Some(u64::try_from(left).expect("at most the limit"))
     }
 
-    fn refund(&mut self, of: &Charge, now: Time) {
+    /// What is in one bucket cannot be told apart.
+    fn refund(&mut self, of: &Charge, charged: Time) {
         let mut rest = of.cost;
         for (charge, at) in &mut self.0 {
-            if is_same(charge, of) && bucket(charge.quota, *at) == bucket(charge.quota, now) {
+            if is_same(charge, of) && bucket(charge.quota, *at) == bucket(charge.quota, charged) {
                 let returned = rest.min(charge.cost);
                 charge.cost -= returned;
                 rest -= returned;
@@ -113,7 +114,7 @@ async fn follow(quota: Quota, schedule: u32, ticks: u32) -> Result<()> {
     let mut admissions = Vec::new();
     for tick in 0..ticks {
         if schedule >> tick & 1 == 1 {
-            let verdict = counters.charge(&call).await?;
+            let verdict = counters.charge(&call).await?.0;
             assert_eq!(verdict, oracle.charge(&call, clock.now()), "tick {tick} of {schedule:#b}, {quota:?}");
             admissions.extend(is_admitted(verdict).then(|| (clock.now(), 1)));
         }
@@ -135,7 +136,8 @@ fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
             // Steps of up to 14 ms with odd nanoseconds, half of the calls at the same moment as the one before.
             clock.advance(Duration::from_nanos(999_983) * number.saturating_sub(15));
             let cost = u64::from(number % 4);
-            let verdict = pollster::block_on(counters.charge(&[charge("k", quota, cost)])).expect("in reach");
+            let verdict =
+                pollster::block_on(counters.charge(&[charge("k", quota, cost)])).expect("in reach").0;
             admissions.extend(is_admitted(verdict).then(|| (clock.now(), cost)));
         }
         let worst = worst_window(&admissions, quota.per());
@@ -147,7 +149,8 @@ fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
 #[derive(Clone, Debug)]
 enum Step {
     Charge(Vec<(usize, usize, u64)>),
-    Refund(usize, usize, u64),
+    /// Of the calls that were admitted and not given back the one that is so many before the latest, and how much of each cost.
+    Refund(usize, u64),
     Reset(usize),
     Pass(u32),
 }
@@ -157,7 +160,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     let limit = move || (0..KEYS.len(), 0..4_usize, cost());
     prop_oneof![
         6 => proptest::collection::vec(limit(), 0..4).prop_map(Step::Charge),
-        1 => limit().prop_map(|(key, quota, cost)| Step::Refund(key, quota, cost)),
+        3 => (0..4_usize, prop_oneof![Just(u64::MAX), Just(1)]).prop_map(|(later, most)| Step::Refund(later, most)),
         1 => (0..KEYS.len()).prop_map(Step::Reset),
         4 => (0_u32..3000).prop_map(Step::Pass),
     ]
@@ -175,18 +178,27 @@ fn quotas() -> [Quota; 4] {
 async fn compare(steps: Vec<Step>) -> Result<()> {
     let (counters, clock) = by_hand();
     let mut oracle = Oracle::default();
+    let mut admitted = Vec::new();
     let limit = |(key, quota, cost): (usize, usize, u64)| charge(KEYS[key], quotas()[quota], cost);
     for step in steps {
         match step {
             Step::Charge(limits) => {
                 let charges: Vec<Charge> = limits.into_iter().map(limit).collect();
-                let verdict = counters.charge(&charges).await?;
-                assert_eq!(verdict, oracle.charge(&charges, clock.now()), "{charges:?} at {:?}", clock.now());
+                let now = clock.now();
+                let (verdict, receipt) = counters.charge(&charges).await?;
+                assert_eq!(verdict, oracle.charge(&charges, now), "{charges:?} at {now:?}");
+                if is_admitted(verdict) {
+                    admitted.push((charges, now, receipt));
+                }
             }
-            Step::Refund(key, quota, cost) => {
-                let charge = limit((key, quota, cost));
-                oracle.refund(&charge, clock.now());
-                counters.refund(&[charge]).await?;
+            Step::Refund(later, most) => {
+                let Some(at) = admitted.len().checked_sub(later + 1) else { continue };
+                let (mut charges, when, receipt) = admitted.remove(at);
+                for charge in &mut charges {
+                    charge.cost = charge.cost.min(most);
+                    oracle.refund(charge, when);
+                }
+                counters.refund(&charges, receipt).await?;
             }
             Step::Reset(key) => {
                 let key = limit((key, 0, 0)).key;
