@@ -166,6 +166,22 @@ async fn what_is_larger_than_a_share_waits_for_the_whole() {
 }
 
 #[pollster::test]
+async fn a_part_that_cannot_be_had_admits_nothing() {
+    let clock = ManualClock::new();
+    let counters = Away::new(&clock);
+    let own = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+    let year = Duration::from_hours(366 * 24);
+    // Half of it would be one in two years, which is no quota.
+    let quota = Quota::smooth(1, year, 1).expect("legal");
+    let limiter = SharedLimiter::new("rare", quota, Arc::new(counters.clone()))
+        .with_clock(Arc::new(clock))
+        .with_fallback(Fallback::share(own, NonZeroU32::new(2).expect("two")));
+    counters.fails.store(true, SeqCst);
+    let decision = limiter.take(&key("k")).await;
+    assert_eq!((decision.answer, decision.by), (Answer::Wait(PAUSE), By::Share));
+}
+
+#[pollster::test]
 async fn the_headers_of_a_shared_decision_name_its_policy() {
     let (limiter, ..) = limiter(1);
     let first = limiter.take(&key("k")).await;
