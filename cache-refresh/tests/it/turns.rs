@@ -49,6 +49,27 @@ async fn by_hand_a_job_runs_though_its_turn_is_taken_and_a_faster_pace_finds_its
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_is_scheduled_anew_finds_its_own_lease_and_no_other_process_does() {
+    let log = Log::new();
+    let lease = Arc::new(MemoryLease::new().with_clock(Arc::<Paused>::clone(&log.clock)));
+    let node = || log.builder().lease(Arc::<MemoryLease>::clone(&lease)).open().expect("legal");
+    let (scheduler, other) = (node(), node());
+    for takes in [Duration::ZERO, secs(5)] {
+        scheduler.schedule(log.job("a", takes), secs(1000)).expect("legal");
+        passes(secs(1)).await;
+        other.schedule(log.job("a", Duration::ZERO), secs(1000)).expect("legal");
+        passes(secs(1)).await;
+        // The run that goes on has the lease, and ends before the first turn of the new schedule.
+        scheduler.schedule_after(log.job("a", Duration::ZERO), secs(8), secs(100)).expect("legal");
+        passes(secs(300)).await;
+        let begun = log.took().into_iter().map(|(_, at)| at % 1000).collect::<Vec<_>>();
+        assert_eq!(begun, [0, 10, 110, 210], "{takes:?}");
+        assert!(scheduler.cancel("a") && other.cancel("a"));
+        passes(secs(1000 - 302)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_asked_for_by_hand_is_not_put_off_by_another_pace() {
     let log = Log::new();
     let used = Arc::new(Mutex::new(0.0));
