@@ -58,6 +58,30 @@ async fn scripts_survive_being_forgotten() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_decision_is_one_command_and_one_more_where_its_script_was_forgotten() -> Result<()> {
+    let server = Server::start();
+    let counters = RedisCounters::new(connection(&server));
+    counters.charge(&call(1000)).await?;
+    assert_eq!(server.call(&["CONFIG", "RESETSTAT"]).text(), "OK");
+    let times = |command: &str| {
+        let told = server.call(&["INFO", "commandstats"]);
+        let told = told.text().split(&format!("cmdstat_{command}:calls=")).nth(1);
+        told.and_then(|told| told.split(',').next()?.parse().ok()).unwrap_or(0)
+    };
+    for round in 1..=10 {
+        counters.charge(&call(1000)).await?;
+        assert_eq!((times("evalsha"), times("eval")), (round, 0));
+    }
+    for round in 1..=2 {
+        assert_eq!(server.call(&["SCRIPT", "FLUSH"]).text(), "OK");
+        counters.charge(&call(1000)).await?;
+        counters.charge(&call(1000)).await?;
+        assert_eq!((times("evalsha"), times("eval")), (10 + 2 * round, round));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 pub(crate) async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_empty() -> Result<()>
 {
     let mut server = Server::start();

@@ -118,9 +118,11 @@ fn a_jump_of_ten_years_empties_every_window_and_keys_end_all_the_same() {
 }
 
 #[test]
-fn what_is_denied_writes_nothing() {
+fn what_is_denied_or_only_asks_writes_nothing() {
     let redis = Skewed::new();
     for shape in &SHAPES {
+        redis.server.call(&["DEL", "k"]);
+        assert_eq!((redis.charge(shape, 0), redis.server.call(&["EXISTS", "k"]).integer()), (10, Some(0)));
         redis.admitted(shape, 10);
         let before = redis.server.call(&["HGETALL", "k"]);
         assert!(redis.charge(shape, 1) < 0 && redis.charge(shape, 0) == 0, "{shape:?}");
