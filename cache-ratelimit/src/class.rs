@@ -186,7 +186,9 @@ fn hashed(text: &str) -> Params {
 /// ```
 #[derive(Debug)]
 pub struct ClassLimiter {
-    classes: Classes,
+    /// In the order of [`Class::ALL`].
+    limits: [AtomicU64; 4],
+    per: Duration,
     place: Place,
     audit: Option<Audit>,
     counts: [Counts; 4],
@@ -258,7 +260,24 @@ impl ClassLimiter {
     }
 
     fn new(classes: Classes, place: Place) -> Self {
-        Self { classes, place, audit: None, counts: Default::default() }
+        let Classes { limits, per } = classes;
+        Self { limits: limits.map(AtomicU64::new), per, place, audit: None, counts: Default::default() }
+    }
+
+    /// Changes how much each class is allowed, from the next call on, and says whether it does. What is charged stays charged.
+    ///
+    /// Not in shared counters, where each limit has a window of its own; nor another window, nor above the largest limit that it was made
+    /// with, for which its table has no room.
+    pub fn set_classes(&self, classes: Classes) -> bool {
+        let Place::Local(limiter) = &self.place else { return false };
+        let most = classes.limits.into_iter().max().unwrap_or(0);
+        let is_possible = classes.per == self.per && most <= limiter.rule().most();
+        if is_possible {
+            for (limit, new) in self.limits.iter().zip(classes.limits) {
+                limit.store(new, Relaxed);
+            }
+        }
+        is_possible
     }
 
     /// Lives by this clock instead.
@@ -286,7 +305,10 @@ impl ClassLimiter {
     /// Dropped before it is ready, the call may have been charged, and nothing is written.
     pub async fn take(&self, class: Class, subject: &Subject, route: &str) -> Decision {
         let mut decision = match &self.place {
-            Place::Local(limiter) => limiter.take_within(subject.key(), 1, self.classes.limit(class)),
+            Place::Local(limiter) => {
+                let limit = self.limits[class as usize].load(Relaxed);
+                limiter.take_within(subject.key(), 1, limit)
+            }
             Place::Shared(limiters) => limiters[class as usize].take(subject.key()).await,
         };
         decision.policy = class.name();
@@ -348,7 +370,7 @@ impl ClassLimiter {
 
     /// How much each class is allowed.
     pub fn classes(&self) -> Classes {
-        self.classes
+        Classes { limits: self.limits.each_ref().map(|limit| limit.load(Relaxed)), per: self.per }
     }
 
     /// Where administrators' calls are written, if anywhere.

@@ -53,6 +53,30 @@ async fn who_is_promoted_goes_on_with_what_is_used_and_who_is_degraded_waits() {
 }
 
 #[pollster::test]
+async fn new_limits_hold_at_once_and_what_is_used_stays_used() {
+    let [limiter, shared] = limiters();
+    let bob = named("bob");
+    assert_eq!(admitted(&limiter, Class::Anonymous, &bob, 50).await, 50);
+    let mut classes = Classes::default();
+    let take = async |times| {
+        let mut admitted = 0;
+        for _ in 0..times {
+            admitted += u32::from(limiter.take(Class::Anonymous, &bob, "/v1").await.is_admitted());
+        }
+        admitted
+    };
+    for (limit, more) in [(40, 0), (55, 5), (1000, 945), (0, 0)] {
+        classes.limits[0] = limit;
+        assert!(limiter.set_classes(classes) && limiter.classes() == classes);
+        assert_eq!(take(1100).await, more, "{limit}");
+    }
+    let (above, longer) =
+        (Classes { limits: [1001; 4], ..classes }, Classes { per: classes.per * 2, ..classes });
+    assert!(!limiter.set_classes(above) && !limiter.set_classes(longer) && !shared.set_classes(classes));
+    assert_eq!((limiter.classes(), shared.classes()), (classes, Classes::default()));
+}
+
+#[pollster::test]
 async fn who_is_reset_begins_anew_in_every_class_and_is_no_longer_remembered_as_denied() {
     for limiter in limiters() {
         let bob = named("bob");
