@@ -39,6 +39,16 @@ pub trait Counters: fmt::Debug + Send + Sync + 'static {
 }
 
 /// `cost` units of one key's quota.
+///
+/// ```
+/// use cache_core::{Charge, Key, Quota};
+/// let quota = Quota::new(100, std::time::Duration::from_secs(60))?;
+/// let call = Charge::new(Key::new("client:7").expect("legal"), quota, 1);
+/// // Denied as soon as forty are charged, by whomever.
+/// let of_low_rank = Charge { spare: 60, ..call };
+/// # drop(of_low_rank);
+/// # Ok::<(), cache_core::QuotaError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// Who or what is limited.
@@ -47,6 +57,25 @@ pub struct Charge {
     pub quota: Quota,
     /// How much this call takes. Zero only asks.
     pub cost: u64,
+    /// How much it has to leave: it is admitted only if so much of the limit is left after it, and then charged its cost alone. So calls of
+    /// unlike rank share one limit.
+    pub spare: u64,
+}
+
+impl Charge {
+    /// A charge that may take the last of the limit.
+    pub fn new(key: Key, quota: Quota, cost: u64) -> Self {
+        Self { key, quota, cost, spare: 0 }
+    }
+
+    /// How much has to be free for it: nothing if it only asks.
+    pub fn room(&self) -> u64 {
+        room(self.cost, self.spare)
+    }
+}
+
+fn room(cost: u64, spare: u64) -> u64 {
+    if cost == 0 { 0 } else { cost.saturating_add(spare) }
 }
 
 /// What a call wants of one limit.
@@ -54,7 +83,7 @@ pub struct Charge {
 /// ```
 /// use cache_core::{Charge, Demand, Key, Quota};
 /// let quota = Quota::new(3, std::time::Duration::from_secs(60))?;
-/// let charge = |cost| Charge { key: Key::new("client:7").expect("legal"), quota, cost };
+/// let charge = |cost| Charge::new(Key::new("client:7").expect("legal"), quota, cost);
 /// assert_eq!(Demand::of(&[charge(1), charge(2)]).map(|demands| demands[0].cost), Some(3));
 /// assert_eq!(Demand::of(&[charge(2), charge(2)]), None);
 /// # Ok::<(), cache_core::QuotaError>(())
@@ -65,21 +94,34 @@ pub struct Demand<'a> {
     pub key: &'a Key,
     /// By how much.
     pub quota: &'a Quota,
-    /// How much the call takes, which is never more than the limit.
+    /// How much the call takes.
     pub cost: u64,
+    /// How much it has to leave. With the cost it is never more than the limit, unless the call only asks.
+    pub spare: u64,
 }
 
 impl Demand<'_> {
+    /// How much has to be free for it: nothing if it only asks.
+    pub fn room(&self) -> u64 {
+        room(self.cost, self.spare)
+    }
+
     /// One demand per limit, however often it stands in the call, in the order in which they first do; `None` if one can never be met.
     pub fn of(charges: &[Charge]) -> Option<Vec<Demand<'_>>> {
         let mut demands: Vec<Demand> = Vec::with_capacity(charges.len());
-        for Charge { key, quota, cost } in charges {
+        for Charge { key, quota, cost, spare } in charges {
             match demands.iter_mut().find(|demand| demand.key == key && demand.quota == quota) {
-                Some(demand) => demand.cost = demand.cost.checked_add(*cost)?,
-                None => demands.push(Demand { key, quota, cost: *cost }),
+                Some(demand) => {
+                    demand.cost = demand.cost.checked_add(*cost)?;
+                    demand.spare = demand.spare.max(*spare);
+                }
+                None => demands.push(Demand { key, quota, cost: *cost, spare: *spare }),
             }
         }
-        demands.iter().all(|demand| demand.cost <= demand.quota.limit()).then_some(demands)
+        let can_be_met = |Demand { quota, cost, spare, .. }: &Demand| {
+            *cost == 0 || cost.checked_add(*spare).is_some_and(|room| room <= quota.limit())
+        };
+        demands.iter().all(can_be_met).then_some(demands)
     }
 }
 

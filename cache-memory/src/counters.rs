@@ -43,7 +43,7 @@ const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// # pollster::block_on(async {
 /// let counters = MemoryCounters::new();
 /// let quota = Quota::new(1, Duration::from_secs(60))?;
-/// let call = [Charge { key: Key::new("client:7")?, quota, cost: 1 }];
+/// let call = [Charge::new(Key::new("client:7")?, quota, 1)];
 /// let (verdict, receipt) = counters.charge(&call).await?;
 /// assert_eq!(verdict, Verdict::Admitted { remaining: 0 });
 /// assert!(matches!(counters.charge(&call).await?.0, Verdict::Denied { wait } if wait <= Duration::from_secs(61)));

@@ -166,7 +166,7 @@ impl Budget {
 
     /// The share of the global limit that is used at present, by all processes; 1 if that cannot be told.
     pub async fn used(&self) -> f64 {
-        let charge = Charge { key: self.whole.clone(), quota: self.plan.global, cost: 0 };
+        let charge = Charge::new(self.whole.clone(), self.plan.global, 0);
         let said = self.desk.charge(&self.whole, &[charge], self.plan.global.limit()).await;
         match said.answer {
             Answer::Now if said.by == By::Shared => 1.0 - share(said.remaining, self.plan.global.limit()),
@@ -238,7 +238,7 @@ impl Budget {
     /// The endpoint first: what it is denied is remembered under its name.
     fn charges(&self, endpoint: &str, cost: u64) -> Result<Vec<Charge>, KeyError> {
         let endpoint = self.namespace.key().part("endpoint").part(endpoint).build()?;
-        let charge = |key: &Key, quota| Charge { key: key.clone(), quota, cost };
+        let charge = |key: &Key, quota| Charge::new(key.clone(), quota, cost);
         let mut charges = vec![charge(&endpoint, self.plan.endpoint), charge(&self.whole, self.plan.global)];
         charges.extend(self.plan.burst.map(|burst| charge(&self.whole, burst)));
         Ok(charges)

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use crate::decision::{Answer, By, Decision};
 use crate::denials::Denials;
-use crate::fallback::{Fallback, PAUSE, part};
+use crate::fallback::{Fallback, PAUSE, part, part_of};
 
 const MAX_DENIALS: usize = 10_000;
 
@@ -124,9 +124,20 @@ impl SharedLimiter {
     /// # Cancel safety
     /// Dropped before it is ready, the call may have been charged.
     pub async fn take_cost(&self, key: &Key, cost: u64) -> Decision {
-        let charge = Charge { key: key.clone(), quota: self.quota, cost };
+        self.take_within(key, cost, self.quota.limit()).await
+    }
+
+    /// As [`take_cost`](Self::take_cost), under a limit for this call alone, such as that of the caller's class, which is at most the
+    /// quota's. All calls of a key count in one window, whatever limit they were admitted under.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the call may have been charged.
+    pub async fn take_within(&self, key: &Key, cost: u64, limit: u64) -> Decision {
+        let limit = limit.min(self.quota.limit());
+        let charge =
+            Charge { spare: self.quota.limit() - limit, ..Charge::new(key.clone(), self.quota, cost) };
         let said = self.desk.charge(key, std::slice::from_ref(&charge), self.quota.limit()).await;
-        said.decision(self.name, &self.quota, cost)
+        Decision { limit, ..said.decision(self.name, &self.quota, cost) }
     }
 
     /// Gives back what an admitted call has taken, however late: out of where it was charged, and of no other place, so that it makes no
@@ -138,7 +149,7 @@ impl SharedLimiter {
     pub async fn give_back(&self, key: &Key, decision: Decision) {
         let by = decision.by;
         if let Some((cost, mark)) = decision.into_charge() {
-            let charge = Charge { key: key.clone(), quota: self.quota, cost };
+            let charge = Charge::new(key.clone(), self.quota, cost);
             self.desk.refund(by, &[charge], Receipt::new(vec![mark])).await;
             self.desk.denials.remove(key);
         }
@@ -156,13 +167,8 @@ impl SharedLimiter {
         if let Fallback::Share { counters, .. } = &self.desk.fallback {
             counters.reset(key).await?;
         }
-        self.forget_denial(key);
-        outcome
-    }
-
-    /// What was denied before a reset was denied by what is forgotten now.
-    pub(crate) fn forget_denial(&self, key: &Key) {
         self.desk.denials.remove(key);
+        outcome
     }
 
     /// What it has done so far, in this process.
@@ -229,7 +235,7 @@ impl Desk {
 
     /// Charges all or none. Denials are remembered under this name, for as much as all of it costs.
     pub(crate) async fn charge(&self, name: &Key, charges: &[Charge], limit: u64) -> Said {
-        let cost = charges.iter().map(|charge| charge.cost).max().unwrap_or(0);
+        let cost = charges.iter().map(Charge::room).max().unwrap_or(0);
         let now = self.now();
         let said = match self.denials.until(name, cost, now).filter(|_| cost > 0 && cost <= limit) {
             Some(until) => {
@@ -264,13 +270,14 @@ impl Desk {
     /// Decides while the counters are away.
     async fn without(&self, charges: &[Charge]) -> Said {
         self.counts.away.fetch_add(1, Relaxed);
-        if charges.iter().any(|charge| charge.cost > charge.quota.limit()) {
+        if charges.iter().any(|charge| charge.room() > charge.quota.limit()) {
             return Said::uncharged(Answer::Never, By::Closed);
         }
         let closed = |by| Said::uncharged(Answer::Wait(PAUSE), by);
         match &self.fallback {
             Fallback::Open => {
-                let remaining = charges.iter().map(|charge| charge.quota.limit() - charge.cost).min();
+                let remaining =
+                    charges.iter().map(|it| (it.quota.limit() - it.cost).saturating_sub(it.spare)).min();
                 let remaining = remaining.unwrap_or(u64::MAX);
                 Said { remaining, ..Said::uncharged(Answer::Now, By::Open) }
             }
@@ -331,7 +338,10 @@ fn said((verdict, receipt): (Verdict, Receipt), by: By) -> Said {
 }
 
 fn in_part(charge: &Charge, processes: std::num::NonZeroU32) -> Option<Charge> {
-    Some(Charge { quota: part(charge.quota, processes)?, ..charge.clone() })
+    let quota = part(charge.quota, processes)?;
+    let limit = charge.quota.limit().saturating_sub(charge.spare);
+    let spare = quota.limit() - part_of(limit, processes).min(quota.limit());
+    Some(Charge { quota, spare, ..charge.clone() })
 }
 
 fn since_origin(now: Time) -> Duration {

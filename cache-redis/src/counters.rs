@@ -45,7 +45,7 @@ static REFUND: LazyLock<Script> = LazyLock::new(|| {
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let counters = RedisCounters::new(Connection::open(Config::from_url("redis://localhost")?)?);
 /// let quota = Quota::new(100, Duration::from_secs(60))?;
-/// let call = [Charge { key: Key::new("client:7")?, quota, cost: 1 }];
+/// let call = [Charge::new(Key::new("client:7")?, quota, 1)];
 /// assert!(matches!(counters.charge(&call).await?.0, Verdict::Admitted { .. }));
 /// # Ok(())
 /// # }
@@ -102,7 +102,7 @@ impl RedisCounters {
     fn call(&self, demands: &[Demand<'_>]) -> Call {
         let mut keys: Vec<&Key> = Vec::new();
         let mut call = Call::default();
-        for Demand { key, quota, cost } in demands {
+        for Demand { key, quota, cost, spare } in demands {
             let known = keys.iter().position(|known| known == key);
             let at = known.unwrap_or_else(|| {
                 keys.push(key);
@@ -113,7 +113,7 @@ impl RedisCounters {
                 Shape::Buckets(_) | Shape::Exact => (quota.per(), quota.bucket()),
             };
             call = call.number(at as u64 + 1).arg(field(quota)).number(*cost).number(quota.limit());
-            call = call.number(micros(window)).number(micros(bucket));
+            call = call.number(micros(window)).number(micros(bucket)).number(*spare);
         }
         keys.iter().fold(call, |call, key| call.key(self.name(key)))
     }

@@ -55,8 +55,8 @@ impl Limits {
         Ok(Some(Self { limiter, counters, hops, clock }))
     }
 
-    /// Goes on by these limits. What this server has counted stays counted, unless one of them is above all that it has begun with; what
-    /// Redis has counted is kept.
+    /// Goes on by these limits. What was counted stays counted, unless one of them is above all that this server has begun with, or, in
+    /// Redis, the largest of them is another.
     pub(crate) fn change(&self, classes: Classes) -> Result<(), StartError> {
         let now = self.limiter.load();
         if now.classes() != classes && !now.set_classes(classes) {

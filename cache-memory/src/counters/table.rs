@@ -52,10 +52,13 @@ impl Table {
     pub(super) fn judge(&mut self, demands: &[Demand<'_>], now: Time) -> Verdict {
         let mut remaining = u64::MAX;
         let mut longest_wait = None;
-        for Demand { key, quota, cost } in demands {
-            match self.window(key, quota).map(|window| window.ask(*cost, now)) {
-                None => remaining = remaining.min(quota.limit() - cost),
-                Some(Ok(left)) => remaining = remaining.min(left),
+        for demand @ Demand { key, quota, spare, .. } in demands {
+            let room = demand.room();
+            // Whoever only asks is told what would be left to spare.
+            let spare = if room == 0 { *spare } else { 0 };
+            match self.window(key, quota).map(|window| window.ask(room, now)) {
+                None => remaining = remaining.min((quota.limit() - room).saturating_sub(spare)),
+                Some(Ok(left)) => remaining = remaining.min(left.saturating_sub(spare)),
                 Some(Err(wait)) => {
                     longest_wait = longest_wait.max(Some(wait));
                     self.put_in_place(key);
@@ -91,7 +94,7 @@ impl Table {
 
     /// Charges what was judged to fit, and returns where it was.
     pub(super) fn take(&mut self, demand: &Demand<'_>, now: Time) -> u64 {
-        let Demand { key, quota, cost } = *demand;
+        let Demand { key, quota, cost, .. } = *demand;
         if cost == 0 {
             return 0;
         }

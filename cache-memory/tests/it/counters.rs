@@ -23,7 +23,7 @@ fn by_hand() -> (MemoryCounters, ManualClock) {
 }
 
 fn charge(name: &str, quota: Quota, cost: u64) -> Charge {
-    Charge { key: Key::new(name).expect("a legal key"), quota, cost }
+    Charge::new(Key::new(name).expect("a legal key"), quota, cost)
 }
 
 fn per_minute(limit: u64) -> Quota {

@@ -190,8 +190,7 @@ fn it_agrees_with_the_counters_of_one_process_to_the_nanosecond() {
         let counters = MemoryCounters::new().with_clock(Arc::new(clock.clone()));
         for call in 0..300 {
             clock.advance(Duration::from_nanos(random.below(3_000_000_000)));
-            let charge =
-                Charge { key: Key::new("k").expect("a legal key"), quota, cost: random.below(limit + 2) };
+            let charge = Charge::new(Key::new("k").expect("a legal key"), quota, random.below(limit + 2));
             let ours = limiter.take_cost("k", charge.cost);
             let theirs = pollster::block_on(counters.charge(&[charge])).expect("in reach").0;
             let alike = match (ours.answer, theirs) {

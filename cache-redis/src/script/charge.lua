@@ -5,7 +5,7 @@ local demands, wait, remaining = {}, 0, math.huge
 -- How long to wait, and what would be left. Whoever takes nothing waits for nothing.
 local function judge_rate(it)
   it.drained = math.max(tonumber(redis.call('HGET', it.key, it.field)) or 0, now) + it.window * it.cost
-  local ahead, most = it.drained - now, it.window * it.limit
+  local ahead, most = it.drained - now, it.window * (it.limit - it.spare)
   if it.cost > 0 and ahead > most then
     return ahead - most, 0
   end
@@ -15,9 +15,9 @@ end
 local function judge_window(it)
   local charged
   it.buckets, charged = read(it)
-  local room = math.max(it.limit - charged, 0)
-  if it.cost <= room then
-    return 0, room - it.cost
+  local room = it.limit - it.spare - charged
+  if it.cost == 0 or it.cost <= room then
+    return 0, math.max(room - it.cost, 0)
   end
   local lacking = it.cost - room
   for _, bucket in ipairs(it.buckets) do
@@ -49,7 +49,7 @@ local function take(it)
   return last[1]
 end
 
-for at = 1, #ARGV, 6 do
+for at = 1, #ARGV, 7 do
   local it = demand(at)
   local is_rate = it.bucket == 0
   local its_wait, left = (is_rate and judge_rate or judge_window)(it)

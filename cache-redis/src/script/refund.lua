@@ -1,6 +1,6 @@
 -- Takes charges out of where they were, which the last of ARGV say, one for each demand: the number of a bucket; of a rate, when all would
 -- have drained, and if something has been charged to it since, that may have begun after this had drained.
-local count = #ARGV / 7
+local count = #ARGV / 8
 
 local function refund_rate(it, drained)
   if tonumber(redis.call('HGET', it.key, it.field)) == drained then
@@ -24,7 +24,7 @@ local function refund_window(it, number)
 end
 
 for at = 1, count do
-  local it, mark = demand(6 * at - 5), tonumber(ARGV[6 * count + at])
+  local it, mark = demand(7 * at - 6), tonumber(ARGV[7 * count + at])
   if it.bucket == 0 then
     refund_rate(it, mark)
   else

@@ -20,7 +20,7 @@ fn tagged(value: &'static str) -> Entry {
 }
 
 fn call(limit: u64) -> [Charge; 1] {
-    [Charge { key: key("k"), quota: Quota::new(limit, MINUTE).expect("legal"), cost: 1 }]
+    [Charge::new(key("k"), Quota::new(limit, MINUTE).expect("legal"), 1)]
 }
 
 /// What each seam is good for, in a few calls. What is lost in a failover is an error here, as is all else that fails.

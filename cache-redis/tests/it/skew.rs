@@ -38,7 +38,7 @@ impl Skewed {
     fn run(&self, script: &str, shape: &[&str; 3], cost: u64, mark: Option<&str>) -> Reply {
         let [field, window, bucket] = shape;
         let (cost, now) = (cost.to_string(), self.now.get().to_string());
-        let demand = ["EVAL", script, "1", "k", "1", field, &cost, "10", window, bucket];
+        let demand = ["EVAL", script, "1", "k", "1", field, &cost, "10", window, bucket, "0"];
         let command: Vec<&str> = demand.into_iter().chain(mark).chain([now.as_str()]).collect();
         self.server.call(&command)
     }

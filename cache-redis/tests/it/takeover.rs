@@ -13,7 +13,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 fn call(cost: u64) -> [Charge; 1] {
     let quota = Quota::new(10, WINDOW).expect("legal");
-    [Charge { key: key("k"), quota, cost }]
+    [Charge::new(key("k"), quota, cost)]
 }
 
 /// The wait of a denial.

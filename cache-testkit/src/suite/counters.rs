@@ -37,6 +37,7 @@ pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
         never_is_said_even_where_another_limit_is_full(counters);
         the_least_that_remains_is_reported(counters);
         many_at_once_get_exactly_the_limit(counters);
+        what_is_spared_is_left_to_others(counters);
         a_refund_makes_room(counters);
         a_refund_gives_back_no_more_than_was_taken(counters);
         a_call_over_many_limits_is_given_back_as_a_whole(counters);
@@ -195,6 +196,30 @@ pub async fn many_at_once_get_exactly_the_limit(counters: &dyn Counters) -> Resu
     Ok(())
 }
 
+/// Whoever has to leave something is denied what others may have, is charged no more than they are, and waits until it is there.
+pub async fn what_is_spared_is_left_to_others(counters: &dyn Counters) -> Result<()> {
+    let smooth = shapes::smooth(HOUR, 5);
+    for (name, quota) in [("buckets", quota(5, HOUR)), ("exact", shapes::exact(5, HOUR)), ("smooth", smooth)]
+    {
+        let of = |cost, spare| Charge { spare, ..charge(&format!("spared:{name}"), quota, cost) };
+        for never in [of(4, 2), of(1, 5), of(1, u64::MAX)] {
+            assert_eq!(counters.charge(&[never]).await?.0, Verdict::Never, "{name}");
+        }
+        assert_admits(counters, &of(0, 3), 2).await?;
+        assert_admits(counters, &of(0, u64::MAX), 0).await?;
+        assert_admits(counters, &of(2, 2), 1).await?;
+        let receipt = taken(counters, &of(1, 2), 0).await?;
+        assert_denies(counters, &of(1, 2)).await?;
+        assert_admits(counters, &of(0, 2), 0).await?;
+        assert_admits(counters, &of(0, 0), 2).await?;
+        counters.refund(&[of(1, 2)], receipt).await?;
+        assert_admits(counters, &of(1, 0), 2).await?;
+        // Of a limit that stands twice in a call, what is to be left is left after both.
+        assert_denies_for_all(counters, &[of(1, 0), of(0, 2)]).await?;
+    }
+    Ok(())
+}
+
 /// What was given back can be taken again.
 pub async fn a_refund_makes_room(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("refund", quota(5, HOUR), cost);
@@ -264,7 +289,7 @@ fn in_buckets(limit: u64, per: Duration, buckets: u32) -> Quota {
 }
 
 fn charge(name: &str, quota: Quota, cost: u64) -> Charge {
-    Charge { key: key(name), quota, cost }
+    Charge::new(key(name), quota, cost)
 }
 
 fn is_admitted(verdict: Verdict) -> bool {

@@ -19,12 +19,18 @@ struct Oracle(Vec<(Charge, Time)>);
 
 impl Oracle {
     fn charge(&mut self, charges: &[Charge], now: Time) -> Verdict {
-        if charges.iter().any(|charge| asked(charges, charge) > u128::from(charge.quota.limit())) {
+        if charges
+            .iter()
+            .any(|charge| asked(charges, charge) + spared(charges, charge) > u128::from(charge.quota.limit()))
+        {
             return Verdict::Never;
         }
         let fits = |at: &Time| charges.iter().all(|charge| self.left(charges, charge, *at).is_some());
         if fits(&now) {
-            let left = charges.iter().filter_map(|charge| self.left(charges, charge, now));
+            let left = charges.iter().filter_map(|charge| {
+                let spare = if asked(charges, charge) == 0 { most_spared(charges, charge) } else { 0 };
+                Some(self.left(charges, charge, now)?.saturating_sub(spare))
+            });
             let remaining = left.min().unwrap_or(u64::MAX);
             self.0.extend(charges.iter().map(|charge| (charge.clone(), now)));
             return Verdict::Admitted { remaining };
@@ -39,7 +45,8 @@ impl Oracle {
         let counts =
             |(charge, when): &&(Charge, Time)| is_same(charge, of) && leaves(charge.quota, *when) > at;
         let taken: u128 = self.0.iter().filter(counts).map(|(charge, _)| u128::from(charge.cost)).sum();
-        let left = u128::from(of.quota.limit()).checked_sub(taken + asked(charges, of))?;
+        let left =
+            u128::from(of.quota.limit()).checked_sub(taken + asked(charges, of) + spared(charges, of))?;
         Some(u64::try_from(left).expect("at most the limit"))
     }
 
@@ -66,6 +73,15 @@ fn is_same(one: &Charge, other: &Charge) -> bool {
 
 fn asked(charges: &[Charge], of: &Charge) -> u128 {
     charges.iter().filter(|charge| is_same(charge, of)).map(|charge| u128::from(charge.cost)).sum()
+}
+
+/// What a call that takes something of a limit has to leave of it.
+fn spared(charges: &[Charge], of: &Charge) -> u128 {
+    if asked(charges, of) == 0 { 0 } else { u128::from(most_spared(charges, of)) }
+}
+
+fn most_spared(charges: &[Charge], of: &Charge) -> u64 {
+    charges.iter().filter(|charge| is_same(charge, of)).map(|charge| charge.spare).max().unwrap_or(0)
 }
 
 fn bucket(quota: Quota, at: Time) -> u128 {
@@ -148,7 +164,8 @@ fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Charge(Vec<(usize, usize, u64)>),
+    /// Which key, quota, cost, and how much is to be left.
+    Charge(Vec<(usize, usize, u64, u64)>),
     /// Of the calls that were admitted and not given back the one that is so many before the latest, and how much of each cost.
     Refund(usize, u64),
     Reset(usize),
@@ -157,7 +174,8 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let cost = || prop_oneof![8 => 0_u64..4, 1 => Just(u64::MAX), 1 => Just(u64::MAX / 2)];
-    let limit = move || (0..KEYS.len(), 0..4_usize, cost());
+    let spare = || prop_oneof![5 => Just(0), 3 => 0..5_u64, 1 => Just(u64::MAX)];
+    let limit = move || (0..KEYS.len(), 0..4_usize, cost(), spare());
     prop_oneof![
         6 => proptest::collection::vec(limit(), 0..4).prop_map(Step::Charge),
         3 => (0..4_usize, prop_oneof![Just(u64::MAX), Just(1)]).prop_map(|(later, most)| Step::Refund(later, most)),
@@ -179,7 +197,10 @@ async fn compare(steps: Vec<Step>) -> Result<()> {
     let (counters, clock) = by_hand();
     let mut oracle = Oracle::default();
     let mut admitted = Vec::new();
-    let limit = |(key, quota, cost): (usize, usize, u64)| charge(KEYS[key], quotas()[quota], cost);
+    let limit = |(key, quota, cost, spare): (usize, usize, u64, u64)| Charge {
+        spare,
+        ..charge(KEYS[key], quotas()[quota], cost)
+    };
     for step in steps {
         match step {
             Step::Charge(limits) => {
@@ -201,7 +222,7 @@ async fn compare(steps: Vec<Step>) -> Result<()> {
                 counters.refund(&charges, receipt).await?;
             }
             Step::Reset(key) => {
-                let key = limit((key, 0, 0)).key;
+                let key = limit((key, 0, 0, 0)).key;
                 oracle.reset(&key);
                 counters.reset(&key).await?;
             }

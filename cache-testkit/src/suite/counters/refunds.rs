@@ -132,7 +132,7 @@ pub async fn what_is_given_back_makes_room_for_itself_alone(
                 }
                 let cost = u64::from(chosen % 2 + 1);
                 let begun = time.now();
-                let charge = Charge { key: key(&format!("net:{seed}")), quota, cost };
+                let charge = Charge::new(key(&format!("net:{seed}")), quota, cost);
                 let verdict = admissions.charge(counters, time, charge).await?;
                 admissions.assert_no_window_exceeds(quota, seed);
                 let is_window = !matches!(quota.shape(), Shape::Smooth { .. });

@@ -149,7 +149,7 @@ pub async fn no_window_of_an_exact_quota_has_more_and_none_is_denied_that_fits(
         for random in random_below(NonZeroU32::MIN.saturating_add(39), seed).take(100) {
             time.pass(GRAIN * if random < 36 { random % 8 } else { 45 }).await;
             let cost = u64::from(random % 3);
-            let charge = Charge { key: key.clone(), quota, cost };
+            let charge = Charge::new(key.clone(), quota, cost);
             let begun = time.now();
             let verdict = admissions.charge(counters, time, charge).await?;
             if matches!(verdict, Verdict::Denied { .. }) {
@@ -202,7 +202,7 @@ pub async fn a_rate_saves_up_no_more_than_its_burst(
         let begun = time.now();
         let mut admitted = 0;
         for _ in 0..20 {
-            let call = [Charge { key: key.clone(), quota, cost: 1 }];
+            let call = [Charge::new(key.clone(), quota, 1)];
             if is_admitted(counters.charge(&call).await?.0) {
                 admitted += 1;
                 assert_rate(begun, time.now(), admitted, 4);

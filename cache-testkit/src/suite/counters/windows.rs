@@ -143,7 +143,7 @@ pub async fn no_window_ever_admits_more_than_the_limit(
         for random in random_below(NonZeroU32::MIN.saturating_add(39), seed).take(100) {
             // Bursts, steps inside the window, and now and then a pause that empties it.
             time.pass(GRAIN * if random < 36 { random % 8 } else { 45 }).await;
-            let charge = Charge { key: key.clone(), quota, cost: u64::from(random % 3) };
+            let charge = Charge::new(key.clone(), quota, u64::from(random % 3));
             admissions.charge(counters, time, charge).await?;
         }
         admissions.assert_no_window_exceeds(quota, seed);
