@@ -18,27 +18,37 @@ use crate::{Key, Result};
 /// Counts charges against limits.
 #[async_trait]
 pub trait Counters: fmt::Debug + Send + Sync + 'static {
-    /// Charges all, or none if one of them has no room.
+    /// Charges all, or none if one of them has no room. What was admitted comes with the receipt that gives it back.
     ///
     /// One key may stand in several charges with different quotas; each pair is a limit of its own. A cost of zero
     /// asks without charging.
-    async fn charge(&self, charges: &[Charge]) -> Result<Verdict>;
+    async fn charge(&self, charges: &[Charge]) -> Result<(Verdict, Receipt)>;
 
-    /// Gives back what an admitted charge has taken from its present bucket, at most what is charged there, and of an exact quota only
-    /// within the same microsecond.
+    /// Gives back what an admitted call has taken: the same charges, or less of each, with its receipt.
     ///
-    /// To be asked for in the bucket of the charge alone. A charge does not say when it was made: later, what others have charged to
-    /// the bucket that has begun since is taken out in its place, and a window may admit so much more than its limit.
+    /// It is taken out of the buckets that it went into and of no other, however late it comes: nothing of what others have charged.
+    /// What has left its window, or is not known any more, leaves nothing to give back. Nor does a smooth quota to which
+    /// something has been charged since: all that is kept of one is when everything will have drained, and others may have made use
+    /// of the time that has passed.
     ///
-    /// Of a smooth quota it gives back nothing. All that is kept of one is when everything will have drained, and a charge does not say
-    /// when it was made: if it has drained meanwhile and another was made since, what is taken out is the other's, and the burst is exceeded by it.
-    async fn refund(&self, charges: &[Charge]) -> Result<()>;
+    /// Of a bucket that was charged again after it was forgotten, by a reset or a loss, it takes at most what was forgotten.
+    async fn refund(&self, charges: &[Charge], receipt: Receipt) -> Result<()>;
 
     /// Forgets everything charged to a key.
     async fn reset(&self, key: &Key) -> Result<()>;
 }
 
 /// `cost` units of one key's quota.
+///
+/// ```
+/// use cache_core::{Charge, Key, Quota};
+/// let quota = Quota::new(100, std::time::Duration::from_secs(60))?;
+/// let call = Charge::new(Key::new("client:7").expect("legal"), quota, 1);
+/// // Denied as soon as forty are charged, by whomever.
+/// let of_low_rank = Charge { spare: 60, ..call };
+/// # drop(of_low_rank);
+/// # Ok::<(), cache_core::QuotaError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// Who or what is limited.
@@ -47,6 +57,92 @@ pub struct Charge {
     pub quota: Quota,
     /// How much this call takes. Zero only asks.
     pub cost: u64,
+    /// How much it has to leave: it is admitted only if so much of the limit is left after it, and then charged its cost alone. So calls of
+    /// unlike rank share one limit.
+    pub spare: u64,
+}
+
+impl Charge {
+    /// A charge that may take the last of the limit.
+    pub fn new(key: Key, quota: Quota, cost: u64) -> Self {
+        Self { key, quota, cost, spare: 0 }
+    }
+
+    /// How much has to be free for it: nothing if it only asks.
+    pub fn room(&self) -> u64 {
+        room(self.cost, self.spare)
+    }
+}
+
+fn room(cost: u64, spare: u64) -> u64 {
+    if cost == 0 { 0 } else { cost.saturating_add(spare) }
+}
+
+/// What a call wants of one limit.
+///
+/// ```
+/// use cache_core::{Charge, Demand, Key, Quota};
+/// let quota = Quota::new(3, std::time::Duration::from_secs(60))?;
+/// let charge = |cost| Charge::new(Key::new("client:7").expect("legal"), quota, cost);
+/// assert_eq!(Demand::of(&[charge(1), charge(2)]).map(|demands| demands[0].cost), Some(3));
+/// assert_eq!(Demand::of(&[charge(2), charge(2)]), None);
+/// # Ok::<(), cache_core::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand<'a> {
+    /// Who or what is limited.
+    pub key: &'a Key,
+    /// By how much.
+    pub quota: &'a Quota,
+    /// How much the call takes.
+    pub cost: u64,
+    /// How much it has to leave. With the cost it is never more than the limit, unless the call only asks.
+    pub spare: u64,
+}
+
+impl Demand<'_> {
+    /// How much has to be free for it: nothing if it only asks.
+    pub fn room(&self) -> u64 {
+        room(self.cost, self.spare)
+    }
+
+    /// One demand per limit, however often it stands in the call, in the order in which they first do; `None` if one can never be met.
+    pub fn of(charges: &[Charge]) -> Option<Vec<Demand<'_>>> {
+        let mut demands: Vec<Demand> = Vec::with_capacity(charges.len());
+        for Charge { key, quota, cost, spare } in charges {
+            match demands.iter_mut().find(|demand| demand.key == key && demand.quota == quota) {
+                Some(demand) => {
+                    demand.cost = demand.cost.checked_add(*cost)?;
+                    demand.spare = demand.spare.max(*spare);
+                }
+                None => demands.push(Demand { key, quota, cost: *cost, spare: *spare }),
+            }
+        }
+        let can_be_met = |Demand { quota, cost, spare, .. }: &Demand| {
+            *cost == 0 || cost.checked_add(*spare).is_some_and(|room| room <= quota.limit())
+        };
+        demands.iter().all(can_be_met).then_some(demands)
+    }
+}
+
+/// Where an admitted call was charged, for the counters that it was charged by. It gives the call back once.
+///
+/// Empty if nothing was admitted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    marks: Vec<u64>,
+}
+
+impl Receipt {
+    /// A receipt with a mark for each [`Demand`] of the call, in their order.
+    pub fn new(marks: Vec<u64>) -> Self {
+        Self { marks }
+    }
+
+    /// What [`new`](Self::new) was told. What a mark means is known to the counters that have made it.
+    pub fn marks(&self) -> &[u64] {
+        &self.marks
+    }
 }
 
 /// At most `limit` units in any interval of length `per`; or, if it is [`smooth`](Quota::smooth), a rate and a burst.

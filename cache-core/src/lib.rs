@@ -31,6 +31,7 @@
 //! | note | what a store knew of a key before a load began; what is written under it is refused if something has happened since ([`Note`]) |
 //! | lease | the right to be the only one who does something, for a while ([`Lease`]) |
 //! | quota | how many calls are allowed in how much time ([`Quota`]) |
+//! | receipt | where an admitted call was charged; with it the call can be given back ([`Receipt`]) |
 //! | region | a named cache with its own size, lifetime, policy and statistics |
 
 mod age;
@@ -56,7 +57,7 @@ mod ttl;
 
 pub use age::{Age, Lifetime};
 pub use clock::{Clock, SystemClock, Time};
-pub use counters::{Charge, Counters, Quota, QuotaError, Shape, Verdict};
+pub use counters::{Charge, Counters, Demand, Quota, QuotaError, Receipt, Shape, Verdict};
 pub use encoding::Encoding;
 pub use entry::{Entry, Meta, Priority};
 pub use error::{Error, ErrorKind, Result};

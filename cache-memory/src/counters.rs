@@ -19,10 +19,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cache_core::{Charge, Clock, Counters, Error, ErrorKind, Key, Result, SystemClock, Verdict};
+use cache_core::{
+    Charge, Clock, Counters, Demand, Error, ErrorKind, Key, Receipt, Result, SystemClock, Verdict,
+};
 use parking_lot::Mutex;
 
-use table::{Demand, Table};
+use table::Table;
 
 const PLACE: &str = "memory counters";
 const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -41,9 +43,12 @@ const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// # pollster::block_on(async {
 /// let counters = MemoryCounters::new();
 /// let quota = Quota::new(1, Duration::from_secs(60))?;
-/// let call = [Charge { key: Key::new("client:7")?, quota, cost: 1 }];
-/// assert_eq!(counters.charge(&call).await?, Verdict::Admitted { remaining: 0 });
-/// assert!(matches!(counters.charge(&call).await?, Verdict::Denied { wait } if wait <= Duration::from_secs(61)));
+/// let call = [Charge::new(Key::new("client:7")?, quota, 1)];
+/// let (verdict, receipt) = counters.charge(&call).await?;
+/// assert_eq!(verdict, Verdict::Admitted { remaining: 0 });
+/// assert!(matches!(counters.charge(&call).await?.0, Verdict::Denied { wait } if wait <= Duration::from_secs(61)));
+/// counters.refund(&call, receipt).await?;
+/// assert_eq!(counters.charge(&call).await?.0, Verdict::Admitted { remaining: 0 });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -95,27 +100,28 @@ impl fmt::Debug for MemoryCounters {
 
 #[async_trait]
 impl Counters for MemoryCounters {
-    async fn charge(&self, charges: &[Charge]) -> Result<Verdict> {
-        let Some(demands) = demands(charges) else { return Ok(Verdict::Never) };
+    async fn charge(&self, charges: &[Charge]) -> Result<(Verdict, Receipt)> {
+        let Some(demands) = Demand::of(charges) else { return Ok((Verdict::Never, Receipt::default())) };
         let mut table = self.table.lock();
         // Read under the lock, so that what is charged later is charged at a later time.
         let now = self.clock.now();
         table.forget_idle(now);
         let verdict = table.judge(&demands, now);
-        if matches!(verdict, Verdict::Admitted { .. }) {
-            if !table.make_room(&demands, self.max_keys, now) {
-                return Err(Error::new(ErrorKind::Refused, PLACE, "charge"));
-            }
-            table.take(&demands, now);
+        if !matches!(verdict, Verdict::Admitted { .. }) {
+            return Ok((verdict, Receipt::default()));
         }
-        Ok(verdict)
+        if !table.make_room(&demands, self.max_keys, now) {
+            return Err(Error::new(ErrorKind::Refused, PLACE, "charge"));
+        }
+        let marks = demands.iter().map(|demand| table.take(demand, now)).collect();
+        Ok((verdict, Receipt::new(marks)))
     }
 
-    async fn refund(&self, charges: &[Charge]) -> Result<()> {
+    async fn refund(&self, charges: &[Charge], receipt: Receipt) -> Result<()> {
+        let demands = Demand::of(charges).unwrap_or_default();
         let mut table = self.table.lock();
-        let now = self.clock.now();
-        for charge in charges {
-            table.give_back(charge, now);
+        for (demand, mark) in demands.iter().zip(receipt.marks()) {
+            table.give_back(demand, *mark);
         }
         Ok(())
     }
@@ -124,16 +130,4 @@ impl Counters for MemoryCounters {
         self.table.lock().forget(key);
         Ok(())
     }
-}
-
-/// One demand per limit, however often it stands in the call; `None` if one can never be met.
-fn demands(charges: &[Charge]) -> Option<Vec<Demand<'_>>> {
-    let mut demands: Vec<Demand> = Vec::with_capacity(charges.len());
-    for Charge { key, quota, cost } in charges {
-        match demands.iter_mut().find(|demand| demand.key == key && demand.quota == quota) {
-            Some(demand) => demand.cost = demand.cost.checked_add(*cost)?,
-            None => demands.push(Demand { key, quota, cost: *cost }),
-        }
-    }
-    demands.iter().all(|demand| demand.cost <= demand.quota.limit()).then_some(demands)
 }

@@ -10,9 +10,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
-use std::time::UNIX_EPOCH;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
 
 use self::file::Rotated;
 use crate::class::Class;
@@ -20,6 +20,8 @@ use crate::decision::{Answer, Decision};
 
 /// How many lines wait for the writer.
 const QUEUE: usize = 4096;
+/// How long whoever closes a log waits for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
 /// What is longer is cut.
 const LONGEST_TEXT: usize = 256;
 
@@ -47,10 +49,13 @@ pub struct Audit {
 
 struct Shared {
     /// Gone once it is closed.
-    lines: parking_lot::Mutex<Option<(SyncSender<String>, JoinHandle<()>)>>,
+    lines: parking_lot::Mutex<Option<(SyncSender<String>, Ends)>>,
     counts: Arc<Counts>,
     now: Box<dyn Fn() -> u64 + Send + Sync>,
 }
+
+/// Hears nothing, and is hung up when the writer has ended.
+type Ends = Receiver<()>;
 
 #[derive(Default)]
 struct Counts {
@@ -117,11 +122,15 @@ impl Audit {
     /// The system gives no thread.
     pub fn to(write: impl FnMut(&str) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
+        let (writes, ends) = sync_channel(0);
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
         let thread = thread::Builder::new().name("strata-audit".to_owned());
-        let writer = thread.spawn(move || write_all(&receiver, write, &counted))?;
-        let lines = parking_lot::Mutex::new(Some((sender, writer)));
+        thread.spawn(move || {
+            let _writes = writes;
+            write_all(&receiver, write, &counted);
+        })?;
+        let lines = parking_lot::Mutex::new(Some((sender, ends)));
         Ok(Self { shared: Arc::new(Shared { lines, counts, now: Box::new(unix_millis) }) })
     }
 
@@ -135,14 +144,16 @@ impl Audit {
         }
     }
 
-    /// Takes no more lines, and waits until those that were taken are written.
-    pub fn close(&self) {
-        let lines = self.shared.lines.lock().take();
-        if let Some((sender, writer)) = lines {
-            drop(sender);
-            // A writer that has panicked has nothing more to write.
-            drop(writer.join());
-        }
+    /// Takes no more lines, and waits until those that were taken are written, but for no longer than five seconds. Says whether they
+    /// are, which those of a writer that has panicked count as.
+    pub fn close(&self) -> bool {
+        self.close_within(LAST_LINES)
+    }
+
+    fn close_within(&self, patience: Duration) -> bool {
+        let Some((sender, ends)) = self.shared.lines.lock().take() else { return true };
+        drop(sender);
+        ends.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
     }
 
     /// What has become of its lines.
@@ -216,6 +227,19 @@ fn unix_millis() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_hangs_is_not_waited_for_for_ever() -> io::Result<()> {
+        let (release, gate) = sync_channel::<()>(0);
+        let audit = Audit::to(move |_| gate.recv().map_err(io::Error::other))?;
+        let limiter = crate::LocalLimiter::new(crate::Rule::from(crate::Plan::MESSENGER.global));
+        audit.record(&Record::of("root", "GET /v1", Class::Admin, &limiter.take("k")));
+        let handle = audit.clone();
+        assert!(!audit.close_within(Duration::from_millis(1)), "it hangs");
+        drop(release);
+        assert!(handle.close(), "and is closed once");
+        Ok(())
+    }
 
     #[test]
     fn a_line_is_one_line_and_holds_no_query() {

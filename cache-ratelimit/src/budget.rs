@@ -9,6 +9,7 @@
 mod plan;
 mod throttle;
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -132,7 +133,7 @@ impl Budget {
     pub async fn take(&self, endpoint: &str) -> Decision {
         let turn = self.throttle.lock().take(self.desk.now());
         let said = match turn {
-            Err(wait) => Said { answer: Answer::Wait(wait), by: By::Remote, remaining: 0 },
+            Err(wait) => Said::uncharged(Answer::Wait(wait), By::Remote),
             Ok(turn) => {
                 let said = self.charge(endpoint, 1).await;
                 if said.answer != Answer::Now {
@@ -165,7 +166,7 @@ impl Budget {
 
     /// The share of the global limit that is used at present, by all processes; 1 if that cannot be told.
     pub async fn used(&self) -> f64 {
-        let charge = Charge { key: self.whole.clone(), quota: self.plan.global, cost: 0 };
+        let charge = Charge::new(self.whole.clone(), self.plan.global, 0);
         let said = self.desk.charge(&self.whole, &[charge], self.plan.global.limit()).await;
         match said.answer {
             Answer::Now if said.by == By::Shared => 1.0 - share(said.remaining, self.plan.global.limit()),
@@ -207,7 +208,7 @@ impl Budget {
 
     async fn peek(&self, endpoint: &str) -> Said {
         if let Err(wait) = self.throttle.lock().peek(self.desk.now()) {
-            return Said { answer: Answer::Wait(wait), by: By::Remote, remaining: 0 };
+            return Said::uncharged(Answer::Wait(wait), By::Remote);
         }
         // Who charges nothing is told what is left, and no wait. So where nothing is, the call is asked for: it is denied
         // and charges nothing, or somebody has just made room, and it is given back.
@@ -215,11 +216,11 @@ impl Budget {
         if asked.answer != Answer::Now || asked.remaining > 0 {
             return asked;
         }
-        let said = self.charge(endpoint, 1).await;
+        let mut said = self.charge(endpoint, 1).await;
         if said.answer == Answer::Now
             && let Ok(charges) = self.charges(endpoint, 1)
         {
-            self.desk.refund(said.by, &charges).await;
+            self.desk.refund(said.by, &charges, mem::take(&mut said.receipt)).await;
         }
         said
     }
@@ -230,14 +231,14 @@ impl Budget {
                 self.desk.charge(&charges[0].key.clone(), &charges, self.plan.global.limit()).await
             }
             // Such an endpoint cannot be told from others.
-            Err(_) => Said { answer: Answer::Never, by: By::Closed, remaining: 0 },
+            Err(_) => Said::uncharged(Answer::Never, By::Closed),
         }
     }
 
     /// The endpoint first: what it is denied is remembered under its name.
     fn charges(&self, endpoint: &str, cost: u64) -> Result<Vec<Charge>, KeyError> {
         let endpoint = self.namespace.key().part("endpoint").part(endpoint).build()?;
-        let charge = |key: &Key, quota| Charge { key: key.clone(), quota, cost };
+        let charge = |key: &Key, quota| Charge::new(key.clone(), quota, cost);
         let mut charges = vec![charge(&endpoint, self.plan.endpoint), charge(&self.whole, self.plan.global)];
         charges.extend(self.plan.burst.map(|burst| charge(&self.whole, burst)));
         Ok(charges)

@@ -166,10 +166,18 @@ fn hashed(text: &str) -> Params {
     Params::new().with("subject", text)
 }
 
+/// The largest limit, which is that of the window that all classes count in.
+fn widest(classes: Classes) -> Result<Quota, QuotaError> {
+    Quota::new(most(classes), classes.per)
+}
+
+fn most(classes: Classes) -> u64 {
+    classes.limits.into_iter().max().unwrap_or(0)
+}
+
 /// Limits callers by their class, and writes down what administrators do.
 ///
-/// Within a process all classes count in one window, so that who is promoted goes on with what is used. In shared
-/// counters each class has a window of its own, unless two have the same limit.
+/// All classes of a caller count in one window, so that who is promoted goes on with what is used, and who is degraded waits.
 ///
 /// ```
 /// use cache_ratelimit::{Class, ClassLimiter, Classes, Subject};
@@ -186,7 +194,11 @@ fn hashed(text: &str) -> Params {
 /// ```
 #[derive(Debug)]
 pub struct ClassLimiter {
-    classes: Classes,
+    /// In the order of [`Class::ALL`].
+    limits: [AtomicU64; 4],
+    per: Duration,
+    /// The largest limit that it was made with.
+    most: u64,
     place: Place,
     audit: Option<Audit>,
     counts: [Counts; 4],
@@ -224,7 +236,7 @@ impl Counts {
 #[derive(Debug)]
 enum Place {
     Local(Box<LocalLimiter>),
-    Shared(Box<[SharedLimiter; 4]>),
+    Shared(Box<SharedLimiter>),
 }
 
 impl ClassLimiter {
@@ -233,8 +245,7 @@ impl ClassLimiter {
     /// # Errors
     /// A window of less than 60 ms or more than 366 days.
     pub fn local(classes: Classes) -> Result<Self, QuotaError> {
-        let most = classes.limits.into_iter().max().unwrap_or(0);
-        let rule = Rule::from(Quota::new(most, classes.per)?);
+        let rule = Rule::from(widest(classes)?);
         Ok(Self::new(classes, Place::Local(Box::new(LocalLimiter::new(rule)))))
     }
 
@@ -247,18 +258,32 @@ impl ClassLimiter {
         counters: &Arc<dyn Counters>,
         fallback: &Fallback,
     ) -> Result<Self, QuotaError> {
-        let quotas = classes.limits.map(|limit| Quota::new(limit, classes.per));
-        let [a, b, c, d] = quotas;
-        let quotas = [a?, b?, c?, d?];
-        let limiter = |class: Class| {
-            SharedLimiter::new(class.name(), quotas[class as usize], Arc::clone(counters))
-                .with_fallback(fallback.clone())
-        };
-        Ok(Self::new(classes, Place::Shared(Box::new(Class::ALL.map(limiter)))))
+        let limiter = SharedLimiter::new("classes", widest(classes)?, Arc::clone(counters));
+        Ok(Self::new(classes, Place::Shared(Box::new(limiter.with_fallback(fallback.clone())))))
     }
 
     fn new(classes: Classes, place: Place) -> Self {
-        Self { classes, place, audit: None, counts: Default::default() }
+        let Classes { limits, per } = classes;
+        let most = most(classes);
+        Self { limits: limits.map(AtomicU64::new), per, most, place, audit: None, counts: Default::default() }
+    }
+
+    /// Changes how much each class is allowed, from the next call on, and says whether it does. What is charged stays charged.
+    ///
+    /// Not another window, nor a limit above the largest that it was made with, by which it counts. In shared counters the largest has to stay
+    /// as it is: others who are made with these classes count by that.
+    pub fn set_classes(&self, classes: Classes) -> bool {
+        let is_counted = match &self.place {
+            Place::Local(_) => most(classes) <= self.most,
+            Place::Shared(_) => most(classes) == self.most,
+        };
+        let is_possible = classes.per == self.per && is_counted;
+        if is_possible {
+            for (limit, new) in self.limits.iter().zip(classes.limits) {
+                limit.store(new, Relaxed);
+            }
+        }
+        is_possible
     }
 
     /// Lives by this clock instead.
@@ -266,9 +291,7 @@ impl ClassLimiter {
     pub fn with_clock(mut self, clock: &Arc<dyn Clock>) -> Self {
         self.place = match self.place {
             Place::Local(limiter) => Place::Local(Box::new(limiter.with_clock(Arc::clone(clock)))),
-            Place::Shared(limiters) => {
-                Place::Shared(Box::new(limiters.map(|limiter| limiter.with_clock(Arc::clone(clock)))))
-            }
+            Place::Shared(limiter) => Place::Shared(Box::new(limiter.with_clock(Arc::clone(clock)))),
         };
         self
     }
@@ -285,9 +308,10 @@ impl ClassLimiter {
     /// # Cancel safety
     /// Dropped before it is ready, the call may have been charged, and nothing is written.
     pub async fn take(&self, class: Class, subject: &Subject, route: &str) -> Decision {
+        let limit = self.limits[class as usize].load(Relaxed);
         let mut decision = match &self.place {
-            Place::Local(limiter) => limiter.take_within(subject.key(), 1, self.classes.limit(class)),
-            Place::Shared(limiters) => limiters[class as usize].take(subject.key()).await,
+            Place::Local(limiter) => limiter.take_within(subject.key(), 1, limit),
+            Place::Shared(limiter) => limiter.take_within(subject.key(), 1, limit).await,
         };
         decision.policy = class.name();
         self.counts[class as usize].count(&decision);
@@ -310,12 +334,7 @@ impl ClassLimiter {
                 limiter.reset(subject.key());
                 Ok(())
             }
-            Place::Shared(limiters) => {
-                // The counters keep all classes of a caller in one place, each limiter its own denials.
-                let outcome = limiters[0].reset(subject.key()).await;
-                limiters.iter().for_each(|limiter| limiter.forget_denial(subject.key()));
-                outcome
-            }
+            Place::Shared(limiter) => limiter.reset(subject.key()).await,
         }
     }
 
@@ -348,7 +367,7 @@ impl ClassLimiter {
 
     /// How much each class is allowed.
     pub fn classes(&self) -> Classes {
-        self.classes
+        Classes { limits: self.limits.each_ref().map(|limit| limit.load(Relaxed)), per: self.per }
     }
 
     /// Where administrators' calls are written, if anywhere.

@@ -59,14 +59,18 @@ impl fmt::Debug for Fallback {
 
 /// The part of one process. A limit of zero stays zero; any other is at least one, so that no process stands still.
 pub(crate) fn part(quota: Quota, processes: NonZeroU32) -> Option<Quota> {
-    let limit = quota.limit() / u64::from(processes.get());
-    let limit = limit.max(quota.limit().min(1));
+    let limit = part_of(quota.limit(), processes);
     let part = match quota.shape() {
         Shape::Buckets(buckets) => Quota::with_buckets(limit, quota.per(), buckets),
         Shape::Exact => Quota::exact(limit, quota.per()),
         Shape::Smooth { each } => Quota::smooth(1, each.saturating_mul(processes.get()), limit),
     };
     part.ok()
+}
+
+/// The same of a limit within it.
+pub(crate) fn part_of(limit: u64, processes: NonZeroU32) -> u64 {
+    (limit / u64::from(processes.get())).max(limit.min(1))
 }
 
 /// How long nobody asks counters that were away a moment ago.

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cache_core::{Charge, Clock, Counters, Key, Quota, Shape, SystemClock, Time, Verdict};
+use cache_core::{Charge, Clock, Counters, Key, Quota, Receipt, Shape, SystemClock, Time, Verdict};
 use cache_policy::{Breaker, Trip};
 use parking_lot::Mutex;
 
 use crate::decision::{Answer, By, Decision};
 use crate::denials::Denials;
-use crate::fallback::{Fallback, PAUSE, part};
+use crate::fallback::{Fallback, PAUSE, part, part_of};
 
 const MAX_DENIALS: usize = 10_000;
 
@@ -124,23 +124,33 @@ impl SharedLimiter {
     /// # Cancel safety
     /// Dropped before it is ready, the call may have been charged.
     pub async fn take_cost(&self, key: &Key, cost: u64) -> Decision {
-        let charge = Charge { key: key.clone(), quota: self.quota, cost };
-        let said = self.desk.charge(key, std::slice::from_ref(&charge), self.quota.limit()).await;
-        said.decision(self.name, &self.quota, cost)
+        self.take_within(key, cost, self.quota.limit()).await
     }
 
-    /// Gives back what an admitted call has taken, as far as it is in the present bucket. Lost if the counters are away. For a call that ends
-    /// at once: one that is given back in a later bucket takes what others have charged there, as [`Counters::refund`] says.
+    /// As [`take_cost`](Self::take_cost), under a limit for this call alone, such as that of the caller's class, which is at most the
+    /// quota's. All calls of a key count in one window, whatever limit they were admitted under.
     ///
-    /// Nothing of a smooth quota, as [`Counters::refund`] says why. A [`LocalLimiter`](crate::LocalLimiter) does while nothing else has been charged
-    /// to the key since, which it can see.
+    /// # Cancel safety
+    /// Dropped before it is ready, the call may have been charged.
+    pub async fn take_within(&self, key: &Key, cost: u64, limit: u64) -> Decision {
+        let limit = limit.min(self.quota.limit());
+        let charge =
+            Charge { spare: self.quota.limit() - limit, ..Charge::new(key.clone(), self.quota, cost) };
+        let said = self.desk.charge(key, std::slice::from_ref(&charge), self.quota.limit()).await;
+        Decision { limit, ..said.decision(self.name, &self.quota, cost) }
+    }
+
+    /// Gives back what an admitted call has taken, however late: out of where it was charged, and of no other place, so that it makes no
+    /// room that is not there. What no longer counts, or is not known any more, gives nothing back; nor does a smooth quota to which
+    /// something has been charged since. Lost if the counters are away.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it may have been given back.
     pub async fn give_back(&self, key: &Key, decision: Decision) {
         let by = decision.by;
-        if let Some((cost, _)) = decision.into_charge() {
-            self.desk.refund(by, &[Charge { key: key.clone(), quota: self.quota, cost }]).await;
+        if let Some((cost, mark)) = decision.into_charge() {
+            let charge = Charge::new(key.clone(), self.quota, cost);
+            self.desk.refund(by, &[charge], Receipt::new(vec![mark])).await;
             self.desk.denials.remove(key);
         }
     }
@@ -157,13 +167,8 @@ impl SharedLimiter {
         if let Fallback::Share { counters, .. } = &self.desk.fallback {
             counters.reset(key).await?;
         }
-        self.forget_denial(key);
-        outcome
-    }
-
-    /// What was denied before a reset was denied by what is forgotten now.
-    pub(crate) fn forget_denial(&self, key: &Key) {
         self.desk.denials.remove(key);
+        outcome
     }
 
     /// What it has done so far, in this process.
@@ -173,16 +178,22 @@ impl SharedLimiter {
 }
 
 /// What was said, by whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) answer: Answer,
     pub(crate) by: By,
     pub(crate) remaining: u64,
+    pub(crate) receipt: Receipt,
 }
 
 impl Said {
+    /// An answer with nothing left, and nothing to give back.
+    pub(crate) fn uncharged(answer: Answer, by: By) -> Self {
+        Self { answer, by, remaining: 0, receipt: Receipt::default() }
+    }
+
     pub(crate) fn decision(self, policy: &'static str, quota: &Quota, cost: u64) -> Decision {
-        let Self { answer, by, remaining } = self;
+        let Self { answer, by, remaining, receipt } = self;
         let reset = match answer {
             Answer::Wait(wait) => wait,
             // Whatever is charged now leaves within this.
@@ -192,7 +203,8 @@ impl Said {
             },
         };
         let (limit, window) = (quota.limit(), quota.per());
-        Decision { answer, by, policy, limit, window, remaining, reset, cost, mark: 0 }
+        let mark = receipt.marks().first().copied().unwrap_or(0);
+        Decision { answer, by, policy, limit, window, remaining, reset, cost, mark }
     }
 }
 
@@ -223,12 +235,12 @@ impl Desk {
 
     /// Charges all or none. Denials are remembered under this name, for as much as all of it costs.
     pub(crate) async fn charge(&self, name: &Key, charges: &[Charge], limit: u64) -> Said {
-        let cost = charges.iter().map(|charge| charge.cost).max().unwrap_or(0);
+        let cost = charges.iter().map(Charge::room).max().unwrap_or(0);
         let now = self.now();
         let said = match self.denials.until(name, cost, now).filter(|_| cost > 0 && cost <= limit) {
             Some(until) => {
                 self.counts.remembered.fetch_add(1, Relaxed);
-                Said { answer: Answer::Wait(until.since(now)), by: By::Remembered, remaining: 0 }
+                Said::uncharged(Answer::Wait(until.since(now)), By::Remembered)
             }
             None => self.ask(name, charges, cost).await,
         };
@@ -242,7 +254,7 @@ impl Desk {
         let Some(pass) = admitted else { return self.without(charges).await };
         let asked = self.counters.charge(charges).await;
         let now = self.now();
-        let Ok(verdict) = asked else {
+        let Ok((verdict, receipt)) = asked else {
             self.breaker.lock().failed(pass, since_origin(now));
             self.gone_since.lock().get_or_insert(now);
             return self.without(charges).await;
@@ -252,30 +264,33 @@ impl Desk {
         if let Verdict::Denied { wait } = verdict {
             self.denials.insert(name, cost, now.after(wait), now);
         }
-        said(verdict, By::Shared)
+        said((verdict, receipt), By::Shared)
     }
 
     /// Decides while the counters are away.
     async fn without(&self, charges: &[Charge]) -> Said {
         self.counts.away.fetch_add(1, Relaxed);
-        if charges.iter().any(|charge| charge.cost > charge.quota.limit()) {
-            return Said { answer: Answer::Never, by: By::Closed, remaining: 0 };
+        if charges.iter().any(|charge| charge.room() > charge.quota.limit()) {
+            return Said::uncharged(Answer::Never, By::Closed);
         }
-        let closed = Said { answer: Answer::Wait(PAUSE), by: By::Closed, remaining: 0 };
+        let closed = |by| Said::uncharged(Answer::Wait(PAUSE), by);
         match &self.fallback {
             Fallback::Open => {
-                let remaining = charges.iter().map(|charge| charge.quota.limit() - charge.cost).min();
-                Said { answer: Answer::Now, by: By::Open, remaining: remaining.unwrap_or(u64::MAX) }
+                let remaining =
+                    charges.iter().map(|it| (it.quota.limit() - it.cost).saturating_sub(it.spare)).min();
+                let remaining = remaining.unwrap_or(u64::MAX);
+                Said { remaining, ..Said::uncharged(Answer::Now, By::Open) }
             }
-            Fallback::Closed => closed,
-            Fallback::Share { is_late: true, .. } if !self.is_long_gone(charges) => closed,
+            Fallback::Closed => closed(By::Closed),
+            Fallback::Share { is_late: true, .. } if !self.is_long_gone(charges) => closed(By::Closed),
             Fallback::Share { counters, processes, .. } => {
                 let parts: Option<Vec<Charge>> = charges.iter().map(|it| in_part(it, *processes)).collect();
-                match counters.charge(&parts.unwrap_or_default()).await {
+                let Some(parts) = parts else { return closed(By::Share) };
+                match counters.charge(&parts).await {
                     // Within the whole limit, but above this process's part: that may fit when the counters are back.
-                    Ok(Verdict::Never) => Said { by: By::Share, ..closed },
-                    Ok(verdict) => said(verdict, By::Share),
-                    Err(_) => closed,
+                    Ok((Verdict::Never, _)) => closed(By::Share),
+                    Ok(answer) => said(answer, By::Share),
+                    Err(_) => closed(By::Closed),
                 }
             }
         }
@@ -289,12 +304,12 @@ impl Desk {
     }
 
     /// Gives back where it was charged. What cannot be reached keeps it, and lets it leave in time.
-    pub(crate) async fn refund(&self, by: By, charges: &[Charge]) {
+    pub(crate) async fn refund(&self, by: By, charges: &[Charge], receipt: Receipt) {
         let refunded = match (&self.fallback, by) {
-            (_, By::Shared) => self.counters.refund(charges).await,
+            (_, By::Shared) => self.counters.refund(charges, receipt).await,
             (Fallback::Share { counters, processes, .. }, By::Share) => {
                 let parts: Vec<Charge> = charges.iter().filter_map(|it| in_part(it, *processes)).collect();
-                counters.refund(&parts).await
+                counters.refund(&parts, receipt).await
             }
             _ => Ok(()),
         };
@@ -313,17 +328,20 @@ impl Desk {
     }
 }
 
-fn said(verdict: Verdict, by: By) -> Said {
+fn said((verdict, receipt): (Verdict, Receipt), by: By) -> Said {
     let (answer, remaining) = match verdict {
         Verdict::Admitted { remaining } => (Answer::Now, remaining),
         Verdict::Denied { wait } => (Answer::Wait(wait.max(Duration::from_nanos(1))), 0),
         Verdict::Never => (Answer::Never, 0),
     };
-    Said { answer, by, remaining }
+    Said { answer, by, remaining, receipt }
 }
 
 fn in_part(charge: &Charge, processes: std::num::NonZeroU32) -> Option<Charge> {
-    Some(Charge { quota: part(charge.quota, processes)?, ..charge.clone() })
+    let quota = part(charge.quota, processes)?;
+    let limit = charge.quota.limit().saturating_sub(charge.spare);
+    let spare = quota.limit() - part_of(limit, processes).min(quota.limit());
+    Some(Charge { quota, spare, ..charge.clone() })
 }
 
 fn since_origin(now: Time) -> Duration {

@@ -17,5 +17,7 @@ mod local;
 mod model;
 #[path = "it/oracle.rs"]
 mod oracle;
+#[path = "it/refund.rs"]
+mod refund;
 #[path = "it/shared.rs"]
 mod shared;

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Result, Shape, Verdict};
+use cache_core::{Charge, Counters, Demand, Error, ErrorKind, Key, Quota, Receipt, Result, Shape, Verdict};
 
 use crate::conn::Connection;
 use crate::fault::PLACE;
@@ -45,8 +45,8 @@ static REFUND: LazyLock<Script> = LazyLock::new(|| {
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let counters = RedisCounters::new(Connection::open(Config::from_url("redis://localhost")?)?);
 /// let quota = Quota::new(100, Duration::from_secs(60))?;
-/// let call = [Charge { key: Key::new("client:7")?, quota, cost: 1 }];
-/// assert!(matches!(counters.charge(&call).await?, Verdict::Admitted { .. }));
+/// let call = [Charge::new(Key::new("client:7")?, quota, 1)];
+/// assert!(matches!(counters.charge(&call).await?.0, Verdict::Admitted { .. }));
 /// # Ok(())
 /// # }
 /// ```
@@ -102,7 +102,7 @@ impl RedisCounters {
     fn call(&self, demands: &[Demand<'_>]) -> Call {
         let mut keys: Vec<&Key> = Vec::new();
         let mut call = Call::default();
-        for Demand { key, quota, cost } in demands {
+        for Demand { key, quota, cost, spare } in demands {
             let known = keys.iter().position(|known| known == key);
             let at = known.unwrap_or_else(|| {
                 keys.push(key);
@@ -113,7 +113,7 @@ impl RedisCounters {
                 Shape::Buckets(_) | Shape::Exact => (quota.per(), quota.bucket()),
             };
             call = call.number(at as u64 + 1).arg(field(quota)).number(*cost).number(quota.limit());
-            call = call.number(micros(window)).number(micros(bucket));
+            call = call.number(micros(window)).number(micros(bucket)).number(*spare);
         }
         keys.iter().fold(call, |call, key| call.key(self.name(key)))
     }
@@ -121,10 +121,10 @@ impl RedisCounters {
 
 #[async_trait]
 impl Counters for RedisCounters {
-    async fn charge(&self, charges: &[Charge]) -> Result<Verdict> {
-        let Some(demands) = demands(charges) else { return Ok(Verdict::Never) };
+    async fn charge(&self, charges: &[Charge]) -> Result<(Verdict, Receipt)> {
+        let Some(demands) = Demand::of(charges) else { return Ok((Verdict::Never, Receipt::default())) };
         if demands.is_empty() {
-            return Ok(Verdict::Admitted { remaining: u64::MAX });
+            return Ok((Verdict::Admitted { remaining: u64::MAX }, Receipt::default()));
         }
         let mut call = self.call(&demands);
         let mut script = &CHARGE;
@@ -137,13 +137,18 @@ impl Counters for RedisCounters {
         verdict(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, "charge"))
     }
 
-    async fn refund(&self, charges: &[Charge]) -> Result<()> {
-        let each = charges.iter().map(|Charge { key, quota, cost }| Demand { key, quota, cost: *cost });
-        let demands: Vec<Demand> = each.collect();
+    async fn refund(&self, charges: &[Charge], receipt: Receipt) -> Result<()> {
+        let mut demands = Demand::of(charges).unwrap_or_default();
+        demands.truncate(receipt.marks().len());
         if demands.is_empty() {
             return Ok(());
         }
-        self.connection.run("refund", &REFUND, &self.call(&demands)).await.map(drop)
+        let call = receipt
+            .marks()
+            .iter()
+            .take(demands.len())
+            .fold(self.call(&demands), |call, mark| call.number(*mark));
+        self.connection.run("refund", &REFUND, &call).await.map(drop)
     }
 
     async fn reset(&self, key: &Key) -> Result<()> {
@@ -152,24 +157,6 @@ impl Counters for RedisCounters {
         command.arg(&name);
         self.connection.call("reset", &name, command).await.map(drop)
     }
-}
-
-struct Demand<'a> {
-    key: &'a Key,
-    quota: &'a Quota,
-    cost: u64,
-}
-
-/// One demand per limit, however often it stands in the call; `None` if one can never be met.
-fn demands(charges: &[Charge]) -> Option<Vec<Demand<'_>>> {
-    let mut demands: Vec<Demand> = Vec::with_capacity(charges.len());
-    for Charge { key, quota, cost } in charges {
-        match demands.iter_mut().find(|demand| demand.key == key && demand.quota == quota) {
-            Some(demand) => demand.cost = demand.cost.checked_add(*cost)?,
-            None => demands.push(Demand { key, quota, cost: *cost }),
-        }
-    }
-    demands.iter().all(|demand| demand.cost <= demand.quota.limit()).then_some(demands)
 }
 
 /// Under what a quota stands in the hash of a key.
@@ -187,13 +174,17 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// What is left, or how long to wait below zero. More than a `u64` has comes from rounding up.
-fn verdict(answer: &str) -> Option<Verdict> {
+/// What is left and where each demand was charged, or how long to wait below zero. More than a `u64` has comes from rounding up.
+fn verdict(answer: &str) -> Option<(Verdict, Receipt)> {
     if let Some(wait) = answer.strip_prefix('-') {
-        return Some(Verdict::Denied { wait: Duration::from_micros(wait.parse().ok()?) });
+        let wait = Duration::from_micros(wait.parse().ok()?);
+        return Some((Verdict::Denied { wait }, Receipt::default()));
     }
-    let is_number = !answer.is_empty() && answer.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Verdict::Admitted { remaining: answer.parse().unwrap_or(u64::MAX) })
+    let mut words = answer.split(' ');
+    let remaining =
+        words.next().filter(|left| !left.is_empty() && left.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let marks = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some((Verdict::Admitted { remaining: remaining.parse().unwrap_or(u64::MAX) }, Receipt::new(marks)))
 }
 
 #[cfg(test)]
@@ -202,10 +193,13 @@ mod tests {
 
     #[test]
     fn answers_of_the_script_are_verdicts() {
-        assert_eq!(verdict("7"), Some(Verdict::Admitted { remaining: 7 }));
-        assert_eq!(verdict("18446744073709551616"), Some(Verdict::Admitted { remaining: u64::MAX }));
-        assert_eq!(verdict("-1500"), Some(Verdict::Denied { wait: Duration::from_micros(1500) }));
-        for odd in ["", "-", "-x", "x", "inf", "1e5"] {
+        let admitted = |remaining, marks| Some((Verdict::Admitted { remaining }, Receipt::new(marks)));
+        assert_eq!(verdict("7"), admitted(7, vec![]));
+        assert_eq!(verdict("0 1790000000 0"), admitted(0, vec![1_790_000_000, 0]));
+        assert_eq!(verdict("18446744073709551616 5"), admitted(u64::MAX, vec![5]));
+        let wait = Duration::from_micros(1500);
+        assert_eq!(verdict("-1500"), Some((Verdict::Denied { wait }, Receipt::default())));
+        for odd in ["", "-", "-x", "x", "inf", "1e5", " 5", "5 ", "5 x", "5 -1", "-5 1"] {
             assert_eq!(verdict(odd), None, "{odd}");
         }
     }

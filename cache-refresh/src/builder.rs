@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::queue::Queue;
-use crate::scheduler::{Gauge, Inner, Scheduler, drive, watch};
+use crate::scheduler::{Gauge, Inner, Scheduler, drive};
 use crate::state::State;
 use crate::status::Counts;
 
@@ -80,7 +80,7 @@ impl SchedulerBuilder {
     }
 
     /// What tells which share of the budget is in use, from 0 to 1, as `Budget::used` of `cache-ratelimit` does. It is asked once a second.
-    /// Default: none, and the strategy is never tightened.
+    /// One that panics, or takes more than five seconds, counts as in full use. Default: none, and the strategy is never tightened.
     pub fn budget_used<F, Fut>(mut self, used: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -144,10 +144,7 @@ impl SchedulerBuilder {
             lease: self.lease,
             clock: self.clock,
         });
-        drop(runtime.spawn(drive(Arc::downgrade(&inner), wake)));
-        if let Some(used) = self.used {
-            drop(runtime.spawn(watch(Arc::downgrade(&inner), used)));
-        }
+        drop(runtime.spawn(drive(Arc::downgrade(&inner), wake, self.used)));
         Ok(Scheduler { inner })
     }
 }

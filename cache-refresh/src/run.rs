@@ -1,11 +1,13 @@
 //! One run of a job: the lease of its turn, the job itself, and what came of it.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{Grant, Key, Lease};
 use futures_util::FutureExt;
+use tokio::select;
 use tokio::time::timeout;
 
 use crate::job::{Job, Outcome};
@@ -13,6 +15,8 @@ use crate::status::Counts;
 
 /// How long an answer about a lease may take at most.
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);
+/// A lease is renewed no more often than this.
+const SHORTEST_KEPT: Duration = Duration::from_millis(100);
 
 /// What became of a run.
 pub(crate) enum Ran {
@@ -37,19 +41,26 @@ pub(crate) async fn run(job: &Job, turn: Option<FleetTurn>) -> Ran {
 }
 
 async fn run_in_turn(job: &Job, turn: Option<FleetTurn>) -> Ran {
-    let mut held = None;
-    if let Some(turn) = turn {
-        match claim(&turn.lease, &job.name, (turn.hold, turn.before)).await {
+    let mut mine = None;
+    if let Some(FleetTurn { lease, hold, before }) = turn {
+        match claim(&lease, &job.name, (hold, before)).await {
             Claim::Theirs => return Ran::Elsewhere,
-            Claim::Mine(grant) => held = Some((turn.lease, grant)),
+            Claim::Mine(grant) => mine = Some((lease, grant, hold)),
             Claim::Unknown => {}
         }
     }
-    let ran = AssertUnwindSafe(async { (job.run)().await }).catch_unwind().await;
+    let running = AssertUnwindSafe(async { (job.run)().await }).catch_unwind();
+    let ran = match &mine {
+        Some((lease, grant, hold)) => select! {
+            ran = running => ran,
+            never = keep(&**lease, grant, *hold) => match never {},
+        },
+        None => running.await,
+    };
     let outcome = ran.unwrap_or_else(|_| Outcome::Failed("it panicked".to_owned()));
-    match held {
-        Some((_, grant)) if outcome == Outcome::Done => Ran::Here(outcome, Some(grant)),
-        Some((lease, grant)) => {
+    match mine {
+        Some((_, grant, _)) if outcome == Outcome::Done => Ran::Here(outcome, Some(grant)),
+        Some((lease, grant, _)) => {
             // Another process may have more luck.
             release(&lease, grant).await;
             Ran::Here(outcome, None)
@@ -74,6 +85,18 @@ async fn claim(lease: &Arc<dyn Lease>, name: &str, (hold, before): (Duration, Op
         Ok(Ok(Some(grant))) => Claim::Mine(grant),
         Ok(Ok(None)) => Claim::Theirs,
         Ok(Err(_)) | Err(_) => Claim::Unknown,
+    }
+}
+
+/// Renews the lease of a run that goes on, so that none that outlasts its interval is begun by another process as well. Whatever it
+/// answers, the run goes on.
+async fn keep(lease: &dyn Lease, grant: &Grant, hold: Duration) -> Infallible {
+    loop {
+        // Time that passes.
+        drop(timeout((hold / 2).max(SHORTEST_KEPT), std::future::pending::<()>()).await);
+        if !matches!(timeout(LONGEST_ANSWER, lease.renew(grant, hold)).await, Ok(Ok(true))) {
+            tracing::debug!("the lease of a job that runs could not be renewed");
+        }
     }
 }
 

@@ -9,11 +9,13 @@
 //! A task drives it, which ends, and all that runs with it, when the last handle is dropped.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cache_core::{Clock, Lease, Priority, SystemClock, Time};
 use cache_policy::Pacing;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -33,6 +35,8 @@ pub(crate) type Gauge = dyn Fn() -> BoxFuture<'static, f64> + Send + Sync;
 
 /// How often the use of the budget is looked at.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+/// How long that may take at most.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// What is over a budget that cannot tell when it lets anyone through is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 /// How far what is over the budget steps back at first, beyond what the budget says, and how far at most.
@@ -257,9 +261,12 @@ impl Scheduler {
 }
 
 /// Begins what is due and takes in what has ended, until the scheduler is gone.
-pub(crate) async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
-    // Whatever is left in it ends with it.
-    let mut running = JoinSet::new();
+pub(crate) async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>, used: Option<Box<Gauge>>) {
+    // Whatever is left in them ends with it.
+    let (mut running, mut watching) = (JoinSet::new(), JoinSet::new());
+    if let Some(used) = used {
+        watching.spawn(watch(Weak::clone(&scheduler), used));
+    }
     loop {
         let Some(pause) = scheduler.upgrade().map(|inner| inner.begin_due(&mut running)) else { return };
         select! {
@@ -276,10 +283,11 @@ pub(crate) async fn drive(scheduler: Weak<Inner>, wake: Arc<Notify>) {
     }
 }
 
-/// Looks at the budget now and then, until the scheduler is gone.
-pub(crate) async fn watch(scheduler: Weak<Inner>, used: Box<Gauge>) {
+/// Looks at the budget now and then, until the scheduler is gone. One that does not tell how much is in use counts as in full use.
+async fn watch(scheduler: Weak<Inner>, used: Box<Gauge>) {
     while scheduler.strong_count() > 0 {
-        let share = used().await;
+        let asked = timeout(LONGEST_LOOK, AssertUnwindSafe(async { used().await }).catch_unwind());
+        let share = asked.await.map_or(1.0, |told| told.unwrap_or(1.0));
         let Some(inner) = scheduler.upgrade() else { return };
         inner.state.lock().used = share;
         inner.wake.notify_one();
@@ -351,10 +359,7 @@ impl Inner {
         let now = self.clock.now();
         let State { queue, jobs, pacer, random, .. } = &mut *state;
         let share = random.random::<f64>();
-        // A job that was taken off meanwhile, or replaced, has no further turn.
-        let Some(entry) = jobs.get_mut(&name).filter(|entry| entry.number == number) else { return };
-        entry.is_running = false;
-        let priority = entry.job.priority;
+        let Some(entry) = jobs.get_mut(&name) else { return };
         let outcome = match ran {
             Ran::Elsewhere => None,
             Ran::Here(outcome, held) => {
@@ -362,6 +367,12 @@ impl Inner {
                 Some(outcome)
             }
         };
+        // A job that was replaced meanwhile has no further turn, and leaves its lease to the one in its place.
+        if entry.number != number {
+            return;
+        }
+        entry.is_running = false;
+        let priority = entry.job.priority;
         if let Some(Outcome::OverBudget { retry_in }) = outcome {
             entry.is_wanted |= by_hand;
             entry.refusals = entry.refusals.saturating_add(1);

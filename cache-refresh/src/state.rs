@@ -64,18 +64,13 @@ pub(crate) fn next(interval: Duration, began: Option<(Time, f64)>, pacer: &Pacer
 }
 
 impl State {
+    /// In place of a job of the same name, whose lease it takes over: it would find it taken, as other processes do.
     pub(crate) fn insert(&mut self, job: Job, turn: Turn, due: Time) {
         let (name, priority) = (Arc::clone(&job.name), job.priority);
+        let held = self.jobs.remove(&name).and_then(|replaced| replaced.held);
         self.number += 1;
-        let entry = Entry {
-            job,
-            number: self.number,
-            turn,
-            is_running: false,
-            is_wanted: false,
-            refusals: 0,
-            held: None,
-        };
+        let entry =
+            Entry { job, number: self.number, turn, is_running: false, is_wanted: false, refusals: 0, held };
         self.jobs.insert(Arc::clone(&name), entry);
         self.queue.put(name, priority, due, None);
     }

@@ -1,7 +1,8 @@
 //! Warmers: what is loaded before anybody asks for it, at start, by interval and by hand.
 //!
 //! A warmer is a job of a [`Scheduler`] of its own, so what is said there of priorities, places and panics holds here: at most five run at
-//! the same time, unless set otherwise, and one that fails or hangs is in nobody's way.
+//! the same time, unless set otherwise, and one that fails is in nobody's way. One that
+//! hangs keeps its place: give a run a deadline of its own where its source may hang.
 
 use std::fmt;
 use std::hash::Hash;
@@ -365,21 +366,29 @@ impl Warming {
             let (record, clock) = (Arc::clone(&record), Arc::clone(&clock));
             let may = may.clone();
             async move {
-                if let Some(may) = may
-                    && let Err(wait) = may().await
-                {
+                let may = match may {
+                    Some(may) => caught(async { may().await }).await,
+                    None => Ok(Ok(())),
+                };
+                if let Ok(Err(wait)) = may {
                     return Outcome::OverBudget { retry_in: Some(wait) };
                 }
                 let (progress, began) = (Progress::default(), clock.now());
                 record.begin(&progress, began);
-                let ran = AssertUnwindSafe(async { run(progress.clone()).await }).catch_unwind().await;
-                let result = ran.unwrap_or_else(|_| Err("it panicked".to_owned()));
+                let result = match may {
+                    Ok(_) => caught(async { run(progress.clone()).await }).await.unwrap_or_else(Err),
+                    Err(message) => Err(message),
+                };
                 record.end(&name, (&progress, clock.now().since(began)), &result);
                 result.map_or_else(Outcome::Failed, |()| Outcome::Done)
             }
         });
         job.with_priority(warmer.priority)
     }
+}
+
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| "it panicked".to_owned())
 }
 
 impl WarmingBuilder {

@@ -317,8 +317,10 @@ impl App {
             }
         }
         self.regions.places().close().await;
-        if let Some(audit) = &self.audit {
-            audit.close();
+        if let Some(audit) = &self.audit
+            && !audit.close()
+        {
+            tracing::warn!("the audit log hangs, and lacks its last lines");
         }
     }
 

@@ -55,9 +55,11 @@ impl Limits {
         Ok(Some(Self { limiter, counters, hops, clock }))
     }
 
-    /// Goes on by these limits. If they are others, this server forgets what it has counted; what Redis has counted is kept.
+    /// Goes on by these limits. What was counted stays counted, unless one of them is above all that this server has begun with, or, in
+    /// Redis, the largest of them is another.
     pub(crate) fn change(&self, classes: Classes) -> Result<(), StartError> {
-        if self.limiter.load().classes() != classes {
+        let now = self.limiter.load();
+        if now.classes() != classes && !now.set_classes(classes) {
             let limiter = limiter(classes, self.counters.as_ref(), &self.clock).map_err(StartError::new)?;
             self.limiter.store(Arc::new(limiter));
         }

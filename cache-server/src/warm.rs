@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, AUTHORIZATION, HOST, RETRY_AFTER};
+use axum::http::header::{ACCEPT, AUTHORIZATION, DATE, HOST, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use cache_ratelimit::Budget;
@@ -178,7 +178,57 @@ async fn ask(
     sender.send_request(request).await
 }
 
-/// How long a source asks to be left alone, if it says so in seconds.
+/// How long a source asks to be left alone: so many seconds, or until a moment, which is one of its own clock if it tells the time.
+/// Source: RFC 9110, 10.2.3.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let field = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let text = field(RETRY_AFTER)?;
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let told = field(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    Some(until.duration_since(told.unwrap_or_else(wall)).unwrap_or_default())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a moment that another machine has named")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_says_in_seconds_or_by_a_date_for_how_long_it_is_to_be_left_alone() {
+        const NOON: &str = "Sun, 06 Nov 1994 12:00:00 GMT";
+        let told = |text: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().expect("legal"));
+            headers.extend(date.map(|date| (DATE, date.parse().expect("legal"))));
+            retry_after(&headers).map(|wait| wait.as_secs())
+        };
+        for (text, date, wait) in [
+            ("120", None, Some(120)),
+            (" 120 ", Some(NOON), Some(120)),
+            ("0", None, Some(0)),
+            ("99999999999999999999999", None, Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 12:02:00 GMT", Some(NOON), Some(120)),
+            ("Sunday, 06-Nov-94 12:02:00 GMT", Some(NOON), Some(120)),
+            ("Sun Nov  6 12:02:00 1994", Some(NOON), Some(120)),
+            ("Sun, 06 Nov 1994 11:59:00 GMT", Some(NOON), Some(0)),
+            ("Sun, 06 Nov 1994 12:02:00 GMT", Some("yesterday"), Some(0)),
+            ("", None, None),
+            ("-1", None, None),
+            ("1.5", None, None),
+            ("soon", None, None),
+        ] {
+            assert_eq!(told(text, date), wait, "{text:?} at {date:?}");
+        }
+        let tomorrow = httpdate::fmt_http_date(wall() + Duration::from_hours(24));
+        let wait = told(&tomorrow, None).expect("a date");
+        assert!((86_000..=86_400).contains(&wait), "{wait} s, where the source does not tell the time");
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 }

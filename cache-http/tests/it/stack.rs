@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Verdict};
+use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Receipt, Verdict};
 use cache_http::limit::{Caller, Decided, Fields, LimitLayer};
 use cache_ratelimit::{By, Class, Fallback, LocalLimiter, Rule, SharedLimiter, Subject};
 use http::request::Parts;
@@ -26,10 +26,10 @@ fn away(fallback: Fallback) -> Arc<SharedLimiter> {
     #[deny(clippy::missing_trait_methods)]
     #[async_trait::async_trait]
     impl Counters for Away {
-        async fn charge(&self, _: &[Charge]) -> cache_core::Result<Verdict> {
+        async fn charge(&self, _: &[Charge]) -> cache_core::Result<(Verdict, Receipt)> {
             Err(Error::new(ErrorKind::Unavailable, "test", "charge"))
         }
-        async fn refund(&self, _: &[Charge]) -> cache_core::Result<()> {
+        async fn refund(&self, _: &[Charge], _: Receipt) -> cache_core::Result<()> {
             Ok(())
         }
         async fn reset(&self, _: &Key) -> cache_core::Result<()> {

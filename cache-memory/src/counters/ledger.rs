@@ -44,18 +44,19 @@ impl Ledger {
         }
     }
 
-    /// Charges a cost for which there is room.
-    pub(super) fn take(&mut self, cost: u64, now: Time) {
+    /// Charges a cost for which there is room, and returns where it is then.
+    pub(super) fn take(&mut self, cost: u64, now: Time) -> u64 {
         match self {
             Self::Window(window) => window.take(cost, now),
             Self::Rate(rate) => rate.take(cost, now),
         }
     }
 
-    /// Takes a charge out of the present bucket, as far as it is there. A rate has none: what it gave back might have been drained.
-    pub(super) fn give_back(&mut self, cost: u64, now: Time) {
-        if let Self::Window(window) = self {
-            window.give_back(cost, now);
+    /// Takes a charge out of where it was, if it is still there.
+    pub(super) fn give_back(&mut self, cost: u64, mark: u64) {
+        match self {
+            Self::Window(window) => window.give_back(cost, mark),
+            Self::Rate(rate) => rate.give_back(cost, mark),
         }
     }
 

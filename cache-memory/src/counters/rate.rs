@@ -41,9 +41,19 @@ impl Rate {
         Ok(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn take(&mut self, cost: u64, now: Time) {
+    /// Returns when all will have drained then.
+    pub(super) fn take(&mut self, cost: u64, now: Time) -> u64 {
         self.drained = self.after(cost, now);
         self.denied = false;
+        self.drained.as_nanos()
+    }
+
+    /// Gives back if nothing was charged since: later charges may have begun after this one had drained.
+    pub(super) fn give_back(&mut self, cost: u64, drained: u64) {
+        if self.drained.as_nanos() == drained {
+            self.drained = Time::from_nanos(drained.saturating_sub(self.each.saturating_mul(cost)));
+            self.denied = false;
+        }
     }
 
     pub(super) fn idle_at(&self) -> Option<Time> {

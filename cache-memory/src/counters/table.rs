@@ -6,17 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 
-use cache_core::{Charge, Key, Quota, Time, Verdict};
+use cache_core::{Demand, Key, Quota, Time, Verdict};
 
 use super::ledger::Ledger;
-
-/// What a call wants of one limit, which is never more than the limit.
-#[derive(Debug)]
-pub(super) struct Demand<'a> {
-    pub(super) key: &'a Key,
-    pub(super) quota: &'a Quota,
-    pub(super) cost: u64,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -60,10 +52,13 @@ impl Table {
     pub(super) fn judge(&mut self, demands: &[Demand<'_>], now: Time) -> Verdict {
         let mut remaining = u64::MAX;
         let mut longest_wait = None;
-        for Demand { key, quota, cost } in demands {
-            match self.window(key, quota).map(|window| window.ask(*cost, now)) {
-                None => remaining = remaining.min(quota.limit() - cost),
-                Some(Ok(left)) => remaining = remaining.min(left),
+        for demand @ Demand { key, quota, spare, .. } in demands {
+            let room = demand.room();
+            // Whoever only asks is told what would be left to spare.
+            let spare = if room == 0 { *spare } else { 0 };
+            match self.window(key, quota).map(|window| window.ask(room, now)) {
+                None => remaining = remaining.min((quota.limit() - room).saturating_sub(spare)),
+                Some(Ok(left)) => remaining = remaining.min(left.saturating_sub(spare)),
                 Some(Err(wait)) => {
                     longest_wait = longest_wait.max(Some(wait));
                     self.put_in_place(key);
@@ -97,18 +92,22 @@ impl Table {
         true
     }
 
-    /// Charges what was judged to fit.
-    pub(super) fn take(&mut self, demands: &[Demand<'_>], now: Time) {
-        for Demand { key, quota, cost } in demands.iter().filter(|demand| demand.cost > 0) {
-            self.open(key, quota, now).take(*cost, now);
-            self.put_in_place(key);
+    /// Charges what was judged to fit, and returns where it was.
+    pub(super) fn take(&mut self, demand: &Demand<'_>, now: Time) -> u64 {
+        let Demand { key, quota, cost, .. } = *demand;
+        if cost == 0 {
+            return 0;
         }
+        let mark = self.open(key, quota, now).take(cost, now);
+        self.put_in_place(key);
+        mark
     }
 
-    pub(super) fn give_back(&mut self, charge: &Charge, now: Time) {
-        if let Some(window) = self.window(&charge.key, &charge.quota) {
-            window.give_back(charge.cost, now);
-            self.put_in_place(&charge.key);
+    /// Takes a charge out of where it was.
+    pub(super) fn give_back(&mut self, demand: &Demand<'_>, mark: u64) {
+        if let Some(window) = self.window(demand.key, demand.quota) {
+            window.give_back(demand.cost, mark);
+            self.put_in_place(demand.key);
         }
     }
 

@@ -46,28 +46,34 @@ impl Window {
         answer
     }
 
-    /// Charges a cost for which there is room.
-    pub(super) fn take(&mut self, cost: u64, now: Time) {
+    /// Charges a cost for which there is room, and returns the number of the bucket.
+    pub(super) fn take(&mut self, cost: u64, now: Time) -> u64 {
         let number = number(self.quota, now);
         self.charged += cost;
         self.denied = false;
         match self.buckets.back_mut() {
             // A clock that went back would charge to a bucket that leaves too early; the latest one is the safe place.
-            Some(latest) if latest.number >= number => latest.charged += cost,
-            _ => self.buckets.push_back(Bucket { number, charged: cost }),
+            Some(latest) if latest.number >= number => {
+                latest.charged += cost;
+                latest.number
+            }
+            _ => {
+                self.buckets.push_back(Bucket { number, charged: cost });
+                number
+            }
         }
     }
 
-    /// Takes a charge out of the present bucket, as far as it is there.
-    pub(super) fn give_back(&mut self, cost: u64, now: Time) {
-        let present = number(self.quota, now);
-        let Some(latest) = self.buckets.back_mut().filter(|latest| latest.number == present) else { return };
-        let returned = cost.min(latest.charged);
-        latest.charged -= returned;
+    /// Takes a charge out of this bucket, unless it has left.
+    pub(super) fn give_back(&mut self, cost: u64, number: u64) {
+        let Ok(at) = self.buckets.binary_search_by_key(&number, |bucket| bucket.number) else { return };
+        let bucket = &mut self.buckets[at];
+        let returned = cost.min(bucket.charged);
+        bucket.charged -= returned;
         self.charged -= returned;
         self.denied = false;
-        if latest.charged == 0 {
-            self.buckets.pop_back();
+        if bucket.charged == 0 {
+            self.buckets.remove(at);
         }
     }
 
@@ -148,8 +154,10 @@ mod tests {
         let mut window = Window::new(Quota::with_buckets(2, Duration::from_millis(10), 1)?);
         window.take(1, millis(3_600_005));
         assert_eq!(window.ask(1, millis(5)), Ok(0));
-        window.take(1, millis(5));
+        let bucket = window.take(1, millis(5));
         assert_eq!((window.ask(0, millis(5)), window.idle_at()), (Ok(0), Some(millis(3_600_020))));
+        window.give_back(1, bucket);
+        assert_eq!((window.ask(0, millis(5)), window.idle_at()), (Ok(1), Some(millis(3_600_020))));
         Ok(())
     }
 

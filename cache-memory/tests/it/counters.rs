@@ -23,7 +23,7 @@ fn by_hand() -> (MemoryCounters, ManualClock) {
 }
 
 fn charge(name: &str, quota: Quota, cost: u64) -> Charge {
-    Charge { key: Key::new(name).expect("a legal key"), quota, cost }
+    Charge::new(Key::new(name).expect("a legal key"), quota, cost)
 }
 
 fn per_minute(limit: u64) -> Quota {
@@ -46,13 +46,13 @@ async fn a_wait_is_exact_to_the_nanosecond() -> Result<()> {
     let (counters, clock) = by_hand();
     let call = [charge("k", per_minute(1), 1)];
     clock.advance(Duration::from_nanos(1_234_567_890));
-    assert!(is_admitted(counters.charge(&call).await?));
+    assert!(is_admitted(counters.charge(&call).await?.0));
     let wait = Duration::from_secs(62).saturating_sub(Duration::from_nanos(1_234_567_890));
-    assert_eq!(counters.charge(&call).await?, Verdict::Denied { wait }, "the second 1 leaves at second 62");
+    assert_eq!(counters.charge(&call).await?.0, Verdict::Denied { wait }, "the second 1 leaves at second 62");
     clock.advance(wait.saturating_sub(Duration::from_nanos(1)));
-    assert_eq!(counters.charge(&call).await?, Verdict::Denied { wait: Duration::from_nanos(1) });
+    assert_eq!(counters.charge(&call).await?.0, Verdict::Denied { wait: Duration::from_nanos(1) });
     clock.advance(Duration::from_nanos(1));
-    assert!(is_admitted(counters.charge(&call).await?));
+    assert!(is_admitted(counters.charge(&call).await?.0));
     Ok(())
 }
 
@@ -61,10 +61,10 @@ async fn a_jump_of_ten_years_or_to_the_end_of_time_empties_every_window() -> Res
     let (counters, clock) = by_hand();
     let call = [charge("k", per_minute(u64::MAX), u64::MAX)];
     for jump in [Duration::from_hours(10 * 366 * 24), Duration::MAX] {
-        assert_eq!(counters.charge(&call).await?, Verdict::Admitted { remaining: 0 });
+        assert_eq!(counters.charge(&call).await?.0, Verdict::Admitted { remaining: 0 });
         clock.advance(jump);
     }
-    assert_eq!(counters.charge(&call).await?, Verdict::Admitted { remaining: 0 });
+    assert_eq!(counters.charge(&call).await?.0, Verdict::Admitted { remaining: 0 });
     Ok(())
 }
 
@@ -79,7 +79,7 @@ fn of_64_threads_with_1000_calls_each_exactly_the_limit_is_admitted() {
         pollster::block_on(async {
             let mut admitted = 0;
             for _ in 0..1000 {
-                admitted += u64::from(is_admitted(counters.charge(&call).await.expect("in reach")));
+                admitted += u64::from(is_admitted(counters.charge(&call).await.expect("in reach").0));
             }
             admitted
         })
@@ -91,5 +91,5 @@ fn of_64_threads_with_1000_calls_each_exactly_the_limit_is_admitted() {
     assert_eq!(admitted, 12_345);
     let rest = pollster::block_on(counters.charge(&[charge("all", per_minute(40_000), 0)]));
     let remaining = 40_000 - 12_345;
-    assert_eq!(rest.expect("in reach"), Verdict::Admitted { remaining }, "the denied charged nothing");
+    assert_eq!(rest.expect("in reach").0, Verdict::Admitted { remaining }, "the denied charged nothing");
 }

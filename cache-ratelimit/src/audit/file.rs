@@ -1,7 +1,7 @@
 //! A file that is appended to, and begun anew when it is full.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Rotated {
@@ -10,7 +10,7 @@ pub(super) struct Rotated {
     kept: u32,
     file: File,
     bytes: u64,
-    /// Whether the last line could not be written whole.
+    /// Whether the last line could not be written whole, by this process or one before it.
     is_torn: bool,
 }
 
@@ -18,7 +18,8 @@ impl Rotated {
     pub(super) fn open(path: &Path, max_bytes: u64, kept: u32) -> io::Result<Self> {
         let file = appended(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), max_bytes, kept, file, bytes, is_torn: false })
+        let is_torn = bytes > 0 && !ends_a_line(path).unwrap_or(false);
+        Ok(Self { path: path.to_owned(), max_bytes, kept, file, bytes, is_torn })
     }
 
     pub(super) fn append(&mut self, line: &str) -> io::Result<()> {
@@ -46,6 +47,7 @@ impl Rotated {
         // Whatever comes of the new file, this one has made way: it is not moved again.
         self.bytes = 0;
         self.file = appended(&self.path)?;
+        self.is_torn = false;
         Ok(())
     }
 
@@ -62,6 +64,14 @@ fn appended(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+fn ends_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 #[cfg(test)]
@@ -84,6 +94,21 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path())?.count(), 3);
         log.append(&"x".repeat(100))?;
         assert_eq!(read("")?.len(), 100, "a line is never torn");
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_a_process_could_not_finish_is_not_glued_to_the_next() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("audit.log");
+        for (before, after) in [("", "next\n"), ("whole\n", "whole\nnext\n"), ("hal", "hal\nnext\n")] {
+            fs::write(&path, before)?;
+            Rotated::open(&path, 100, 1)?.append("next\n")?;
+            assert_eq!(fs::read_to_string(&path)?, after);
+        }
+        fs::write(&path, "hal")?;
+        Rotated::open(&path, 5, 1)?.append("next\n")?;
+        assert_eq!(fs::read_to_string(&path)?, "next\n", "a new file begins with a line");
         Ok(())
     }
 }

@@ -43,13 +43,45 @@ async fn each_class_has_exactly_its_limit() {
 
 #[pollster::test]
 async fn who_is_promoted_goes_on_with_what_is_used_and_who_is_degraded_waits() {
-    let [limiter, _] = limiters();
-    let bob = named("bob");
-    assert_eq!(admitted(&limiter, Class::Anonymous, &bob, 100).await, 60);
-    assert_eq!(admitted(&limiter, Class::Premium, &bob, 500).await, 240);
-    let degraded = limiter.take(Class::Authenticated, &bob, "/v1").await;
-    assert!(matches!(degraded.answer, Answer::Wait(wait) if wait <= Duration::from_secs(61)), "{degraded:?}");
-    assert_eq!(admitted(&limiter, Class::Admin, &bob, 2000).await, 700);
+    for limiter in limiters() {
+        let bob = named("bob");
+        assert_eq!(admitted(&limiter, Class::Anonymous, &bob, 100).await, 60);
+        assert_eq!(admitted(&limiter, Class::Premium, &bob, 500).await, 240);
+        let degraded = limiter.take(Class::Authenticated, &bob, "/v1").await;
+        assert!(
+            matches!(degraded.answer, Answer::Wait(wait) if wait <= Duration::from_secs(61)),
+            "{degraded:?}"
+        );
+        assert_eq!(admitted(&limiter, Class::Admin, &bob, 2000).await, 700);
+    }
+}
+
+#[pollster::test]
+async fn new_limits_hold_at_once_and_what_is_used_stays_used() {
+    for limiter in limiters() {
+        let bob = named("bob");
+        assert_eq!(admitted(&limiter, Class::Anonymous, &bob, 50).await, 50);
+        let mut classes = Classes::default();
+        let take = async |times| {
+            let mut admitted = 0;
+            for _ in 0..times {
+                admitted += u32::from(limiter.take(Class::Anonymous, &bob, "/v1").await.is_admitted());
+            }
+            admitted
+        };
+        for (limit, more) in [(40, 0), (55, 5), (1000, 945), (0, 0)] {
+            classes.limits[0] = limit;
+            assert!(limiter.set_classes(classes) && limiter.classes() == classes);
+            assert_eq!(take(1100).await, more, "{limit}");
+        }
+        let above = Classes { limits: [1001; 4], ..classes };
+        let longer = Classes { per: classes.per * 2, ..classes };
+        assert!(!limiter.set_classes(above) && !limiter.set_classes(longer));
+        assert_eq!(limiter.classes(), classes);
+    }
+    let [local, shared] = limiters();
+    let less = Classes { limits: [1, 2, 3, 999], ..Classes::default() };
+    assert!(local.set_classes(less) && !shared.set_classes(less), "others would count elsewhere");
 }
 
 #[pollster::test]
@@ -65,6 +97,24 @@ async fn who_is_reset_begins_anew_in_every_class_and_is_no_longer_remembered_as_
         for class in [Class::Anonymous, Class::Authenticated] {
             assert!(admitted(&limiter, class, &bob, 10).await == 10, "{class:?} of {limiter:?}");
         }
+    }
+}
+
+#[pollster::test]
+async fn while_the_counters_are_away_each_class_has_its_part() {
+    let clock = ManualClock::new();
+    let away = crate::shared::Away::new(&clock);
+    away.fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    let own = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+    let share = Fallback::share(own, std::num::NonZeroU32::new(4).expect("four"));
+    let counters: Arc<dyn Counters> = Arc::new(away);
+    let limiter = ClassLimiter::shared(Classes::default(), &counters, &share).expect("legal");
+    let limiter = limiter.with_clock(&(Arc::new(clock) as Arc<dyn Clock>));
+    let bob = named("bob");
+    for (class, more) in
+        [(Class::Anonymous, 15), (Class::Premium, 60), (Class::Authenticated, 0), (Class::Admin, 175)]
+    {
+        assert_eq!(admitted(&limiter, class, &bob, 400).await, more, "{class:?}");
     }
 }
 

@@ -195,3 +195,18 @@ fn half_of_one_notice_and_half_of_another_deny_nobody() {
         assert_eq!(table.counts().denied, 2);
     });
 }
+
+/// A writer who has not come to his end is not believed.
+#[test]
+fn a_notice_that_is_being_written_denies_nobody() {
+    loom::model(|| {
+        let notice = Arc::new(notice::Notice::new());
+        let ask = |cost| Ask { cost, limit: LIMIT, now: NOW, charges: true };
+        notice.tell(key(1, 0), ask(2), meter::Reply::full(1));
+        let other = Arc::clone(&notice);
+        let thread = thread::spawn(move || other.tell(key(2, 0), ask(1), meter::Reply::full(1)));
+        // Who of the one and how much of the other would be a denial that nobody has told.
+        assert_eq!(notice.denial(key(1, 0), ask(1)), None);
+        thread.join().expect("no panic");
+    });
+}

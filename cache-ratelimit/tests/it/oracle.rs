@@ -28,7 +28,7 @@ impl Jumping {
         self.set_nanos(nanos(Duration::from_secs(seconds)));
     }
 
-    fn set_nanos(&self, nanos: u64) {
+    pub(crate) fn set_nanos(&self, nanos: u64) {
         self.0.store(nanos, Ordering::Relaxed);
     }
 }
@@ -50,7 +50,7 @@ impl Random {
         (bits ^ bits >> 31) % end
     }
 
-    fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
+    pub(crate) fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
         these[usize::try_from(self.below(these.len() as u64)).expect("an index")]
     }
 }
@@ -81,7 +81,7 @@ impl Admitted {
 const WINDOW: Duration = Duration::from_mins(1);
 const DECISIONS: u64 = 1_000_000;
 
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("some minutes")
 }
 
@@ -190,10 +190,9 @@ fn it_agrees_with_the_counters_of_one_process_to_the_nanosecond() {
         let counters = MemoryCounters::new().with_clock(Arc::new(clock.clone()));
         for call in 0..300 {
             clock.advance(Duration::from_nanos(random.below(3_000_000_000)));
-            let charge =
-                Charge { key: Key::new("k").expect("a legal key"), quota, cost: random.below(limit + 2) };
+            let charge = Charge::new(Key::new("k").expect("a legal key"), quota, random.below(limit + 2));
             let ours = limiter.take_cost("k", charge.cost);
-            let theirs = pollster::block_on(counters.charge(&[charge])).expect("in reach");
+            let theirs = pollster::block_on(counters.charge(&[charge])).expect("in reach").0;
             let alike = match (ours.answer, theirs) {
                 (Answer::Now, Verdict::Admitted { remaining }) => ours.remaining == remaining,
                 (Answer::Wait(ours), Verdict::Denied { wait }) => ours == wait,

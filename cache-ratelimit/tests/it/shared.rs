@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Result, Verdict};
+use cache_core::{Charge, Counters, Error, ErrorKind, Key, Quota, Receipt, Result, Verdict};
 use cache_memory::MemoryCounters;
 use cache_ratelimit::{Answer, By, Fallback, SharedLimiter};
 use cache_testkit::clock::ManualClock;
@@ -39,12 +39,12 @@ impl Away {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Counters for Away {
-    async fn charge(&self, charges: &[Charge]) -> Result<Verdict> {
+    async fn charge(&self, charges: &[Charge]) -> Result<(Verdict, Receipt)> {
         self.reached()?.charge(charges).await
     }
 
-    async fn refund(&self, charges: &[Charge]) -> Result<()> {
-        self.reached()?.refund(charges).await
+    async fn refund(&self, charges: &[Charge], receipt: Receipt) -> Result<()> {
+        self.reached()?.refund(charges, receipt).await
     }
 
     async fn reset(&self, key: &Key) -> Result<()> {
@@ -163,6 +163,22 @@ async fn what_is_larger_than_a_share_waits_for_the_whole() {
     assert!(fits.is_admitted());
     limiter.give_back(&key("k"), fits).await;
     assert_eq!(limiter.take_cost(&key("k"), 25).await.remaining, 0, "it was given back where it was taken");
+}
+
+#[pollster::test]
+async fn a_part_that_cannot_be_had_admits_nothing() {
+    let clock = ManualClock::new();
+    let counters = Away::new(&clock);
+    let own = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+    let year = Duration::from_hours(366 * 24);
+    // Half of it would be one in two years, which is no quota.
+    let quota = Quota::smooth(1, year, 1).expect("legal");
+    let limiter = SharedLimiter::new("rare", quota, Arc::new(counters.clone()))
+        .with_clock(Arc::new(clock))
+        .with_fallback(Fallback::share(own, NonZeroU32::new(2).expect("two")));
+    counters.fails.store(true, SeqCst);
+    let decision = limiter.take(&key("k")).await;
+    assert_eq!((decision.answer, decision.by), (Answer::Wait(PAUSE), By::Share));
 }
 
 #[pollster::test]

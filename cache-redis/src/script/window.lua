@@ -9,12 +9,13 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- The demand that begins at ARGV[at]: which of KEYS, field, cost, limit, window and bucket in microseconds. Of a rate the bucket is
--- zero, and the window how long one unit takes to drain.
+-- The demand that begins at ARGV[at]: which of KEYS, field, cost, limit, window and bucket in microseconds, and how much it has to leave.
+-- Of a rate the bucket is zero, and the window how long one unit takes to drain.
 local function demand(at)
   return {
     key = KEYS[tonumber(ARGV[at])], field = ARGV[at + 1], cost = tonumber(ARGV[at + 2]),
     limit = tonumber(ARGV[at + 3]), window = tonumber(ARGV[at + 4]), bucket = tonumber(ARGV[at + 5]),
+    spare = tonumber(ARGV[at + 6]),
   }
 end
 

@@ -20,7 +20,7 @@ fn tagged(value: &'static str) -> Entry {
 }
 
 fn call(limit: u64) -> [Charge; 1] {
-    [Charge { key: key("k"), quota: Quota::new(limit, MINUTE).expect("legal"), cost: 1 }]
+    [Charge::new(key("k"), Quota::new(limit, MINUTE).expect("legal"), 1)]
 }
 
 /// What each seam is good for, in a few calls. What is lost in a failover is an error here, as is all else that fails.
@@ -41,8 +41,9 @@ async fn works(redis: &Connection) -> Result<()> {
         so(lease.renew(&grant, MINUTE).await? && lease.release(grant).await?)?;
     }
     let counters = RedisCounters::new(redis.clone());
-    so(matches!(counters.charge(&call(1000)).await?, Verdict::Admitted { .. }))?;
-    counters.refund(&call(1000)).await
+    let (verdict, receipt) = counters.charge(&call(1000)).await?;
+    so(matches!(verdict, Verdict::Admitted { .. }))?;
+    counters.refund(&call(1000), receipt).await
 }
 
 #[tokio::test]
@@ -52,6 +53,30 @@ async fn scripts_survive_being_forgotten() -> Result<()> {
     for _ in 0..3 {
         works(&redis).await?;
         assert_eq!(server.call(&["SCRIPT", "FLUSH"]).text(), "OK");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_decision_is_one_command_and_one_more_where_its_script_was_forgotten() -> Result<()> {
+    let server = Server::start();
+    let counters = RedisCounters::new(connection(&server));
+    counters.charge(&call(1000)).await?;
+    assert_eq!(server.call(&["CONFIG", "RESETSTAT"]).text(), "OK");
+    let times = |command: &str| {
+        let told = server.call(&["INFO", "commandstats"]);
+        let told = told.text().split(&format!("cmdstat_{command}:calls=")).nth(1);
+        told.and_then(|told| told.split(',').next()?.parse().ok()).unwrap_or(0)
+    };
+    for round in 1..=10 {
+        counters.charge(&call(1000)).await?;
+        assert_eq!((times("evalsha"), times("eval")), (round, 0));
+    }
+    for round in 1..=2 {
+        assert_eq!(server.call(&["SCRIPT", "FLUSH"]).text(), "OK");
+        counters.charge(&call(1000)).await?;
+        counters.charge(&call(1000)).await?;
+        assert_eq!((times("evalsha"), times("eval")), (10 + 2 * round, round));
     }
     Ok(())
 }
@@ -120,7 +145,7 @@ async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it
         let killer = Arc::clone(&server);
         let kill = tokio::task::spawn_blocking(move || killer.call(&["CLIENT", "KILL", "TYPE", "normal"]));
         while !kill.is_finished() {
-            let Ok(verdict) = ends(counters.charge(&call(limit))).await else {
+            let Ok((verdict, _)) = ends(counters.charge(&call(limit))).await else {
                 lost += 1;
                 break;
             };
@@ -128,7 +153,7 @@ async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it
         }
         kill.await.expect("no panic");
     }
-    let asked = succeeds(async || counters.charge(&ask).await).await;
+    let (asked, _) = succeeds(async || counters.charge(&ask).await).await;
     let Verdict::Admitted { remaining } = asked else { panic!("{asked:?}") };
     let counted = limit - remaining;
     assert!(

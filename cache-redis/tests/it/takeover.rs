@@ -13,7 +13,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 fn call(cost: u64) -> [Charge; 1] {
     let quota = Quota::new(10, WINDOW).expect("legal");
-    [Charge { key: key("k"), quota, cost }]
+    [Charge::new(key("k"), quota, cost)]
 }
 
 /// The wait of a denial.
@@ -25,8 +25,8 @@ fn wait(verdict: Verdict) -> Option<Duration> {
 async fn longest_wait(counters: &RedisCounters) -> Duration {
     let mut longest = Duration::ZERO;
     succeeds(async || match counters.charge(&call(1)).await {
-        Ok(Verdict::Admitted { .. }) => Ok(()),
-        Ok(verdict) => {
+        Ok((Verdict::Admitted { .. }, _)) => Ok(()),
+        Ok((verdict, _)) => {
             longest = longest.max(wait(verdict).unwrap_or_default());
             Err(())
         }
@@ -46,7 +46,7 @@ async fn a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_windo
     // No full window makes anybody wait for so long, so this is for who took over. Until then a primary that is about to be a
     // replica may answer.
     let distrusts = async || {
-        succeeds(async || match strict.charge(&call(1)).await.map(wait) {
+        succeeds(async || match strict.charge(&call(1)).await.map(|(verdict, _)| wait(verdict)) {
             Ok(Some(told)) if told > WINDOW + Duration::from_millis(100) => Ok(told),
             _ => Err(()),
         })
@@ -62,7 +62,7 @@ async fn a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_windo
             group.kill_primary();
         }
         assert!(distrusts().await <= whole, "planned: {planned}");
-        let goes_on = plain.charge(&call(0)).await?;
+        let goes_on = plain.charge(&call(0)).await?.0;
         assert!(matches!(goes_on, Verdict::Admitted { remaining } if remaining > 0), "who does not look");
     }
     Ok(())
@@ -74,11 +74,11 @@ async fn who_only_asks_of_a_server_that_took_over_is_told_that_nothing_is_left()
     let redis = Connection::open(hasty(config(server.address()))).expect("legal");
     let strict = RedisCounters::new(redis).with_strict_takeover(GRACE);
     longest_wait(&strict).await;
-    assert_eq!(strict.charge(&call(0)).await?, Verdict::Admitted { remaining: 9 });
+    assert_eq!(strict.charge(&call(0)).await?.0, Verdict::Admitted { remaining: 9 });
     server.restart();
-    let asked = succeeds(async || strict.charge(&call(0)).await).await;
+    let (asked, _) = succeeds(async || strict.charge(&call(0)).await).await;
     assert_eq!(asked, Verdict::Admitted { remaining: 0 });
-    let denied = ends(strict.charge(&call(1))).await?;
+    let (denied, _) = ends(strict.charge(&call(1))).await?;
     assert!(wait(denied).is_some_and(|wait| wait > WINDOW / 2), "{denied:?}");
     Ok(())
 }

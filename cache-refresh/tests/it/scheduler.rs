@@ -1,7 +1,7 @@
 //! The scheduler on a paused clock.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use cache_core::Priority;
 use cache_refresh::{Pacing, ScheduleError, Strategy};
@@ -178,6 +178,34 @@ async fn the_more_of_the_budget_is_used_the_less_often_everything_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gauge_that_hangs_or_panics_counts_as_a_budget_in_full_use_until_it_tells_again() {
+    for panics in [false, true] {
+        let log = Log::new();
+        let is_odd = Arc::new(AtomicBool::new(false));
+        let odd = Arc::clone(&is_odd);
+        let gauge = move || {
+            let is_odd = odd.load(SeqCst);
+            async move {
+                assert!(!(is_odd && panics), "as told");
+                if is_odd {
+                    std::future::pending::<()>().await;
+                }
+                0.1
+            }
+        };
+        let scheduler = log.builder().budget_used(gauge).open().expect("legal");
+        passes(secs(10)).await;
+        assert_eq!(scheduler.status().strategy, Strategy::Normal);
+        is_odd.store(true, SeqCst);
+        passes(secs(10)).await;
+        assert_eq!(scheduler.status().strategy, Strategy::Minimal, "panics: {panics}");
+        is_odd.store(false, SeqCst);
+        passes(secs(100)).await;
+        assert_eq!(scheduler.status().strategy, Strategy::Normal, "panics: {panics}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tighter_pace_moves_what_is_already_planned() {
     let log = Log::new();
     let used = Arc::new(Mutex::new(0.0));
@@ -197,8 +225,18 @@ async fn a_tighter_pace_moves_what_is_already_planned() {
 #[tokio::test(start_paused = true)]
 async fn everything_stops_with_the_last_handle() {
     let log = Log::new();
-    let scheduler = log.builder().open().expect("legal");
     let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    // It is asked once, and never answers.
+    let gauge = move || {
+        let held = Arc::clone(&held);
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+            0.0
+        }
+    };
+    let scheduler = log.builder().budget_used(gauge).open().expect("legal");
     let held = Arc::clone(&alive);
     let job = Job::new("hangs", move || {
         let held = Arc::clone(&held);
@@ -215,11 +253,35 @@ async fn everything_stops_with_the_last_handle() {
     drop(scheduler);
     assert_eq!(other.status().running, 1);
     drop(other);
-    passes(secs(1)).await;
+    passes(Duration::from_millis(1)).await;
     assert_eq!(Arc::strong_count(&alive), 1, "what ran has been ended");
     log.took();
     passes(secs(100)).await;
     assert!(log.took().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_paused_nothing_begins_and_what_runs_goes_on() {
+    let log = Log::new();
+    let scheduler = log.builder().open().expect("legal");
+    scheduler.schedule(log.job("long", secs(30)), secs(100)).expect("legal");
+    scheduler.schedule(log.job("a", Duration::ZERO), secs(10)).expect("legal");
+    passes(secs(5)).await;
+    scheduler.pause();
+    assert!(scheduler.trigger("a"), "by hand, neither");
+    let batch = scheduler.run_all([log.job("once", Duration::ZERO)], secs(10)).await;
+    assert_eq!((batch.done, batch.unfinished), (0, vec!["once".to_owned()]));
+    passes(secs(1000)).await;
+    let status = scheduler.status();
+    assert!(status.is_paused && (status.running, status.counts.done) == (0, 2), "{status:?}");
+    assert_eq!(status.lateness, secs(1010), "since it was asked for by hand");
+    scheduler.resume();
+    passes(secs(25)).await;
+    let mut runs = log.took();
+    runs.sort();
+    let named = |name: &str, at| (name.to_owned(), at);
+    let a = [0, 1015, 1025, 1035].map(|at| named("a", at));
+    assert_eq!(runs, [&a[..], &[named("long", 0), named("long", 1015)]].concat());
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,24 @@ async fn one_process_of_a_fleet_does_each_job_and_another_one_when_it_is_gone() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_outlasts_its_interval_is_begun_by_no_other_process() {
+    let log = Log::new();
+    let lease = Arc::new(MemoryLease::new().with_clock(Arc::<Paused>::clone(&log.clock)));
+    let node = |seed| {
+        let scheduler = log.builder().jitter(0.1).seed(seed).lease(Arc::<MemoryLease>::clone(&lease)).open();
+        let scheduler = scheduler.expect("legal");
+        scheduler.schedule(log.job("slow", secs(250)), secs(100)).expect("legal");
+        scheduler
+    };
+    let nodes = [node(1), node(2), node(3)];
+    passes(secs(10_000)).await;
+    let times = log.times("slow");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 250), "{times:?}");
+    assert!((25..=40).contains(&times.len()), "{times:?}");
+    assert_eq!(nodes.iter().map(|node| node.status().running).max(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn by_hand_a_job_runs_though_its_turn_is_taken_and_a_faster_pace_finds_its_own_lease() {
     let log = Log::new();
     let lease = Arc::new(MemoryLease::new().with_clock(Arc::<Paused>::clone(&log.clock)));
@@ -46,6 +64,27 @@ async fn by_hand_a_job_runs_though_its_turn_is_taken_and_a_faster_pace_finds_its
     passes(secs(200)).await;
     assert_eq!(log.times("a"), [60, 110, 160, 210], "half of its interval from the last run on");
     assert_eq!(scheduler.status().counts.elsewhere, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_scheduled_anew_finds_its_own_lease_and_no_other_process_does() {
+    let log = Log::new();
+    let lease = Arc::new(MemoryLease::new().with_clock(Arc::<Paused>::clone(&log.clock)));
+    let node = || log.builder().lease(Arc::<MemoryLease>::clone(&lease)).open().expect("legal");
+    let (scheduler, other) = (node(), node());
+    for takes in [Duration::ZERO, secs(5)] {
+        scheduler.schedule(log.job("a", takes), secs(1000)).expect("legal");
+        passes(secs(1)).await;
+        other.schedule(log.job("a", Duration::ZERO), secs(1000)).expect("legal");
+        passes(secs(1)).await;
+        // The run that goes on has the lease, and ends before the first turn of the new schedule.
+        scheduler.schedule_after(log.job("a", Duration::ZERO), secs(8), secs(100)).expect("legal");
+        passes(secs(300)).await;
+        let begun = log.took().into_iter().map(|(_, at)| at % 1000).collect::<Vec<_>>();
+        assert_eq!(begun, [0, 10, 110, 210], "{takes:?}");
+        assert!(scheduler.cancel("a") && other.cancel("a"));
+        passes(secs(1000 - 302)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,16 @@ async fn a_warmer_that_fails_or_hangs_delays_nobody_beyond_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_warmer_whose_budget_cannot_be_asked_fails_and_says_so() {
+    let asks = items("asks", 1).metered(|| async { if true { panic!("as told") } else { Ok(()) } });
+    let warming = warming().warmer(asks).open().expect("legal");
+    let began = Instant::now();
+    let report = warming.start(secs(60)).await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "it has ended");
+    assert!(!report[0].success && report[0].errors == ["it panicked"], "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn five_run_at_the_same_time_and_the_most_urgent_first() {
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut builder = warming();

@@ -1,14 +1,16 @@
 //! What every [`Counters`] promises: never more than the limit in any window, all charges or none, and a wait that is
 //! neither too short nor too long.
 //!
-//! Here is what happens while time stands still, or nearly so; [`windows`] is about time, and [`shapes`] about quotas that are exact or smooth.
+//! Here is what happens while time stands still, or nearly so; [`windows`] is about time, [`shapes`] about quotas that are exact or
+//! smooth, and [`refunds`] about what is given back late.
 
+pub mod refunds;
 pub mod shapes;
 pub mod windows;
 
 use std::time::Duration;
 
-use cache_core::{Charge, Counters, Quota, Result, Verdict};
+use cache_core::{Charge, Counters, Quota, Receipt, Result, Verdict};
 use futures_util::future;
 
 use super::key;
@@ -35,13 +37,16 @@ pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
         never_is_said_even_where_another_limit_is_full(counters);
         the_least_that_remains_is_reported(counters);
         many_at_once_get_exactly_the_limit(counters);
+        what_is_spared_is_left_to_others(counters);
         a_refund_makes_room(counters);
         a_refund_gives_back_no_more_than_was_taken(counters);
+        a_call_over_many_limits_is_given_back_as_a_whole(counters);
         a_reset_forgets_every_quota_of_the_key(counters);
         a_reset_of_an_unknown_key_is_nothing(counters);
     }
     windows::all(counters, time).await;
     shapes::all(counters, time).await;
+    refunds::all(counters, time).await;
 }
 
 /// N calls fit, the next does not, and the remainder counts down to zero.
@@ -95,16 +100,16 @@ pub async fn a_cost_of_zero_only_asks(counters: &dyn Counters) -> Result<()> {
 pub async fn a_cost_above_the_limit_never_fits(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("never", quota(3, HOUR), cost);
     for cost in [4, u64::MAX] {
-        assert_eq!(counters.charge(&[of(cost)]).await?, Verdict::Never, "cost {cost}");
+        assert_eq!(counters.charge(&[of(cost)]).await?.0, Verdict::Never, "cost {cost}");
     }
     assert_admits(counters, &of(3), 0).await?;
-    assert_eq!(counters.charge(&[of(4)]).await?, Verdict::Never, "also when the limit is used up");
+    assert_eq!(counters.charge(&[of(4)]).await?.0, Verdict::Never, "also when the limit is used up");
     Ok(())
 }
 
 /// Zero is a limit, and the only thing that fits in it is a question.
 pub async fn a_limit_of_zero_admits_nothing(counters: &dyn Counters) -> Result<()> {
-    assert_eq!(counters.charge(&[charge("zero", quota(0, HOUR), 1)]).await?, Verdict::Never);
+    assert_eq!(counters.charge(&[charge("zero", quota(0, HOUR), 1)]).await?.0, Verdict::Never);
     assert_admits(counters, &charge("zero", quota(0, HOUR), 0), 0).await
 }
 
@@ -112,10 +117,10 @@ pub async fn a_limit_of_zero_admits_nothing(counters: &dyn Counters) -> Result<(
 pub async fn the_largest_limit_does_not_overflow(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("largest", quota(u64::MAX, HOUR), cost);
     for _ in 0..2 {
-        assert!(is_admitted(counters.charge(&[of(u64::MAX / 2)]).await?));
+        assert!(is_admitted(counters.charge(&[of(u64::MAX / 2)]).await?.0));
     }
     assert_denies(counters, &of(u64::MAX / 2)).await?;
-    assert_eq!(counters.charge(&[of(u64::MAX), of(u64::MAX)]).await?, Verdict::Never);
+    assert_eq!(counters.charge(&[of(u64::MAX), of(u64::MAX)]).await?.0, Verdict::Never);
     Ok(())
 }
 
@@ -131,9 +136,9 @@ pub async fn a_huge_limit_is_exact(counters: &dyn Counters) -> Result<()> {
 
 /// Of nothing there is room for all.
 pub async fn no_charges_are_admitted(counters: &dyn Counters) -> Result<()> {
-    let verdict = counters.charge(&[]).await?;
-    assert!(matches!(verdict, Verdict::Admitted { .. }), "{verdict:?}");
-    counters.refund(&[]).await
+    let (verdict, receipt) = counters.charge(&[]).await?;
+    assert!(is_admitted(verdict), "{verdict:?}");
+    counters.refund(&[], receipt).await
 }
 
 /// If one limit has no room, the others are as they were.
@@ -141,9 +146,9 @@ pub async fn all_are_charged_or_none(counters: &dyn Counters) -> Result<()> {
     let [wide, narrow] =
         [("all:wide", 10), ("all:narrow", 1)].map(|(name, limit)| charge(name, quota(limit, HOUR), 1));
     let both = [wide.clone(), narrow.clone()];
-    assert!(matches!(counters.charge(&both).await?, Verdict::Admitted { remaining: 0 }));
+    assert!(matches!(counters.charge(&both).await?.0, Verdict::Admitted { remaining: 0 }));
     for order in [[wide.clone(), narrow.clone()], [narrow, wide.clone()]] {
-        assert!(matches!(counters.charge(&order).await?, Verdict::Denied { .. }));
+        assert!(matches!(counters.charge(&order).await?.0, Verdict::Denied { .. }));
     }
     assert_admits(counters, &wide, 8).await
 }
@@ -151,9 +156,9 @@ pub async fn all_are_charged_or_none(counters: &dyn Counters) -> Result<()> {
 /// Two charges of one limit in one call are their sum.
 pub async fn one_limit_twice_in_a_call_counts_twice(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("twice", quota(5, HOUR), cost);
-    assert_eq!(counters.charge(&[of(2), of(2)]).await?, Verdict::Admitted { remaining: 1 });
-    assert!(matches!(counters.charge(&[of(1), of(1)]).await?, Verdict::Denied { .. }));
-    assert_eq!(counters.charge(&[of(3), of(3)]).await?, Verdict::Never);
+    assert_eq!(counters.charge(&[of(2), of(2)]).await?.0, Verdict::Admitted { remaining: 1 });
+    assert!(matches!(counters.charge(&[of(1), of(1)]).await?.0, Verdict::Denied { .. }));
+    assert_eq!(counters.charge(&[of(3), of(3)]).await?.0, Verdict::Never);
     assert_admits(counters, &of(1), 0).await
 }
 
@@ -163,7 +168,7 @@ pub async fn never_is_said_even_where_another_limit_is_full(counters: &dyn Count
     let small = charge("in vain:small", quota(1, HOUR), 2);
     assert_admits(counters, &full, 0).await?;
     for order in [[full.clone(), small.clone()], [small, full]] {
-        assert_eq!(counters.charge(&order).await?, Verdict::Never);
+        assert_eq!(counters.charge(&order).await?.0, Verdict::Never);
     }
     Ok(())
 }
@@ -172,7 +177,7 @@ pub async fn never_is_said_even_where_another_limit_is_full(counters: &dyn Count
 pub async fn the_least_that_remains_is_reported(counters: &dyn Counters) -> Result<()> {
     let [a, b, c] = [("least:a", 9), ("least:b", 4), ("least:c", 7)]
         .map(|(name, limit)| charge(name, quota(limit, HOUR), 1));
-    assert_eq!(counters.charge(&[a, b, c]).await?, Verdict::Admitted { remaining: 3 });
+    assert_eq!(counters.charge(&[a, b, c]).await?.0, Verdict::Admitted { remaining: 3 });
     Ok(())
 }
 
@@ -182,7 +187,7 @@ pub async fn many_at_once_get_exactly_the_limit(counters: &dyn Counters) -> Resu
     let caller = async || {
         let mut admitted = 0;
         for _ in 0..10 {
-            admitted += u64::from(is_admitted(counters.charge(&charges).await?));
+            admitted += u64::from(is_admitted(counters.charge(&charges).await?.0));
         }
         Ok(admitted)
     };
@@ -191,11 +196,35 @@ pub async fn many_at_once_get_exactly_the_limit(counters: &dyn Counters) -> Resu
     Ok(())
 }
 
+/// Whoever has to leave something is denied what others may have, is charged no more than they are, and waits until it is there.
+pub async fn what_is_spared_is_left_to_others(counters: &dyn Counters) -> Result<()> {
+    let smooth = shapes::smooth(HOUR, 5);
+    for (name, quota) in [("buckets", quota(5, HOUR)), ("exact", shapes::exact(5, HOUR)), ("smooth", smooth)]
+    {
+        let of = |cost, spare| Charge { spare, ..charge(&format!("spared:{name}"), quota, cost) };
+        for never in [of(4, 2), of(1, 5), of(1, u64::MAX)] {
+            assert_eq!(counters.charge(&[never]).await?.0, Verdict::Never, "{name}");
+        }
+        assert_admits(counters, &of(0, 3), 2).await?;
+        assert_admits(counters, &of(0, u64::MAX), 0).await?;
+        assert_admits(counters, &of(2, 2), 1).await?;
+        let receipt = taken(counters, &of(1, 2), 0).await?;
+        assert_denies(counters, &of(1, 2)).await?;
+        assert_admits(counters, &of(0, 2), 0).await?;
+        assert_admits(counters, &of(0, 0), 2).await?;
+        counters.refund(&[of(1, 2)], receipt).await?;
+        assert_admits(counters, &of(1, 0), 2).await?;
+        // Of a limit that stands twice in a call, what is to be left is left after both.
+        assert_denies_for_all(counters, &[of(1, 0), of(0, 2)]).await?;
+    }
+    Ok(())
+}
+
 /// What was given back can be taken again.
 pub async fn a_refund_makes_room(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("refund", quota(5, HOUR), cost);
-    assert_admits(counters, &of(5), 0).await?;
-    counters.refund(&[of(2)]).await?;
+    let receipt = taken(counters, &of(5), 0).await?;
+    counters.refund(&[of(2)], receipt).await?;
     assert_admits(counters, &of(0), 2).await?;
     assert_admits(counters, &of(2), 0).await?;
     assert_denies(counters, &of(1)).await
@@ -204,14 +233,32 @@ pub async fn a_refund_makes_room(counters: &dyn Counters) -> Result<()> {
 /// A refund that is too large, comes twice or comes for nothing earns no credit.
 pub async fn a_refund_gives_back_no_more_than_was_taken(counters: &dyn Counters) -> Result<()> {
     let of = |cost| charge("credit", quota(5, HOUR), cost);
-    counters.refund(&[of(3)]).await?;
-    assert_admits(counters, &of(2), 3).await?;
+    counters.refund(&[of(3)], Receipt::default()).await?;
+    let receipt = taken(counters, &of(2), 3).await?;
+    let again = || Receipt::new(receipt.marks().to_vec());
+    counters.refund(&[of(u64::MAX), of(1)], again()).await?;
+    assert_admits(counters, &of(0), 3).await?;
     for _ in 0..2 {
-        counters.refund(&[of(u64::MAX), of(1)]).await?;
+        counters.refund(&[of(5)], again()).await?;
         assert_admits(counters, &of(0), 5).await?;
     }
     assert_admits(counters, &of(5), 0).await?;
     assert_denies(counters, &of(1)).await
+}
+
+/// Each limit of a call gets back what it was charged, and a limit that stood there twice gets back both.
+pub async fn a_call_over_many_limits_is_given_back_as_a_whole(counters: &dyn Counters) -> Result<()> {
+    let [a, b] = ["whole:a", "whole:b"].map(|name| charge(name, quota(9, HOUR), 2));
+    let other = charge("whole:a", quota(9, HOUR * 2), 1);
+    let nothing = charge("whole:c", quota(9, HOUR), 0);
+    let call = [a.clone(), nothing, b.clone(), other.clone(), a.clone()];
+    let (verdict, receipt) = counters.charge(&call).await?;
+    assert_eq!(verdict, Verdict::Admitted { remaining: 5 });
+    counters.refund(&call, receipt).await?;
+    for limit in [a, b, other] {
+        assert_admits(counters, &Charge { cost: 0, ..limit }, 9).await?;
+    }
+    Ok(())
 }
 
 /// All windows of a key end, and those of other keys do not.
@@ -242,7 +289,7 @@ fn in_buckets(limit: u64, per: Duration, buckets: u32) -> Quota {
 }
 
 fn charge(name: &str, quota: Quota, cost: u64) -> Charge {
-    Charge { key: key(name), quota, cost }
+    Charge::new(key(name), quota, cost)
 }
 
 fn is_admitted(verdict: Verdict) -> bool {
@@ -250,9 +297,14 @@ fn is_admitted(verdict: Verdict) -> bool {
 }
 
 async fn assert_admits(counters: &dyn Counters, charge: &Charge, remaining: u64) -> Result<()> {
-    let verdict = counters.charge(std::slice::from_ref(charge)).await?;
+    taken(counters, charge, remaining).await.map(drop)
+}
+
+/// The receipt of a charge that has to be admitted.
+async fn taken(counters: &dyn Counters, charge: &Charge, remaining: u64) -> Result<Receipt> {
+    let (verdict, receipt) = counters.charge(std::slice::from_ref(charge)).await?;
     assert_eq!(verdict, Verdict::Admitted { remaining }, "{charge:?}");
-    Ok(())
+    Ok(receipt)
 }
 
 async fn assert_denies(counters: &dyn Counters, charge: &Charge) -> Result<()> {
@@ -260,7 +312,7 @@ async fn assert_denies(counters: &dyn Counters, charge: &Charge) -> Result<()> {
 }
 
 async fn assert_denies_for_all(counters: &dyn Counters, charges: &[Charge]) -> Result<Duration> {
-    let verdict = counters.charge(charges).await?;
+    let verdict = counters.charge(charges).await?.0;
     let Verdict::Denied { wait } = verdict else { panic!("{charges:?} should be denied, not {verdict:?}") };
     assert!(!wait.is_zero(), "a denial without a wait");
     Ok(wait)

@@ -19,12 +19,18 @@ struct Oracle(Vec<(Charge, Time)>);
 
 impl Oracle {
     fn charge(&mut self, charges: &[Charge], now: Time) -> Verdict {
-        if charges.iter().any(|charge| asked(charges, charge) > u128::from(charge.quota.limit())) {
+        if charges
+            .iter()
+            .any(|charge| asked(charges, charge) + spared(charges, charge) > u128::from(charge.quota.limit()))
+        {
             return Verdict::Never;
         }
         let fits = |at: &Time| charges.iter().all(|charge| self.left(charges, charge, *at).is_some());
         if fits(&now) {
-            let left = charges.iter().filter_map(|charge| self.left(charges, charge, now));
+            let left = charges.iter().filter_map(|charge| {
+                let spare = if asked(charges, charge) == 0 { most_spared(charges, charge) } else { 0 };
+                Some(self.left(charges, charge, now)?.saturating_sub(spare))
+            });
             let remaining = left.min().unwrap_or(u64::MAX);
             self.0.extend(charges.iter().map(|charge| (charge.clone(), now)));
             return Verdict::Admitted { remaining };
@@ -39,14 +45,16 @@ impl Oracle {
         let counts =
             |(charge, when): &&(Charge, Time)| is_same(charge, of) && leaves(charge.quota, *when) > at;
         let taken: u128 = self.0.iter().filter(counts).map(|(charge, _)| u128::from(charge.cost)).sum();
-        let left = u128::from(of.quota.limit()).checked_sub(taken + asked(charges, of))?;
+        let left =
+            u128::from(of.quota.limit()).checked_sub(taken + asked(charges, of) + spared(charges, of))?;
         Some(u64::try_from(left).expect("at most the limit"))
     }
 
-    fn refund(&mut self, of: &Charge, now: Time) {
+    /// What is in one bucket cannot be told apart.
+    fn refund(&mut self, of: &Charge, charged: Time) {
         let mut rest = of.cost;
         for (charge, at) in &mut self.0 {
-            if is_same(charge, of) && bucket(charge.quota, *at) == bucket(charge.quota, now) {
+            if is_same(charge, of) && bucket(charge.quota, *at) == bucket(charge.quota, charged) {
                 let returned = rest.min(charge.cost);
                 charge.cost -= returned;
                 rest -= returned;
@@ -65,6 +73,15 @@ fn is_same(one: &Charge, other: &Charge) -> bool {
 
 fn asked(charges: &[Charge], of: &Charge) -> u128 {
     charges.iter().filter(|charge| is_same(charge, of)).map(|charge| u128::from(charge.cost)).sum()
+}
+
+/// What a call that takes something of a limit has to leave of it.
+fn spared(charges: &[Charge], of: &Charge) -> u128 {
+    if asked(charges, of) == 0 { 0 } else { u128::from(most_spared(charges, of)) }
+}
+
+fn most_spared(charges: &[Charge], of: &Charge) -> u64 {
+    charges.iter().filter(|charge| is_same(charge, of)).map(|charge| charge.spare).max().unwrap_or(0)
 }
 
 fn bucket(quota: Quota, at: Time) -> u128 {
@@ -113,7 +130,7 @@ async fn follow(quota: Quota, schedule: u32, ticks: u32) -> Result<()> {
     let mut admissions = Vec::new();
     for tick in 0..ticks {
         if schedule >> tick & 1 == 1 {
-            let verdict = counters.charge(&call).await?;
+            let verdict = counters.charge(&call).await?.0;
             assert_eq!(verdict, oracle.charge(&call, clock.now()), "tick {tick} of {schedule:#b}, {quota:?}");
             admissions.extend(is_admitted(verdict).then(|| (clock.now(), 1)));
         }
@@ -135,7 +152,8 @@ fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
             // Steps of up to 14 ms with odd nanoseconds, half of the calls at the same moment as the one before.
             clock.advance(Duration::from_nanos(999_983) * number.saturating_sub(15));
             let cost = u64::from(number % 4);
-            let verdict = pollster::block_on(counters.charge(&[charge("k", quota, cost)])).expect("in reach");
+            let verdict =
+                pollster::block_on(counters.charge(&[charge("k", quota, cost)])).expect("in reach").0;
             admissions.extend(is_admitted(verdict).then(|| (clock.now(), cost)));
         }
         let worst = worst_window(&admissions, quota.per());
@@ -146,18 +164,21 @@ fn no_window_of_ten_thousand_random_calls_exceeds_the_limit() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Charge(Vec<(usize, usize, u64)>),
-    Refund(usize, usize, u64),
+    /// Which key, quota, cost, and how much is to be left.
+    Charge(Vec<(usize, usize, u64, u64)>),
+    /// Of the calls that were admitted and not given back the one that is so many before the latest, and how much of each cost.
+    Refund(usize, u64),
     Reset(usize),
     Pass(u32),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     let cost = || prop_oneof![8 => 0_u64..4, 1 => Just(u64::MAX), 1 => Just(u64::MAX / 2)];
-    let limit = move || (0..KEYS.len(), 0..4_usize, cost());
+    let spare = || prop_oneof![5 => Just(0), 3 => 0..5_u64, 1 => Just(u64::MAX)];
+    let limit = move || (0..KEYS.len(), 0..4_usize, cost(), spare());
     prop_oneof![
         6 => proptest::collection::vec(limit(), 0..4).prop_map(Step::Charge),
-        1 => limit().prop_map(|(key, quota, cost)| Step::Refund(key, quota, cost)),
+        3 => (0..4_usize, prop_oneof![Just(u64::MAX), Just(1)]).prop_map(|(later, most)| Step::Refund(later, most)),
         1 => (0..KEYS.len()).prop_map(Step::Reset),
         4 => (0_u32..3000).prop_map(Step::Pass),
     ]
@@ -175,21 +196,33 @@ fn quotas() -> [Quota; 4] {
 async fn compare(steps: Vec<Step>) -> Result<()> {
     let (counters, clock) = by_hand();
     let mut oracle = Oracle::default();
-    let limit = |(key, quota, cost): (usize, usize, u64)| charge(KEYS[key], quotas()[quota], cost);
+    let mut admitted = Vec::new();
+    let limit = |(key, quota, cost, spare): (usize, usize, u64, u64)| Charge {
+        spare,
+        ..charge(KEYS[key], quotas()[quota], cost)
+    };
     for step in steps {
         match step {
             Step::Charge(limits) => {
                 let charges: Vec<Charge> = limits.into_iter().map(limit).collect();
-                let verdict = counters.charge(&charges).await?;
-                assert_eq!(verdict, oracle.charge(&charges, clock.now()), "{charges:?} at {:?}", clock.now());
+                let now = clock.now();
+                let (verdict, receipt) = counters.charge(&charges).await?;
+                assert_eq!(verdict, oracle.charge(&charges, now), "{charges:?} at {now:?}");
+                if is_admitted(verdict) {
+                    admitted.push((charges, now, receipt));
+                }
             }
-            Step::Refund(key, quota, cost) => {
-                let charge = limit((key, quota, cost));
-                oracle.refund(&charge, clock.now());
-                counters.refund(&[charge]).await?;
+            Step::Refund(later, most) => {
+                let Some(at) = admitted.len().checked_sub(later + 1) else { continue };
+                let (mut charges, when, receipt) = admitted.remove(at);
+                for charge in &mut charges {
+                    charge.cost = charge.cost.min(most);
+                    oracle.refund(charge, when);
+                }
+                counters.refund(&charges, receipt).await?;
             }
             Step::Reset(key) => {
-                let key = limit((key, 0, 0)).key;
+                let key = limit((key, 0, 0, 0)).key;
                 oracle.reset(&key);
                 counters.reset(&key).await?;
             }

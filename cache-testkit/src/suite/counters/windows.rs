@@ -6,11 +6,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cache_core::{Charge, Counters, Quota, Result, Time, Verdict};
+use cache_core::{Charge, Counters, Quota, Receipt, Result, Shape, Time, Verdict};
 
-use super::{HOUR, assert_admits, assert_denies, assert_denies_for_all, charge, in_buckets, is_admitted};
+use super::{HOUR, assert_admits, assert_denies_for_all, charge, in_buckets, is_admitted};
 use crate::clock::Passage;
-use crate::load::{Shape, Workload};
+use crate::load::{self, Workload};
 use crate::suite::{GRAIN, key, pass_until};
 
 /// A window that some backends let pass for real, in buckets long enough to ask something within one.
@@ -21,7 +21,6 @@ const BUCKET: Duration = Duration::from_millis(50);
 /// Asks everything about time.
 pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
     run! {
-        a_refund_of_an_earlier_bucket_gives_nothing(counters, time);
         a_window_admits_again_when_its_buckets_have_left(counters, time);
         an_edge_between_windows_admits_no_more(counters, time);
         a_wait_is_long_enough_and_no_longer(counters, time);
@@ -29,18 +28,6 @@ pub async fn all(counters: &dyn Counters, time: &dyn Passage) {
         a_burst_limit_inside_a_long_one(counters, time);
         no_window_ever_admits_more_than_the_limit(counters, time);
     }
-}
-
-/// Only the present bucket gives back; what lies behind stays charged until it leaves.
-pub async fn a_refund_of_an_earlier_bucket_gives_nothing(
-    counters: &dyn Counters,
-    time: &dyn Passage,
-) -> Result<()> {
-    let of = |cost| charge("too late", in_buckets(5, BUCKET * 100, 100), cost);
-    assert_admits(counters, &of(5), 0).await?;
-    time.pass(BUCKET + GRAIN).await;
-    counters.refund(&[of(5)]).await?;
-    assert_denies(counters, &of(1)).await
 }
 
 /// A window and a bucket after the last admission nothing is left of it.
@@ -67,7 +54,7 @@ pub async fn an_edge_between_windows_admits_no_more(
         let begun = time.now();
         assert_admits(counters, &whole, 0).await?;
         while time.now() < begun.after(WINDOW.saturating_sub(GRAIN)) {
-            let verdict = counters.charge(std::slice::from_ref(&charge)).await?;
+            let verdict = counters.charge(std::slice::from_ref(&charge)).await?.0;
             assert!(!is_admitted(verdict) || time.now() >= begun.after(WINDOW), "admitted inside the window");
             pass_until(time, time.now().after(BUCKET / 3).min(begun.after(WINDOW.saturating_sub(GRAIN))))
                 .await;
@@ -88,25 +75,26 @@ pub async fn a_wait_is_long_enough_and_no_longer(counters: &dyn Counters, time: 
     }
     for (cost, buckets) in [(1, 0), (3, 1), (6, 2)] {
         let before = time.now();
-        let verdict = counters.charge(&[of(cost)]).await?;
+        let (verdict, receipt) = counters.charge(&[of(cost)]).await?;
         let after = time.now();
         let Verdict::Denied { wait } = verdict else {
             // Time that cannot be stopped may have run past the moment from which on there is room.
             assert!(after >= begun.after(WINDOW + BUCKET * buckets), "no room for {cost} yet: {verdict:?}");
-            counters.refund(&[of(cost)]).await?;
+            counters.refund(&[of(cost)], receipt).await?;
             continue;
         };
         assert!(!wait.is_zero() && wait <= WINDOW + BUCKET, "a wait of {wait:?}");
         pass_until(time, before.after(wait.saturating_sub(GRAIN))).await;
-        let early = counters.charge(&[of(cost)]).await?;
+        let (early, mut receipt) = counters.charge(&[of(cost)]).await?;
         if is_admitted(early) {
             assert!(time.now() >= before.after(wait), "{wait:?} is too long for a cost of {cost}");
         } else {
             pass_until(time, after.after(wait)).await;
-            let late = counters.charge(&[of(cost)]).await?;
+            let late;
+            (late, receipt) = counters.charge(&[of(cost)]).await?;
             assert!(is_admitted(late), "{wait:?} is too short for a cost of {cost}: {late:?}");
         }
-        counters.refund(&[of(cost)]).await?;
+        counters.refund(&[of(cost)], receipt).await?;
     }
     Ok(())
 }
@@ -116,12 +104,12 @@ pub async fn the_longest_wait_is_reported(counters: &dyn Counters, time: &dyn Pa
     let [short, long] =
         [WINDOW, WINDOW * 2].map(|window| charge("longest", in_buckets(1, window, BUCKETS), 1));
     let both = [short.clone(), long.clone()];
-    assert!(is_admitted(counters.charge(&both).await?));
+    assert!(is_admitted(counters.charge(&both).await?.0));
     let wait = assert_denies_for_all(counters, &both).await?;
     let after = time.now();
     assert!(wait > WINDOW, "{wait:?} is not the wait of the longer window");
     pass_until(time, after.after(wait)).await;
-    assert!(is_admitted(counters.charge(&both).await?), "{wait:?} was too short for both");
+    assert!(is_admitted(counters.charge(&both).await?.0), "{wait:?} was too short for both");
     Ok(())
 }
 
@@ -132,7 +120,7 @@ pub async fn a_burst_limit_inside_a_long_one(counters: &dyn Counters, time: &dyn
     let both = [burst, long];
     for allowed in [4, 4, 2] {
         for number in 0..allowed {
-            let verdict = counters.charge(&both).await?;
+            let verdict = counters.charge(&both).await?.0;
             assert!(is_admitted(verdict), "call {number} of {allowed} in this burst: {verdict:?}");
         }
         let wait = assert_denies_for_all(counters, &both).await?;
@@ -155,7 +143,7 @@ pub async fn no_window_ever_admits_more_than_the_limit(
         for random in random_below(NonZeroU32::MIN.saturating_add(39), seed).take(100) {
             // Bursts, steps inside the window, and now and then a pause that empties it.
             time.pass(GRAIN * if random < 36 { random % 8 } else { 45 }).await;
-            let charge = Charge { key: key.clone(), quota, cost: u64::from(random % 3) };
+            let charge = Charge::new(key.clone(), quota, u64::from(random % 3));
             admissions.charge(counters, time, charge).await?;
         }
         admissions.assert_no_window_exceeds(quota, seed);
@@ -163,9 +151,17 @@ pub async fn no_window_ever_admits_more_than_the_limit(
     Ok(())
 }
 
-/// What was admitted, and when: not before the first moment of each, not after its second.
+/// What was admitted and not given back.
 #[derive(Default)]
-pub(super) struct Admissions(Vec<(Time, Time, u64)>);
+pub(super) struct Admissions(Vec<Admission>);
+
+/// Not before the first moment, not after the second.
+struct Admission {
+    begin: Time,
+    end: Time,
+    charge: Charge,
+    receipt: Receipt,
+}
 
 impl Admissions {
     pub(super) async fn charge(
@@ -174,34 +170,50 @@ impl Admissions {
         time: &dyn Passage,
         charge: Charge,
     ) -> Result<Verdict> {
-        let cost = charge.cost;
-        let before = time.now();
-        let verdict = counters.charge(&[charge]).await?;
+        let begin = time.now();
+        let (verdict, receipt) = counters.charge(std::slice::from_ref(&charge)).await?;
         if is_admitted(verdict) {
-            self.0.push((before, time.now(), cost));
+            self.0.push(Admission { begin, end: time.now(), charge, receipt });
         }
         Ok(verdict)
     }
 
-    /// How much can still count from this moment on, if it does so for this long.
-    pub(super) fn may_count_at(&self, moment: Time, window: Duration) -> u64 {
-        let counts = self.0.iter().filter(|(_, end, _)| end.after(window) > moment);
-        counts.map(|(_, _, cost)| cost).sum()
+    /// Gives back the one before so many others, if there is one.
+    pub(super) async fn give_back(&mut self, counters: &dyn Counters, later: usize) -> Result<()> {
+        let Some(at) = self.0.len().checked_sub(later + 1) else { return Ok(()) };
+        let Admission { charge, receipt, .. } = self.0.remove(at);
+        counters.refund(&[charge], receipt).await
     }
 
+    /// How much can still count from this moment on, if it does so for this long.
+    pub(super) fn may_count_at(&self, moment: Time, window: Duration) -> u64 {
+        let counts = self.0.iter().filter(|admission| admission.end.after(window) > moment);
+        counts.map(|admission| admission.charge.cost).sum()
+    }
+
+    /// Of a smooth quota: that nothing is faster than its rate after its burst.
     pub(super) fn assert_no_window_exceeds(&self, quota: Quota, seed: u32) {
-        for (first, (begin, _, _)) in self.0.iter().enumerate() {
-            let surely_inside = |(_, end, _): &&(Time, Time, u64)| end.since(*begin) < quota.per();
-            let admitted: u64 =
-                self.0[first..].iter().take_while(surely_inside).map(|(_, _, cost)| cost).sum();
-            assert!(
-                admitted <= quota.limit(),
-                "{admitted} units from {begin:?} on, with {quota:?}, seed {seed}"
-            );
+        for (first, Admission { begin, .. }) in self.0.iter().enumerate() {
+            let mut admitted = 0;
+            for Admission { end, charge, .. } in &self.0[first..] {
+                admitted += charge.cost;
+                let at_most = end.since(*begin);
+                let most = match quota.shape() {
+                    Shape::Smooth { each } => {
+                        u128::from(quota.limit()) + at_most.as_nanos() / each.as_nanos()
+                    }
+                    _ if at_most < quota.per() => u128::from(quota.limit()),
+                    _ => break,
+                };
+                assert!(
+                    u128::from(admitted) <= most,
+                    "{admitted} units from {begin:?} on, with {quota:?}, seed {seed}"
+                );
+            }
         }
     }
 }
 
 pub(super) fn random_below(end: NonZeroU32, seed: u32) -> impl Iterator<Item = u32> {
-    Workload::new(Shape::Uniform, end).with_seed(seed.into()).ids()
+    Workload::new(load::Shape::Uniform, end).with_seed(seed.into()).ids()
 }
