@@ -114,3 +114,66 @@ impl<T> DerefMut for Table<T> {
         &mut self.items
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What must not be dropped before nobody reads it.
+    struct Watched(Arc<AtomicBool>);
+
+    impl Drop for Watched {
+        fn drop(&mut self) {
+            assert!(self.0.load(SeqCst), "somebody still reads it");
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "time for what must not happen to happen")]
+    fn what_is_replaced_or_dropped_is_freed_when_nobody_reads_it() {
+        type Act = fn(Table<Watched>);
+        let acts: [Act; 3] = [
+            drop,
+            |mut table| table.replace(Vec::new()),
+            |mut table| {
+                // The items move; the memory where they were is what is waited for.
+                table.reserve_exact(100);
+                assert!(table[0].0.load(SeqCst), "somebody still reads it");
+            },
+        ];
+        for act in acts {
+            let readers = Readers::of::<u64, u64>(true);
+            assert!(!readers.is_empty(), "this system has no barrier for other cores");
+            let reading = readers.enter(0).expect("there is a mark");
+            let is_over = Arc::new(AtomicBool::new(false));
+            let mut table = Table::new(readers.clone());
+            table.push(Watched(Arc::clone(&is_over)));
+            let thread = thread::spawn(move || act(table));
+            thread::sleep(Duration::from_millis(20));
+            is_over.store(true, SeqCst);
+            reading.end().count_miss();
+            thread.join().expect("it waited");
+        }
+    }
+
+    #[test]
+    fn a_table_tells_where_its_items_are() {
+        for readers in [Readers::none(), Readers::of::<u64, u64>(true)] {
+            let mut table = Table::new(readers);
+            for number in 0..1000_u64 {
+                table.push(number);
+                assert!(table.capacity() >= table.len());
+                let (start, room) = (table.span.start.load(SeqCst).cast_const(), table.span.room);
+                let is_told = (start, room) == (table.as_ptr(), table.capacity());
+                assert!(is_told || table.readers().is_empty(), "{number}");
+            }
+            assert_eq!((table.pop(), table.len()), (Some(999), 999));
+            assert!(table.iter().copied().eq(0..999));
+        }
+    }
+}
