@@ -214,12 +214,13 @@ impl Regions {
         Ok(answer)
     }
 
-    /// Reads an entry or, if there is no fresh one, gives the lease to make it, unless another client has it.
+    /// Reads an entry or, if there is no fresh one, gives the lease to make it, or waits for so long for another client who has it. One read,
+    /// however often it looks.
     pub(crate) async fn get_or_lease(
         &self,
         cache: &BlobCache,
         key: &Key,
-        hold: Duration,
+        (hold, wait): (Duration, Duration),
     ) -> cache_core::Result<Leased<Blob>> {
         let prefixes = self.prefixes_of(cache.name());
         let asked = prefixes.as_ref().map(|prefixes| Asked::new(prefixes, slice::from_ref(key)));
@@ -227,7 +228,10 @@ impl Regions {
         if let Some(asked) = asked {
             asked.answered(&[leased.value().cloned()], self.places.is_memory_alone());
         }
-        Ok(leased)
+        if wait.is_zero() || !matches!(leased, Leased::Held { stale: None }) {
+            return Ok(leased);
+        }
+        cache.wait_or_lease(key, hold, wait).await
     }
 
     /// Reads entries: one answer per key, in their order.
