@@ -77,10 +77,9 @@ impl Fence {
         self.ticket_at(self.key_stripe(key).load(SeqCst))
     }
 
-    /// Marks the beginning of what takes longer than a load, until then at most; `of` tells it from all others of its key. Where too many
-    /// keys are marked it is a ticket like any other.
-    pub(crate) fn mark<K: Hash + ?Sized>(&self, key: &K, of: u64, (now, end): (Time, Time)) -> Ticket {
-        let hash = self.hash(key);
+    /// Marks the beginning of what takes longer than a load, of the key of this [hash](Self::hash), until then at most; `of` tells it from all
+    /// others of its key. Where too many keys are marked it is a ticket like any other.
+    pub(crate) fn mark(&self, hash: u64, of: u64, (now, end): (Time, Time)) -> Ticket {
         let mut marks = self.marks.lock();
         marks.sweep(now, |ended| {
             self.stripe_of(ended).fetch_sub(1, SeqCst);
@@ -92,8 +91,8 @@ impl Fence {
     }
 
     /// The value of a marked key is stored, or nobody makes it any more.
-    pub(crate) fn unmark<K: Hash + ?Sized>(&self, key: &K, of: u64) {
-        self.end_mark(self.hash(key), |mark| mark.of == of);
+    pub(crate) fn unmark(&self, hash: u64, of: u64) {
+        self.end_mark(hash, |mark| mark.of == of);
     }
 
     fn end_mark(&self, hash: u64, is_meant: impl FnOnce(&Mark) -> bool) {
@@ -242,7 +241,7 @@ mod tests {
         let other =
             (1..1_000_000).find(|key| shares(&fence, *key)).expect("there are more keys than stripes");
         let may_store = |ticket, of| fence.may_store_marked((ticket, of), &0, &Tags::NONE);
-        let (plain, ticket) = (fence.ticket(&0), fence.mark(&0, 7, SOON));
+        let (plain, ticket) = (fence.ticket(&0), fence.mark(fence.hash(&0), 7, SOON));
         assert!(may_store(ticket, 7));
         fence.seal_key(&other);
         assert!(may_store(ticket, 7) && !may_store(ticket, 8), "the mark is of nobody else");
@@ -251,7 +250,7 @@ mod tests {
         fence.seal_key(&0);
         assert!(!may_store(ticket, 7));
         assert_eq!(marks(&fence), 0);
-        let ticket = fence.mark(&0, 9, SOON);
+        let ticket = fence.mark(fence.hash(&0), 9, SOON);
         fence.seal_tag("t");
         assert!(may_store(ticket, 9) && !fence.may_store_marked((ticket, 9), &0, &tags(&["t"])));
         fence.seal_all();
@@ -264,16 +263,16 @@ mod tests {
         let other =
             (1..1_000_000).find(|key| shares(&fence, *key)).expect("there are more keys than stripes");
         let may_store = |ticket, of| fence.may_store_marked((ticket, of), &0, &Tags::NONE);
-        let (first, second) = (fence.mark(&0, 1, SOON), fence.mark(&0, 2, SOON));
+        let (first, second) = (fence.mark(fence.hash(&0), 1, SOON), fence.mark(fence.hash(&0), 2, SOON));
         assert!(may_store(first, 1) && marks(&fence) == 1, "one key, one mark");
         fence.seal_key(&other);
         assert!(!may_store(first, 1) && may_store(second, 2));
-        fence.unmark(&0, 1);
+        fence.unmark(fence.hash(&0), 1);
         assert!(may_store(second, 2));
-        fence.unmark(&0, 2);
+        fence.unmark(fence.hash(&0), 2);
         assert!(!may_store(second, 2) && marks(&fence) == 0);
-        let third = fence.mark(&0, 3, SOON);
-        fence.unmark(&0, 3);
+        let third = fence.mark(fence.hash(&0), 3, SOON);
+        fence.unmark(fence.hash(&0), 3);
         assert!(may_store(third, 3), "nothing has happened in its stripe");
     }
 
@@ -282,18 +281,18 @@ mod tests {
         let fence = Fence::new();
         let most = u64::try_from(marks::MOST).expect("a few thousand");
         for key in 0..most + 10 {
-            fence.mark(&key, key, SOON);
+            fence.mark(fence.hash(&key), key, SOON);
         }
         assert_eq!(marks(&fence), most);
-        let ticket = fence.mark(&most, 0, SOON);
+        let ticket = fence.mark(fence.hash(&most), 0, SOON);
         assert!(fence.may_store_marked((ticket, 0), &most, &Tags::NONE), "it has a ticket all the same");
         for _ in 0..=most {
-            fence.mark(&most, 0, (Time::from_nanos(11), Time::from_nanos(20)));
+            fence.mark(fence.hash(&most), 0, (Time::from_nanos(11), Time::from_nanos(20)));
         }
         assert_eq!(marks(&fence), 1);
         for key in 0..most {
             let now = Time::from_nanos(20 + key);
-            fence.mark(&key, key, (now, Time::from_nanos(21 + key)));
+            fence.mark(fence.hash(&key), key, (now, Time::from_nanos(21 + key)));
             assert!(fence.marks.lock().len() <= 2 * marks::FEW, "{key}");
         }
         assert_eq!(marks(&fence), fence.marks.lock().len() as u64);

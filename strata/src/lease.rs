@@ -150,7 +150,7 @@ where
     /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if 16,384 keys of this cache are leased.
     ///
     /// # Cancel safety
-    /// A dropped call may have taken the lease, which then ends by itself.
+    /// What a dropped call has taken is given back, but for a lease of the fleet that was on its way to it, which then ends by itself.
     ///
     /// ```
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -260,7 +260,7 @@ where
         }
         let now = shared.memory.clock().now();
         let times = (now, now.after(hold).after(WHILE_WRITTEN));
-        taken.token.ticket = shared.fence.mark(key, taken.token.here, times);
+        taken.token.ticket = shared.fence.mark(taken.hash, taken.token.here, times);
         if let Some((below, rendered)) = shared.below_key(&taken.key) {
             taken.token.notes = below.tiers.note(&rendered, &Tags::NONE, Silent::default()).await;
         }
@@ -361,8 +361,9 @@ where
             fleet.give_back(Grant::new(rendered, token.everywhere)).await;
         }
         let was_held = leases.lease.release(Grant::new(self.lease_key(leases, key)?, token.here)).await?;
-        self.fence.unmark(key, token.here);
-        self.tell_waiters(key);
+        let hash = self.fence.hash(key);
+        self.fence.unmark(hash, token.here);
+        leases.waiters.tell(hash);
         Ok(was_held)
     }
 

@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 
 use super::LeaseToken;
 use crate::cache::Shared;
+use crate::fleet::Fleet;
 use crate::sync::Handle;
 use crate::tiers::Notes;
 
@@ -22,7 +23,10 @@ where
     shared: &'a Arc<Shared<K, V>>,
     pub(super) key: K,
     pub(super) token: LeaseToken,
-    is_over: bool,
+    /// What stands for the key in this process, so that giving it back runs no code of the key's type, which may just have panicked.
+    pub(super) hash: u64,
+    here: Option<Grant>,
+    everywhere: Option<(Arc<Fleet>, Grant)>,
 }
 
 impl<K, V> Taken<'_, K, V>
@@ -34,7 +38,10 @@ where
     pub(super) async fn take_everywhere(&mut self, hold: Duration) -> bool {
         let Some((fleet, rendered)) = self.shared.fleet_of(&self.key) else { return true };
         match fleet.take(&rendered, hold).await {
-            Ok(Some(grant)) => self.token.everywhere = grant.fence(),
+            Ok(Some(grant)) => {
+                self.token.everywhere = grant.fence();
+                self.everywhere = Some((Arc::clone(fleet), grant));
+            }
             Ok(None) => return false,
             Err(error) => tracing::debug!(%error, "no lease can be had: this process gives its own"),
         }
@@ -43,28 +50,26 @@ where
 
     /// It is another process's. Whoever waits here is told nothing: all would ask there in turn, again and again.
     pub(super) fn leave(mut self) {
-        self.is_over = true;
         self.release_here();
     }
 
     pub(super) async fn give_back(mut self) -> Result<()> {
         self.shared.end_lease(&self.key, &self.token).await?;
-        self.is_over = true;
+        (self.here, self.everywhere) = (None, None);
         Ok(())
     }
 
     pub(super) fn keep(mut self) -> LeaseToken {
-        self.is_over = true;
+        (self.here, self.everywhere) = (None, None);
         self.token.clone()
     }
 
-    fn release_here(&self) {
-        let leases = self.shared.leases.get();
-        let name = leases.and_then(|leases| Some((leases, self.shared.lease_key(leases, &self.key).ok()?)));
-        if let Some((leases, name)) = name {
-            // In memory, which waits for nothing.
-            drop(leases.lease.release(Grant::new(name, self.token.here)).now_or_never());
-        }
+    /// Says whether there was anything to give back in this process.
+    fn release_here(&mut self) -> bool {
+        let Some(here) = self.here.take() else { return false };
+        // In memory, which waits for nothing.
+        drop(self.shared.leases().lease.release(here).now_or_never());
+        true
     }
 }
 
@@ -74,15 +79,11 @@ where
     V: Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
+        if self.release_here() {
+            self.shared.fence.unmark(self.hash, self.token.here);
+            self.shared.leases().waiters.tell(self.hash);
         }
-        self.release_here();
-        self.shared.fence.unmark(&self.key, self.token.here);
-        self.shared.tell_waiters(&self.key);
-        let fleet = self.shared.fleet_of(&self.key).filter(|_| self.token.everywhere > 0);
-        if let (Some((fleet, rendered)), Ok(runtime)) = (fleet, Handle::try_current()) {
-            let (fleet, grant) = (Arc::clone(fleet), Grant::new(rendered, self.token.everywhere));
+        if let (Some((fleet, grant)), Ok(runtime)) = (self.everywhere.take(), Handle::try_current()) {
             runtime.spawn(async move { fleet.give_back(grant).await });
         }
     }
@@ -103,8 +104,8 @@ where
         let Some(here) = leases.lease.acquire(&self.lease_key(leases, &key)?, hold).await? else {
             return Ok(None);
         };
-        let (ticket, notes) = (self.fence.ticket(&key), Notes::default());
+        let (hash, ticket, notes) = (self.fence.hash(&key), self.fence.ticket(&key), Notes::default());
         let token = LeaseToken { of: leases.of, here: here.fence(), everywhere: 0, ticket, notes };
-        Ok(Some(Taken { shared: self, key, token, is_over: false }))
+        Ok(Some(Taken { shared: self, key, token, hash, here: Some(here), everywhere: None }))
     }
 }
