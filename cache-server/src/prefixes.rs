@@ -286,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_second_with_a_new_prefix_counts_with_the_first() {
+        let prefixes = Prefixes::new(':');
+        // As if none of them had found it yet.
+        (0..3).for_each(|_| prefixes.add("a:").count(true));
+        for at in 1..MAX_PREFIXES {
+            prefixes.count(&format!("{at}:k"), true);
+        }
+        let all = prefixes.all();
+        assert_eq!((all.len(), all[0].hits), (MAX_PREFIXES, 3));
+        assert!(all.iter().all(|prefix| prefix.text.is_some()), "all have counts of their own");
+    }
+
+    #[test]
     fn no_read_is_lost_while_prefixes_are_added_by_many() {
         const THREADS: u64 = 4;
         const KEYS: u64 = 100;

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::*;
 
-const HOLD: Duration = Duration::from_hours(1);
+/// No multiple of any pause, so that who looks now and then comes late.
+const HOLD: Duration = Duration::from_millis(3_600_037);
 /// Longer than anything else takes: who is not woken by what happens has slept for hours when he comes.
 const WAIT: Duration = Duration::from_hours(100);
 /// Who waits for another process without news looks so often.
