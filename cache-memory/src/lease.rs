@@ -60,6 +60,12 @@ impl MemoryLease {
         self.max_leases = max_leases;
         self
     }
+
+    /// When the lease of a key ends if nobody prolongs it; `None` if nobody holds it.
+    pub fn ends(&self, key: &Key) -> Option<Time> {
+        let end = self.table.lock().held.get(key)?.end;
+        (end > self.clock.now()).then_some(end)
+    }
 }
 
 impl Default for MemoryLease {

@@ -70,8 +70,8 @@ pub(crate) struct Regions {
     hasher: RandomState,
     /// How many values were too large, by region: they are refused before their region's own count sees them.
     too_large: Mutex<BTreeMap<String, u64>>,
-    /// What was read of each region. A read looks it up, and waits for nobody.
-    prefixes: ArcSwap<BTreeMap<String, Arc<Prefixes>>>,
+    /// Each region with what was read of it. A read looks there alone, and waits for nobody.
+    counted: ArcSwap<BTreeMap<String, (BlobCache, Arc<Prefixes>)>>,
     prefix_delimiter: char,
     news: News,
 }
@@ -124,7 +124,7 @@ impl Regions {
             turns: (0..TURNS).map(|_| Turn::default()).collect(),
             hasher: RandomState::new(),
             too_large: Mutex::default(),
-            prefixes: ArcSwap::default(),
+            counted: ArcSwap::default(),
             prefix_delimiter,
             news: News::new(),
         }
@@ -151,8 +151,9 @@ impl Regions {
                 return Err(CreateError::Full);
             }
             // Before anybody can read it, so that no read goes uncounted.
-            self.with_prefixes(|all| {
-                all.insert(name.to_owned(), Arc::new(Prefixes::new(self.prefix_delimiter)));
+            let counted = (cache.clone(), Arc::new(Prefixes::new(self.prefix_delimiter)));
+            self.with_counted(|all| {
+                all.insert(name.to_owned(), counted.clone());
             });
         }
         self.registry.add(&cache)?;
@@ -191,7 +192,7 @@ impl Regions {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let cache = self.find(name)?;
         self.too_large.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        self.with_prefixes(|all| drop(all.remove(name)));
+        self.with_counted(|all| drop(all.remove(name)));
         let removed = self.registry.remove(name).then_some(cache);
         self.news.tell(name, || Told::Clear);
         self.news.end(name);
@@ -214,12 +215,13 @@ impl Regions {
         Ok(answer)
     }
 
-    /// Reads an entry or, if there is no fresh one, gives the lease to make it, unless another client has it.
+    /// Reads an entry or, if there is no fresh one, gives the lease to make it, or waits for so long for another client who has it. One read,
+    /// however often it looks.
     pub(crate) async fn get_or_lease(
         &self,
         cache: &BlobCache,
         key: &Key,
-        hold: Duration,
+        (hold, wait): (Duration, Duration),
     ) -> cache_core::Result<Leased<Blob>> {
         let prefixes = self.prefixes_of(cache.name());
         let asked = prefixes.as_ref().map(|prefixes| Asked::new(prefixes, slice::from_ref(key)));
@@ -227,7 +229,10 @@ impl Regions {
         if let Some(asked) = asked {
             asked.answered(&[leased.value().cloned()], self.places.is_memory_alone());
         }
-        Ok(leased)
+        if wait.is_zero() || !matches!(leased, Leased::Held { stale: None }) {
+            return Ok(leased);
+        }
+        cache.wait_or_lease(key, hold, wait).await
     }
 
     /// Reads entries: one answer per key, in their order.
@@ -247,7 +252,7 @@ impl Regions {
 
     /// A region for who reads its memory alone, with what counts those reads.
     pub(crate) fn find_counted(&self, name: &str) -> Option<(BlobCache, Arc<Prefixes>)> {
-        self.find(name).zip(self.prefixes_of(name))
+        self.counted.load().get(name).cloned()
     }
 
     /// How the reads of a region ended, by what their keys begin with.
@@ -256,11 +261,11 @@ impl Regions {
     }
 
     fn prefixes_of(&self, name: &str) -> Option<Arc<Prefixes>> {
-        self.prefixes.load().get(name).cloned()
+        self.counted.load().get(name).map(|(_, prefixes)| Arc::clone(prefixes))
     }
 
-    fn with_prefixes(&self, change: impl Fn(&mut BTreeMap<String, Arc<Prefixes>>)) {
-        self.prefixes.rcu(|all| {
+    fn with_counted(&self, change: impl Fn(&mut BTreeMap<String, (BlobCache, Arc<Prefixes>)>)) {
+        self.counted.rcu(|all| {
             let mut all = BTreeMap::clone(all);
             change(&mut all);
             all

@@ -93,8 +93,10 @@ fn entry(path: &str) -> Option<(Option<&str>, &str)> {
     let (region, key) = if let Some(key) = rest.strip_prefix("entries/") {
         (None, key)
     } else {
-        let (region, key) = rest.strip_prefix("regions/")?.split_once("/entries/")?;
-        (Some(region), key)
+        let rest = rest.strip_prefix("regions/")?;
+        // A region has no slash in its name, and a search for more than a byte costs more than all else here.
+        let (region, rest) = rest.split_at(rest.bytes().position(|byte| byte == b'/')?);
+        (Some(region), rest.strip_prefix("/entries/")?)
     };
     let is_plain =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'%'));

@@ -238,7 +238,7 @@ where
 
     /// Puts what was found below into memory, unless an invalidation has overtaken it.
     pub(crate) fn fill(&self, key: &K, ticket: Ticket, record: &Record<V>) {
-        self.keep(key.clone(), record, || self.is_open() && self.fence.may_store(ticket, key, &record.tags));
+        self.keep(key, record, || self.is_open() && self.fence.may_store(ticket, key, &record.tags));
     }
 
     /// Writes what was found below into the tiers above it, behind the answer.

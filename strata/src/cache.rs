@@ -200,7 +200,7 @@ where
         let record =
             shared.record(Arc::new(value), About::of_call(&options), &shared.defaults.under(options));
         if shared.is_alone() {
-            return Ok(shared.insert(key, &record));
+            return Ok(shared.insert(&key, &record));
         }
         let inserted = shared.insert_through(vec![(key, record)]).await.pop();
         Ok(inserted.unwrap_or(Inserted::Refused))
@@ -221,7 +221,7 @@ where
         let record = |(key, value)| (key, shared.record(Arc::new(value), about.clone(), &options));
         let entries = entries.into_iter().map(record);
         let inserted: Vec<Inserted> = if shared.is_alone() {
-            entries.map(|(key, record)| shared.insert(key, &record)).collect()
+            entries.map(|(key, record)| shared.insert(&key, &record)).collect()
         } else {
             let entries = entries.collect();
             shared.insert_through(entries).await
@@ -387,26 +387,26 @@ where
     V: Send + Sync + 'static,
 {
     /// Puts a value into memory, in place of whatever is there or on its way there.
-    pub(crate) fn insert(&self, key: K, record: &Record<V>) -> Inserted {
+    pub(crate) fn insert(&self, key: &K, record: &Record<V>) -> Inserted {
         self.insert_since(None, key, record)
     }
 
     /// As [`insert`](Self::insert), of what was written below since this ticket of what is heard was taken. If it was heard
     /// meanwhile that another process has changed it, what is below may be newer, and is asked for it.
-    pub(crate) fn insert_since(&self, begun: Option<Ticket>, key: K, record: &Record<V>) -> Inserted {
-        let (sealed, overtaken) = (key.clone(), AtomicBool::new(false));
+    pub(crate) fn insert_since(&self, begun: Option<Ticket>, key: &K, record: &Record<V>) -> Inserted {
+        let overtaken = AtomicBool::new(false);
         // Under the shard's lock, so that no load can store between the sealing and the insert.
         let seal = || {
             if let Some((teller, begun)) = self.teller.as_ref().zip(begun) {
-                overtaken.store(!teller.heard().may_store(begun, &sealed, &record.tags), Relaxed);
+                overtaken.store(!teller.heard().may_store(begun, key, &record.tags), Relaxed);
             }
-            self.fence.seal_key(&sealed);
+            self.fence.seal_key(key);
             true
         };
         let inserted = self.keep(key, record, seal);
-        self.failures.forget(&sealed);
+        self.failures.forget(key);
         if overtaken.into_inner() {
-            self.expire(&sealed);
+            self.expire(key);
         }
         inserted
     }

@@ -107,7 +107,7 @@ where
         let is_open = self.is_open();
         let record = self.record(Arc::new(value), about, options);
         let permit = || is_open && self.fence.may_store(ticket, key, &record.tags);
-        let inserted = self.keep(key.to_owned(), &record, permit);
+        let inserted = self.keep(key, &record, permit);
         let hit = record.hit(Source::Loader);
         if !is_open {
             return Ok(hit);

@@ -262,6 +262,7 @@ where
         let removed = self.memory.remove(key).is_some();
         self.failures.forget(key);
         self.fence.seal_key(key);
+        self.tell_waiters(key);
         removed
     }
 
@@ -279,6 +280,7 @@ where
         });
         self.failures.forget(key);
         self.fence.seal_key(key);
+        self.tell_waiters(key);
         expired
     }
 

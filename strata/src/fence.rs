@@ -4,17 +4,27 @@
 //! the ticket is valid. An invalidation seals before it removes, so that no load brings back what it removes, and
 //! after, because a load that began in between may have seen it. Keys and tags share a fixed number of stripes, so the table is bounded, and a collision costs at
 //! most one load more. Nothing is recorded per load, and a hit never comes here.
+//!
+//! What takes longer than a load, as a value that is made elsewhere, would meet too many collisions. Its key can be [marked](Fence::mark): then
+//! each change of the key is seen for itself. Writes find in their stripe, which they raise anyway, whether any of its keys is marked.
+
+mod marks;
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::Ordering::SeqCst;
 
-use cache_core::Tags;
+use cache_core::{Tags, Time};
 
+use self::marks::{Mark, Marks};
 use crate::sync::AtomicU64;
 
 /// Few under a model, which pays for each of them in each schedule.
 const KEY_STRIPES: usize = if cfg!(strata_shuttle) { 8 } else { 1024 };
 const TAG_STRIPES: usize = if cfg!(strata_shuttle) { 8 } else { 256 };
+
+/// A stripe counts how many of its keys are marked, in its lowest bits, and above them how often it was sealed.
+const MARKED: u64 = 0xFFFF;
+const SEALED: u64 = MARKED + 1;
 
 /// When a load began, in terms of the invalidations before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +52,7 @@ impl Ticket {
 pub(crate) struct Fence {
     hasher: RandomState,
     keys: Box<[AtomicU64]>,
+    marks: Marks,
     all: AtomicU64,
     tag_clock: AtomicU64,
     /// The tag clock's reading at which a tag of this stripe was last sealed.
@@ -54,6 +65,7 @@ impl Fence {
         Self {
             hasher: RandomState::new(),
             keys: stripes(KEY_STRIPES),
+            marks: Marks::default(),
             all: AtomicU64::new(0),
             tag_clock: AtomicU64::new(0),
             tags: stripes(TAG_STRIPES),
@@ -62,16 +74,44 @@ impl Fence {
 
     /// Marks the beginning of a load of this key. To be taken before the load's first read.
     pub(crate) fn ticket<K: Hash + ?Sized>(&self, key: &K) -> Ticket {
-        Ticket {
-            key: self.key_stripe(key).load(SeqCst),
-            all: self.all.load(SeqCst),
-            tags: self.tag_clock.load(SeqCst),
+        self.ticket_at(self.key_stripe(key).load(SeqCst))
+    }
+
+    /// Marks the beginning of what takes longer than a load, of the key of this [hash](Self::hash), until then at most; `of` tells it from all
+    /// others of its key. Where too many keys are marked it is a ticket like any other.
+    pub(crate) fn mark(&self, hash: u64, of: u64, (now, end): (Time, Time)) -> Ticket {
+        let mut marks = self.marks.lock();
+        marks.sweep(now, |ended| {
+            self.stripe_of(ended).fetch_sub(1, SeqCst);
+        });
+        // In one step with the mark: whoever seals the stripe before this is in the ticket, and whoever does after finds the mark.
+        let before = self.stripe_of(hash).fetch_add(u64::from(marks.add(hash, Mark { of, end })), SeqCst);
+        drop(marks);
+        self.ticket_at(before)
+    }
+
+    /// The value of a marked key is stored, or nobody makes it any more.
+    pub(crate) fn unmark(&self, hash: u64, of: u64) {
+        self.end_mark(hash, |mark| mark.of == of);
+    }
+
+    fn end_mark(&self, hash: u64, is_meant: impl FnOnce(&Mark) -> bool) {
+        let mut marks = self.marks.lock();
+        if marks.remove_if(hash, is_meant) {
+            self.stripe_of(hash).fetch_sub(1, SeqCst);
         }
+    }
+
+    fn ticket_at(&self, stripe: u64) -> Ticket {
+        Ticket { key: stripe / SEALED, all: self.all.load(SeqCst), tags: self.tag_clock.load(SeqCst) }
     }
 
     /// Invalidates the tickets of this key.
     pub(crate) fn seal_key<K: Hash + ?Sized>(&self, key: &K) {
-        self.key_stripe(key).fetch_add(1, SeqCst);
+        let hash = self.hash(key);
+        if self.stripe_of(hash).fetch_add(SEALED, SeqCst) & MARKED != 0 {
+            self.end_mark(hash, |_| true);
+        }
     }
 
     /// Invalidates the tickets of entries that turn out to carry this tag.
@@ -90,9 +130,20 @@ impl Fence {
         self.may_join(ticket, key) && self.may_share(ticket, tags)
     }
 
+    /// As [`may_store`](Self::may_store), of a key that was marked with this ticket: what happened to others of its stripe is nothing to it.
+    pub(crate) fn may_store_marked<K: Hash + ?Sized>(
+        &self,
+        (ticket, of): (Ticket, u64),
+        key: &K,
+        tags: &Tags,
+    ) -> bool {
+        let is_unchanged = self.is_stripe_of(ticket, key) || self.marks.lock().holds(self.hash(key), of);
+        is_unchanged && self.all.load(SeqCst) == ticket.all && self.may_share(ticket, tags)
+    }
+
     /// Tells whether a caller who comes now may wait for a running load, as far as its tags are not concerned.
     pub(crate) fn may_join<K: Hash + ?Sized>(&self, ticket: Ticket, key: &K) -> bool {
-        self.key_stripe(key).load(SeqCst) == ticket.key && self.all.load(SeqCst) == ticket.all
+        self.is_stripe_of(ticket, key) && self.all.load(SeqCst) == ticket.all
     }
 
     /// Tells whether who has joined a load may have its result, of which the tags are now known.
@@ -105,22 +156,31 @@ impl Fence {
         self.tag_clock.load(SeqCst) == ticket.tags
     }
 
+    /// What stands for a key where the key itself would be too much.
+    pub(crate) fn hash<T: Hash + ?Sized>(&self, value: &T) -> u64 {
+        self.hasher.hash_one(value)
+    }
+
+    fn is_stripe_of<K: Hash + ?Sized>(&self, ticket: Ticket, key: &K) -> bool {
+        self.key_stripe(key).load(SeqCst) / SEALED == ticket.key
+    }
+
     fn key_stripe<K: Hash + ?Sized>(&self, key: &K) -> &AtomicU64 {
-        &self.keys[self.stripe(key, KEY_STRIPES)]
+        self.stripe_of(self.hash(key))
+    }
+
+    fn stripe_of(&self, hash: u64) -> &AtomicU64 {
+        &self.keys[among(hash, KEY_STRIPES)]
     }
 
     fn tag_stripe(&self, tag: &str) -> &AtomicU64 {
-        &self.tags[self.stripe(tag, TAG_STRIPES)]
+        &self.tags[among(self.hash(tag), TAG_STRIPES)]
     }
+}
 
-    fn stripe<T: Hash + ?Sized>(&self, value: &T, stripes: usize) -> usize {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "masked to the number of stripes, a power of two"
-        )]
-        let stripe = self.hasher.hash_one(value) as usize & (stripes - 1);
-        stripe
-    }
+#[expect(clippy::cast_possible_truncation, reason = "masked to the number of stripes, a power of two")]
+fn among(hash: u64, stripes: usize) -> usize {
+    hash as usize & (stripes - 1)
 }
 
 #[cfg(test)]
@@ -131,10 +191,15 @@ mod tests {
         Tags::new(names).expect("legal")
     }
 
+    /// Whether this key has the stripe of key 0.
+    fn shares(fence: &Fence, key: i32) -> bool {
+        std::ptr::eq(fence.key_stripe(&key), fence.key_stripe(&0))
+    }
+
     #[test]
     fn sealing_a_key_ends_its_tickets_only() {
         let fence = Fence::new();
-        let other = (1..100).find(|key| fence.stripe(key, KEY_STRIPES) != fence.stripe(&0, KEY_STRIPES));
+        let other = (1..100).find(|key| !shares(&fence, *key));
         let other = other.expect("a hundred keys do not share one of 1024 stripes");
         let (ticket, unrelated) = (fence.ticket(&0), fence.ticket(&other));
         fence.seal_key(&0);
@@ -161,5 +226,75 @@ mod tests {
         let ticket = fence.ticket("k");
         fence.seal_all();
         assert!(!fence.may_store(ticket, "k", &Tags::NONE));
+    }
+
+    const SOON: (Time, Time) = (Time::ZERO, Time::from_nanos(10));
+
+    /// How many marks the stripes know of.
+    fn marks(fence: &Fence) -> u64 {
+        fence.keys.iter().map(|stripe| stripe.load(SeqCst) & MARKED).sum()
+    }
+
+    #[test]
+    fn a_marked_key_is_refused_for_its_own_changes_and_for_no_other_of_its_stripe() {
+        let fence = Fence::new();
+        let other =
+            (1..1_000_000).find(|key| shares(&fence, *key)).expect("there are more keys than stripes");
+        let may_store = |ticket, of| fence.may_store_marked((ticket, of), &0, &Tags::NONE);
+        let (plain, ticket) = (fence.ticket(&0), fence.mark(fence.hash(&0), 7, SOON));
+        assert!(may_store(ticket, 7));
+        fence.seal_key(&other);
+        assert!(may_store(ticket, 7) && !may_store(ticket, 8), "the mark is of nobody else");
+        assert!(!fence.may_store(plain, &0, &Tags::NONE) && !fence.may_store(ticket, &0, &Tags::NONE));
+
+        fence.seal_key(&0);
+        assert!(!may_store(ticket, 7));
+        assert_eq!(marks(&fence), 0);
+        let ticket = fence.mark(fence.hash(&0), 9, SOON);
+        fence.seal_tag("t");
+        assert!(may_store(ticket, 9) && !fence.may_store_marked((ticket, 9), &0, &tags(&["t"])));
+        fence.seal_all();
+        assert!(!may_store(ticket, 9));
+    }
+
+    #[test]
+    fn what_is_not_marked_any_more_is_judged_by_its_stripe() {
+        let fence = Fence::new();
+        let other =
+            (1..1_000_000).find(|key| shares(&fence, *key)).expect("there are more keys than stripes");
+        let may_store = |ticket, of| fence.may_store_marked((ticket, of), &0, &Tags::NONE);
+        let (first, second) = (fence.mark(fence.hash(&0), 1, SOON), fence.mark(fence.hash(&0), 2, SOON));
+        assert!(may_store(first, 1) && marks(&fence) == 1, "one key, one mark");
+        fence.seal_key(&other);
+        assert!(!may_store(first, 1) && may_store(second, 2));
+        fence.unmark(fence.hash(&0), 1);
+        assert!(may_store(second, 2));
+        fence.unmark(fence.hash(&0), 2);
+        assert!(!may_store(second, 2) && marks(&fence) == 0);
+        let third = fence.mark(fence.hash(&0), 3, SOON);
+        fence.unmark(fence.hash(&0), 3);
+        assert!(may_store(third, 3), "nothing has happened in its stripe");
+    }
+
+    #[test]
+    fn so_many_keys_are_marked_and_who_never_comes_back_is_forgotten() {
+        let fence = Fence::new();
+        let most = u64::try_from(marks::MOST).expect("a few thousand");
+        for key in 0..most + 10 {
+            fence.mark(fence.hash(&key), key, SOON);
+        }
+        assert_eq!(marks(&fence), most);
+        let ticket = fence.mark(fence.hash(&most), 0, SOON);
+        assert!(fence.may_store_marked((ticket, 0), &most, &Tags::NONE), "it has a ticket all the same");
+        for _ in 0..=most {
+            fence.mark(fence.hash(&most), 0, (Time::from_nanos(11), Time::from_nanos(20)));
+        }
+        assert_eq!(marks(&fence), 1);
+        for key in 0..most {
+            let now = Time::from_nanos(20 + key);
+            fence.mark(fence.hash(&key), key, (now, Time::from_nanos(21 + key)));
+            assert!(fence.marks.lock().len() <= 2 * marks::FEW, "{key}");
+        }
+        assert_eq!(marks(&fence), fence.marks.lock().len() as u64);
     }
 }

@@ -9,9 +9,13 @@
 //!                                                 (the lease ends with it, by being given back, or by itself)
 //! ```
 //!
+//! Whoever finds it held may [wait](Cache::wait_or_lease), and is woken by what happens to the key.
+//!
 //! As of memcache in "Scaling Memcache at Facebook" (NSDI 2013). It is a load whose loader is elsewhere: what keeps an old value out are the
 //! fence and the tiers' notes, as for every load, and what keeps others from making it too is a [`Lease`], of this process and,
 //! where processes take turns, of all of them. What is leased has no place in memory but for its name: the rest is in the token.
+
+mod taken;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -30,14 +34,19 @@ use crate::fleet::Fleet;
 use crate::hit::{Hit, Source};
 use crate::loaded::About;
 use crate::options::Options;
+use crate::sync::{Instant, pause, select};
 use crate::through::whole;
 use crate::tiers::{Notes, Silent};
+use crate::waiters::Waiters;
 use crate::write::Record;
 
 /// The leases that can be held at the same time, which take some 3 MiB with short keys.
 const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// What a lease that is used lasts beyond its end, so that it does not end while its value is written.
 const WHILE_WRITTEN: Duration = Duration::from_secs(10);
+const SHORTEST_HOLD: Duration = Duration::from_millis(1);
+/// How long one of those who wait rests before he looks for what another process has done without a word of it.
+const REST: Duration = Duration::from_millis(100);
 
 /// What [`Cache::get_or_lease`] answers.
 #[derive(Debug)]
@@ -56,6 +65,13 @@ pub enum Leased<V> {
         /// What may answer until then.
         stale: Option<Hit<V>>,
     },
+}
+
+/// What a caller has seen before he asks for the lease.
+struct Look<V> {
+    stale: Option<Hit<V>>,
+    /// Whether the tiers below were asked just now.
+    is_first: bool,
 }
 
 impl<V> Leased<V> {
@@ -82,9 +98,10 @@ pub struct LeaseToken {
     notes: Notes,
 }
 
-/// Who has which lease of one cache.
+/// Who has which lease of one cache, and who waits for it.
 pub(crate) struct Leases {
     lease: MemoryLease,
+    pub(crate) waiters: Waiters,
     of: u64,
     hasher: RandomState,
 }
@@ -133,7 +150,7 @@ where
     /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if 16,384 keys of this cache are leased.
     ///
     /// # Cancel safety
-    /// A dropped call may have taken the lease, which then ends by itself.
+    /// What a dropped call has taken is given back, but for a lease of the fleet that was on its way to it, which then ends by itself.
     ///
     /// ```
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -160,20 +177,94 @@ where
             Some(hit) if !hit.is_stale() => return Ok(Leased::Hit(hit)),
             stale => stale,
         };
-        let (shared, owned) = (&self.shared, key.to_owned());
-        let Some(mut token) = shared.take_lease(&owned, hold.max(Duration::from_millis(1))).await? else {
+        self.lease(key, hold, Look { stale, is_first: true }).await
+    }
+
+    /// Waits for so long for what [`get_or_lease`](Self::get_or_lease) has said to be [held](Leased::Held): until the value is there, something
+    /// stale may answer, or the lease is this caller's. Looks at least once, and counts as no read. Needs a tokio runtime with time.
+    ///
+    /// It is woken by whatever happens to the key in this process or is heard of it from others, and by the end of a lease of this process.
+    /// What another process does without news, as when it gives a lease back, is found by one of those who wait for the key, who looks every
+    /// 100 ms.
+    ///
+    /// # Errors
+    /// As [`get_or_lease`](Self::get_or_lease).
+    ///
+    /// # Cancel safety
+    /// What a dropped call has taken is given back, but for a lease of the fleet that was on its way to it, which then ends by itself.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// use std::time::Duration;
+    /// use strata::{Cache, Leased, Options};
+    /// let pages: Cache<String, String> = Cache::builder("pages").build()?;
+    /// let (hold, wait) = (Duration::from_secs(10), Duration::from_secs(5));
+    /// let Leased::Won { token, .. } = pages.get_or_lease("/", hold).await? else { panic!("nobody else asks") };
+    /// let makes = pages.insert_leased(&token, "/".to_owned(), "hello".to_owned(), Options::new());
+    /// let (waited, made) = tokio::join!(pages.wait_or_lease("/", hold, wait), makes);
+    /// assert_eq!(waited?.value().map(|hit| hit.as_str()), Some("hello"));
+    /// # assert!(made?.is_stored());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn wait_or_lease<Q>(&self, key: &Q, hold: Duration, wait: Duration) -> Result<Leased<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+    {
+        let (shared, since) = (&self.shared, Instant::now());
+        let waiter = shared.leases().waiters.wait(shared.fence.hash(key));
+        loop {
+            // Asked for before the look, so that what happens after it is told.
+            let told = waiter.told();
+            let leased = match self.peek(key).map(|hit| hit.with_source(Source::Joined)) {
+                Some(hit) if !hit.is_stale() => return Ok(Leased::Hit(hit)),
+                stale => self.lease(key, hold, Look { stale, is_first: false }).await?,
+            };
+            let left = wait.saturating_sub(since.elapsed());
+            if left.is_zero() || !matches!(leased, Leased::Held { stale: None }) {
+                return Ok(leased);
+            }
+            select! {
+                () = told => {}
+                () = waiter.turn(shared.until_next_look(&key.to_owned(), waiter.is_told())) => {}
+                () = pause(left) => {}
+            }
+        }
+    }
+
+    /// Takes the lease, if nobody has it.
+    async fn lease<Q>(&self, key: &Q, hold: Duration, look: Look<V>) -> Result<Leased<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+    {
+        let (shared, Look { stale, is_first }) = (&self.shared, look);
+        let hold = hold.max(SHORTEST_HOLD);
+        let Some(mut taken) = shared.take_here(key.to_owned(), hold).await? else {
             return Ok(Leased::Held { stale });
         };
-        // Whoever had it may just have stored what it was for.
-        if let Some(hit) = self.look_again(key).await {
-            shared.end_lease(&owned, &token).await?;
+        let is_won = taken.take_everywhere(hold).await;
+        // Whoever had it may just have stored what it was for, and need not have given it back yet.
+        if (is_won || !is_first)
+            && let Some(hit) = self.look_again(key).await
+        {
+            taken.give_back().await?;
             return Ok(Leased::Hit(hit));
         }
-        token.ticket = shared.fence.ticket(key);
-        if let Some((below, rendered)) = shared.below_key(&owned) {
-            token.notes = below.tiers.note(&rendered, &Tags::NONE, Silent::default()).await;
+        if !is_won {
+            taken.leave();
+            return Ok(Leased::Held { stale });
         }
-        Ok(Leased::Won { token, stale })
+        let now = shared.memory.clock().now();
+        let times = (now, now.after(hold).after(WHILE_WRITTEN));
+        taken.token.ticket = shared.fence.mark(taken.hash, taken.token.here, times);
+        if let Some((below, rendered)) = shared.below_key(&taken.key) {
+            taken.token.notes = below.tiers.note(&rendered, &Tags::NONE, Silent::default()).await;
+        }
+        Ok(Leased::Won { token: taken.keep(), stale })
     }
 
     /// A fresh value that somebody else has made since it was missed. The read was counted when it missed.
@@ -237,25 +328,15 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// The lease of a key, here and among all who take turns, if nobody has it; with nothing in it yet that keeps an old value out.
-    async fn take_lease(&self, key: &K, hold: Duration) -> Result<Option<LeaseToken>> {
-        let leases = self.leases.get_or_init(|| Leases::new(self.memory.clock()));
-        let Some(here) = leases.lease.acquire(&self.lease_key(leases, key)?, hold).await? else {
-            return Ok(None);
-        };
-        let mut everywhere = 0;
-        if let Some((fleet, rendered)) = self.fleet_of(key) {
-            match fleet.take(&rendered, hold).await {
-                Ok(Some(grant)) => everywhere = grant.fence(),
-                Ok(None) => {
-                    leases.lease.release(here).await?;
-                    return Ok(None);
-                }
-                Err(error) => tracing::debug!(%error, "no lease can be had: this process gives its own"),
-            }
+    /// How long to wait at most before the next look at a key that somebody has leased.
+    fn until_next_look(&self, key: &K, is_told: bool) -> Duration {
+        if !is_told || self.fleet_of(key).is_some() {
+            return REST;
         }
-        let (ticket, notes) = (self.fence.ticket(key), Notes::default());
-        Ok(Some(LeaseToken { of: leases.of, here: here.fence(), everywhere, ticket, notes }))
+        // Nothing happens to it that is not told here, but that the lease ends by itself.
+        let leases = self.leases.get();
+        let end = leases.and_then(|leases| leases.lease.ends(&self.lease_key(leases, key).ok()?));
+        end.map_or(SHORTEST_HOLD, |end| end.since(self.memory.clock().now()).max(SHORTEST_HOLD))
     }
 
     /// Whether the lease is held by this token. Among all nobody has to answer: what keeps an old value out is not the lease.
@@ -279,12 +360,16 @@ where
         if let Some((fleet, rendered)) = self.fleet_of(key).filter(|_| token.everywhere > 0) {
             fleet.give_back(Grant::new(rendered, token.everywhere)).await;
         }
-        leases.lease.release(Grant::new(self.lease_key(leases, key)?, token.here)).await
+        let was_held = leases.lease.release(Grant::new(self.lease_key(leases, key)?, token.here)).await?;
+        let hash = self.fence.hash(key);
+        self.fence.unmark(hash, token.here);
+        leases.waiters.tell(hash);
+        Ok(was_held)
     }
 
     /// Stores a value in all tiers, as [`insert`](Cache::insert) does, as far as nothing has happened to its key since the token was given.
     async fn fill_leased(&self, key: &K, record: &Record<V>, token: &LeaseToken) -> Inserted {
-        let permit = || self.fence.may_store(token.ticket, key, &record.tags);
+        let permit = || self.fence.may_store_marked((token.ticket, token.here), key, &record.tags);
         let mut turn = None;
         if let Some((below, rendered)) = self.below_key(key) {
             let turn = turn.insert(below.tiers.turn(std::slice::from_ref(&rendered)).await);
@@ -303,13 +388,17 @@ where
                 below.tiers.remove(turn, &[rendered], self.versions.next()).await;
             }
         }
-        let inserted = self.keep(key.clone(), record, permit);
+        let inserted = self.keep(key, record, permit);
         drop(turn);
         if inserted != Inserted::Refused {
             self.failures.forget(key);
             self.tell_keys([key], Action::Expire).await;
         }
         inserted
+    }
+
+    fn leases(&self) -> &Leases {
+        self.leases.get_or_init(|| Leases::new(self.memory.clock()))
     }
 
     fn fleet_of(&self, key: &K) -> Option<(&Arc<Fleet>, Key)> {
@@ -329,7 +418,7 @@ impl Leases {
     fn new(clock: &Arc<dyn Clock>) -> Self {
         let hasher = RandomState::new();
         let lease = MemoryLease::new().with_clock(Arc::clone(clock)).with_max_leases(MAX_LEASES);
-        Self { lease, of: hasher.hash_one(()), hasher }
+        Self { lease, waiters: Waiters::default(), of: hasher.hash_one(()), hasher }
     }
 }
 

@@ -75,6 +75,7 @@ mod task;
 mod through;
 mod tiers;
 mod wait;
+mod waiters;
 mod windows;
 mod write;
 

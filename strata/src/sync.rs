@@ -10,7 +10,7 @@ pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU64};
 pub(crate) use tokio::{
     runtime::Handle,
     select,
-    sync::watch,
+    sync::{Mutex as Turn, Notify, futures::Notified, watch},
     time::{Instant, timeout},
 };
 
@@ -21,7 +21,7 @@ pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic::AtomicU64};
 pub(crate) use shuttle_tokio::{
     runtime::Handle,
     select,
-    sync::watch,
+    sync::{Mutex as Turn, Notify, futures::Notified, watch},
     time::{Instant, timeout},
 };
 

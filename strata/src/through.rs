@@ -42,7 +42,7 @@ where
                 shared.put_below(below, turn, rendered.into_iter().zip(&entries)).await;
             }
             let insert = |((key, record), begun): (&(K, Record<V>), Option<Ticket>)| {
-                shared.insert_since(begun, key.clone(), record)
+                shared.insert_since(begun, key, record)
             };
             let inserted = entries.iter().zip(begun).map(insert).collect();
             drop(turn);

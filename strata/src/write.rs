@@ -1,6 +1,7 @@
 //! Storing: what options and loader say becomes a value with its ages in the memory tier.
 
-use std::hash::{BuildHasher, RandomState};
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -57,7 +58,11 @@ where
     }
 
     /// Puts a value into memory, if `permit` agrees when it becomes visible.
-    pub(crate) fn keep(&self, key: K, record: &Record<V>, permit: impl Fn() -> bool) -> Inserted {
+    pub(crate) fn keep<Q>(&self, key: &Q, record: &Record<V>, permit: impl Fn() -> bool) -> Inserted
+    where
+        K: Borrow<Q>,
+        Q: Hash + ToOwned<Owned = K> + ?Sized,
+    {
         let Record { validator, is_negative, mark, .. } = record;
         let life = &self.in_memory(record.life);
         let plain = Lifetime::new(life.stored(), Ttl::between(life.stored(), life.stale()));
@@ -70,7 +75,17 @@ where
             .with_cost(record.cost);
         let has_ages = *life != plain || validator.is_some() || *is_negative || mark.is_some();
         let ages = has_ages.then(|| Ages::new(*life, validator.clone(), *is_negative).marked(mark.clone()));
-        self.memory.insert_if(key, Kept::new(Arc::clone(&record.value), ages), put, permit)
+        let kept = Kept::new(Arc::clone(&record.value), ages);
+        let inserted = self.memory.insert_if(key.to_owned(), kept, put, permit);
+        self.tell_waiters(key);
+        inserted
+    }
+
+    /// Something has happened to a key, for which somebody may wait.
+    pub(crate) fn tell_waiters<Q: Hash + ?Sized>(&self, key: &Q) {
+        if let Some(leases) = self.leases.get().filter(|leases| leases.waiters.any()) {
+            leases.waiters.tell(self.fence.hash(key));
+        }
     }
 
     /// The life in memory, which may end before that in the tiers below: then they are asked before the value answers again.
@@ -114,8 +129,7 @@ where
             about.lead = self.chance.lead(took, beta);
         }
         let record = self.record(value, about, options);
-        let inserted =
-            self.keep(key.clone(), &record, || self.fence.may_store(leader.ticket(), key, &record.tags));
+        let inserted = self.keep(key, &record, || self.fence.may_store(leader.ticket(), key, &record.tags));
         if inserted == Inserted::Refused {
             LoadCounts::count(&self.loads.fenced);
             if options.force_refresh() == Some(true) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use cache_core::{ErrorKind, Grant, Key, Lease, Result};
+use cache_core::{Clock, ErrorKind, Grant, Key, Lease, Result};
 use cache_memory::MemoryLease;
 use cache_testkit::clock::ManualClock;
 use cache_testkit::suite;
@@ -26,6 +26,23 @@ fn key(name: &str) -> Key {
 async fn memory_lease_keeps_every_promise() {
     let (memory_lease, clock) = by_hand();
     suite::lease::all(&memory_lease, &clock).await;
+}
+
+#[pollster::test]
+async fn a_lease_says_when_it_ends_for_as_long_as_it_is_held() -> Result<()> {
+    let (lease, clock) = by_hand();
+    assert_eq!(lease.ends(&key("k")), None);
+    let grant = lease.acquire(&key("k"), MINUTE).await?.expect("free");
+    let end = clock.now().after(MINUTE);
+    assert_eq!((lease.ends(&key("k")), lease.ends(&key("other"))), (Some(end), None));
+    assert!(lease.renew(&grant, 2 * MINUTE).await?);
+    assert_eq!(lease.ends(&key("k")), Some(end.after(MINUTE)));
+    clock.advance(2 * MINUTE);
+    assert_eq!(lease.ends(&key("k")), None);
+    let grant = lease.acquire(&key("k"), MINUTE).await?.expect("it has ended");
+    assert!(lease.release(grant).await?);
+    assert_eq!(lease.ends(&key("k")), None);
+    Ok(())
 }
 
 #[pollster::test]

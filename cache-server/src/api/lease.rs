@@ -30,9 +30,8 @@ const HOLD: Duration = Duration::from_secs(10);
 /// The longest, as Redis remembers for so long what it knew of a key.
 const LONGEST_HOLD: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// The first pause of who waits; each is twice as long as the one before, up to the time after which the others should ask again.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// When to ask again, for who does not wait.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What a lease looks like: URL-safe base64 without padding.
 pub(super) const TOKEN: &str = "^[A-Za-z0-9_-]{64,4096}$";
@@ -104,18 +103,13 @@ pub(super) async fn lease(
     _: NoParams,
     MaybeStructured(body): MaybeStructured<LeaseBody>,
 ) -> Result<Answer<LeaseAnswer>, Problem> {
-    let hold = body.hold(&app.presets())?;
-    let mut left = body.wait(&app.presets())?;
-    let mut pause = FIRST_PAUSE;
-    let leased = loop {
-        let leased = app.regions.get_or_lease(&cache, &key, hold).await.map_err(failed)?;
-        let may_wait = !left.is_zero() && !app.is_draining();
-        if !may_wait || !matches!(leased, Leased::Held { stale: None }) {
-            break leased;
-        }
-        rest(pause.min(left)).await;
-        left = left.saturating_sub(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    let (hold, wait) = (body.hold(&app.presets())?, body.wait(&app.presets())?);
+    let wait = if app.is_draining() { Duration::ZERO } else { wait };
+    let leased = tokio::select! {
+        biased;
+        leased = app.regions.get_or_lease(&cache, &key, (hold, wait)) => leased.map_err(failed)?,
+        // Nobody waits at a server that is about to end.
+        () = app.draining(), if !wait.is_zero() => Leased::Held { stale: None },
     };
     let (result, token, found) = match leased {
         Leased::Hit(hit) => (Outcome::Hit, None, Some(hit)),
@@ -127,14 +121,9 @@ pub(super) async fn lease(
         result,
         lease_seconds: token.as_ref().map(|_| hold.as_secs_f64()),
         lease: token.map(|token| URL_SAFE_NO_PAD.encode(token.to_bytes())),
-        retry_after_seconds: matches!(result, Outcome::Held).then(|| LONGEST_PAUSE.as_secs_f64()),
+        retry_after_seconds: matches!(result, Outcome::Held).then(|| RETRY_AFTER.as_secs_f64()),
         entry: found.map(|hit| EntryOut::new(&hit, app.clock.now())),
     }))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a pause between tries is no wait for an event")]
-async fn rest(pause: Duration) {
-    tokio::time::sleep(pause).await;
 }
 
 impl LeaseBody {

@@ -58,9 +58,13 @@ pub(crate) enum Severity {
 /// All that is to be said, what matters most first.
 pub(crate) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let of_region = |region| {
-        [hit_ratio(region), evictions(region), unread(region), never_read(region)]
+        let hit_ratio = hit_ratio(region);
+        let is_short_of_room = hit_ratio.as_ref().is_some_and(|finding| finding.is_about(&limit(region).0));
+        // Whoever is to raise a limit need not be told that it is reached.
+        let nearly_full = nearly_full(region).filter(|_| !is_short_of_room);
+        [hit_ratio, evictions(region), unread(region), never_read(region)]
             .into_iter()
-            .chain([nearly_full(region), hot_key(region), too_large(region)])
+            .chain([nearly_full, hot_key(region), too_large(region)])
             .flatten()
             .chain(tiers(region))
     };
@@ -84,6 +88,10 @@ impl Finding {
     fn of(mut self, region: &Region) -> Self {
         self.region = Some(region.name.clone());
         self
+    }
+
+    fn is_about(&self, setting: &str) -> bool {
+        self.advice.as_ref().is_some_and(|advice| advice.setting == setting)
     }
 
     fn advise(mut self, setting: impl Into<String>, text: impl Into<String>) -> Self {
@@ -388,6 +396,14 @@ mod tests {
         assert_eq!((found.text.as_str(), found.number), (text, 52.0));
         let advice = found.advice.as_ref().map(|advice| advice.text.as_str());
         assert_eq!(advice, Some("give quotes more room: its limit is 1.0 MiB"));
+        // That it is full is said to those alone who need not raise the same limit.
+        let full = |mut snapshot: Snapshot| {
+            snapshot.regions[0].utilization = Some(1.0);
+            snapshot
+        };
+        check(&full(snapshot), &[("low_hit_ratio", Some("region.quotes.max_bytes"))]);
+        let both = [("low_hit_ratio", None), ("nearly_full", Some("region.quotes.max_bytes"))];
+        check(&full(crowded(59.9)), &both);
     }
 
     #[test]

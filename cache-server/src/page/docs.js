@@ -17,6 +17,9 @@ function make(name, attributes = {}, ...inside) {
   return node;
 }
 
+// What stands between backticks as code.
+const coded = (text) => text.split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
+
 // ---- The document -------------------------------------------------------------------------------------------------
 
 let components = {};
@@ -66,7 +69,7 @@ function operation(path, method, about) {
 
 function inside(path, method, about) {
   const form = make("form.inside");
-  if (about.description) form.append(make("p.quiet", {}, about.description));
+  if (about.description) form.append(make("p.quiet", {}, ...coded(about.description)));
   const inputs = about.parameters.map((parameter) => {
     const input = make("input", { type: "text", autocomplete: "off", spellcheck: "false" });
     if (parameter.in === "path" && parameter.name === "region") input.value = "default";
@@ -112,7 +115,7 @@ function bodyFields(about, form) {
 }
 
 function answers(responses) {
-  const line = ([status, response]) => make("li", {}, make("b", {}, status), resolve(response).description);
+  const line = ([status, response]) => make("li", {}, make("b", {}, status), ...coded(resolve(response).description));
   return make("ul.answers", {}, ...Object.entries(responses).map(line));
 }
 
@@ -193,7 +196,7 @@ async function draw() {
   $("version").textContent = api.info.version;
   $("about").textContent = api.info.description;
   for (const tag of api.tags) {
-    const group = make("section.card", {}, make("h2", {}, tag.name), make("p.quiet", {}, tag.description));
+    const group = make("section.card", {}, make("h2", {}, tag.name), make("p.quiet", {}, ...coded(tag.description)));
     for (const [path, methods] of Object.entries(api.paths)) {
       for (const [method, about] of Object.entries(methods)) {
         if (about.tags.includes(tag.name)) group.append(operation(path, method, about));

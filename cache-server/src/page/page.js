@@ -221,8 +221,8 @@ function draw(chart, history) {
     for (const [x, value] of points) {
       if (value === null || value === undefined || x < 0) { end(last); continue; }
       const step = `${begun === null ? "M" : "L"}${x.toFixed(1)} ${(HEIGHT * (1 - value / top)).toFixed(1)}`;
-      // A point without neighbours is drawn as a dot: a line of no length with round ends.
-      line += begun === null ? `${step}l0 0` : step;
+      // A line begins a little before its first point, so that a point without neighbours can be seen.
+      line += begun === null ? `${step}m-4 0l4 0` : step;
       if (begun === null) begun = x.toFixed(1);
       area += step;
       last = x.toFixed(1);

@@ -4,6 +4,7 @@
 //! is needed. A shell puts the pipes where the browser expects them.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -86,15 +87,12 @@ impl Tab {
         answer["result"]["value"].take()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true, and for a minute at most.
     pub(crate) async fn until(&mut self, expression: &str) {
-        while self
-            .value(&format!(
-                "new Promise((tell) => requestAnimationFrame(() => tell(Boolean({expression}))))"
-            ))
-            .await
-            != true
-        {}
+        let next = format!("new Promise((tell) => requestAnimationFrame(() => tell(Boolean({expression}))))");
+        let is_true = async { while self.value(&next).await != true {} };
+        let came = tokio::time::timeout(Duration::from_mins(1), is_true).await;
+        assert!(came.is_ok(), "it never came true: {expression}");
     }
 
     /// Presses keys that carry no text, one after the other.

@@ -4,9 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_testkit::redis::Server as Redis;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
+use crate::client::send;
+use crate::prefixes::prefixes;
 use crate::server::Running;
 
 const CLIENTS: usize = 100;
@@ -59,6 +64,9 @@ async fn of_a_hundred_clients_one_makes_the_value_and_the_others_wait_for_it() {
     let server = Arc::new(Running::start("").await);
     let answers = crowd(&[Arc::clone(&server)], "k", "20s").await;
     assert_eq!((count(&answers, "won"), count(&answers, "hit")), (1, CLIENTS - 1));
+    // However long it waits, a client is one read, and of the region as of its prefix.
+    let reads: u64 = prefixes(&server).await.iter().map(|(_, hits, misses)| hits + misses).sum();
+    assert_eq!(reads, CLIENTS as u64);
     for answer in answers.iter().filter(|answer| answer["result"] == "hit") {
         assert_eq!((&answer["base64"], &answer["content_type"]), (&json!("bWFkZQ=="), &json!("text/plain")));
     }
@@ -134,6 +142,48 @@ async fn a_lease_ends_by_itself_or_by_being_given_back_and_is_good_for_nothing_t
     assert_eq!(put(&server, ("k", &last), "in time").await, 201);
     assert_eq!(put(&server, ("k", &last), "a second time").await, 412);
     assert_eq!(server.get("/v1/entries/k").await.expect(200).text(), "in time");
+}
+
+/// Has a client wait for longer than any test lasts, and comes back when it does.
+async fn waits(server: &Running) -> JoinHandle<Value> {
+    let before = misses(server).await;
+    let request = Request::post("/v1/entries/k/lease").header("content-type", "application/json");
+    let request = request.body(Full::from(r#"{"wait": "30s"}"#)).expect("a legal request");
+    let asked = send(server.address, request);
+    let waits = tokio::spawn(async move { asked.await.expect(200).json() });
+    while misses(server).await == before {
+        tokio::task::yield_now().await;
+    }
+    waits
+}
+
+async fn misses(server: &Running) -> u64 {
+    prefixes(server).await.iter().map(|(_, _, misses)| misses).sum()
+}
+
+#[tokio::test]
+async fn a_client_that_waits_has_the_value_that_comes_another_way_and_the_lease_that_is_given_back() {
+    let server = Running::start("").await;
+    let first = won(&server, "k").await;
+    let (one, two) = (waits(&server).await, waits(&server).await);
+    server.delete(&format!("/v1/entries/k/lease?lease={first}")).await.expect(200);
+    let (winner, other) = match futures_util::future::select(one, two).await {
+        Either::Left(answers) | Either::Right(answers) => answers,
+    };
+    assert_eq!(winner.expect("no panic")["result"], "won");
+    server.put("/v1/entries/k", "another way").await.expect(201);
+    let answer = other.await.expect("no panic");
+    assert_eq!((&answer["result"], &answer["base64"]), (&json!("hit"), &json!("YW5vdGhlciB3YXk=")));
+    assert_eq!(misses(&server).await, 3, "one for each client");
+}
+
+#[tokio::test]
+async fn nobody_waits_at_a_server_that_is_about_to_end() {
+    let mut server = Running::start("").await;
+    won(&server, "k").await;
+    let waits = waits(&server).await;
+    server.tell_to_stop();
+    assert_eq!(waits.await.expect("no panic")["result"], "held");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn region(server: &Running) -> Value {
 }
 
 /// Prefixes with their hits and misses, in the order in which they are told. Together they are what the region counts, whatever was asked.
-async fn prefixes(server: &Running) -> Vec<(Option<String>, u64, u64)> {
+pub(crate) async fn prefixes(server: &Running) -> Vec<(Option<String>, u64, u64)> {
     let region = region(server).await;
     let number = |of: &Value, name: &str| of[name].as_u64().expect("a number");
     let rows: Vec<_> = region["prefixes"].as_array().expect("a list").iter().collect();

@@ -59,6 +59,8 @@ async fn a_read_is_answered_alike_whichever_way_it_goes() {
         ("/v1/regions/report/entries/plain", 404),
         ("/v1/regions/nowhere/entries/plain", 404),
         ("/v1/regions//entries/plain", 404),
+        ("/v1/regions/token/other/entries/plain", 404),
+        ("/v1/regions/token/entries", 405),
         ("/v1/entries/plain/", 404),
         ("/v1/entries/plain/nothing", 404),
         ("/v1//entries/plain", 404),

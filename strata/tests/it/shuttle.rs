@@ -5,6 +5,9 @@
 //! seed; a failure prints the schedule that replays it. What worlds are asked and answer is noted in a history, which is
 //! looked through when they settle.
 
+#[path = "shuttle/lease.rs"]
+mod lease;
+
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};

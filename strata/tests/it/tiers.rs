@@ -12,6 +12,8 @@ mod monitor;
 mod news;
 #[path = "tiers/reading.rs"]
 mod reading;
+#[path = "tiers/waiting.rs"]
+mod waiting;
 #[path = "tiers/writing.rs"]
 mod writing;
 

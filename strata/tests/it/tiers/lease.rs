@@ -127,3 +127,88 @@ async fn so_many_leases_and_no_more_are_held_and_a_cache_takes_none_of_another()
     let filled = other.insert_leased(&first, 0, "another's".to_owned(), Options::new()).await;
     assert_eq!(filled.expect("in memory"), Inserted::Refused);
 }
+
+/// What is known of a key of which somebody may make the value.
+#[derive(Default)]
+struct Known {
+    is_there: bool,
+    /// The last lease that was won, and whether nothing has happened to the key since.
+    token: Option<(LeaseToken, bool)>,
+    is_held: bool,
+    over: Vec<LeaseToken>,
+}
+
+async fn step(cache: &Cache<u32, String>, known: &mut [Known], (act, key): (u8, usize)) {
+    let (of, value, at) = (u32::try_from(key).expect("few"), || "made".to_owned(), &mut known[key]);
+    match act {
+        0..3 => match cache.get_or_lease(&of, HOLD).await.expect("memory") {
+            Leased::Hit(_) => assert!(at.is_there),
+            Leased::Held { .. } => assert!(at.is_held && !at.is_there),
+            Leased::Won { token, .. } => {
+                assert!(!at.is_held && !at.is_there);
+                at.is_held = true;
+                at.over.extend(at.token.replace((token, true)).map(|(token, _)| token));
+            }
+        },
+        3..6 => {
+            for token in &at.over {
+                let filled = cache.insert_leased(token, of, value(), Options::new()).await.expect("memory");
+                assert_eq!(filled, Inserted::Refused, "that lease is over");
+            }
+            if let Some((token, is_valid)) = at.token.take() {
+                let filled = cache.insert_leased(&token, of, value(), Options::new()).await.expect("memory");
+                let is_right = is_valid && at.is_held;
+                assert_eq!(filled == Inserted::Stored, is_right, "{key}");
+                (at.is_there, at.is_held) = (at.is_there || is_right, false);
+                at.over.push(token);
+            }
+        }
+        6 => {
+            if let Some((token, _)) = &at.token {
+                assert_eq!(cache.release(token, &of).await.expect("memory"), at.is_held);
+                at.is_held = false;
+            }
+        }
+        7..10 => {
+            match act {
+                7 => drop(cache.insert(of, value()).await.expect("memory")),
+                8 => drop(cache.remove(&of).await.expect("memory")),
+                _ => drop(cache.expire(&of).await.expect("memory")),
+            }
+            at.is_there = act == 7;
+            at.token = at.token.take().map(|(token, _)| (token, false));
+        }
+        10 => {
+            cache.clear().await.expect("memory");
+            for at in known {
+                at.is_there = false;
+                at.token = at.token.take().map(|(token, _)| (token, false));
+            }
+        }
+        // Several to each stripe of the fence.
+        _ => {
+            for other in 1000..5000 {
+                cache.insert(other, value()).await.expect("memory");
+            }
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_leased_value_is_refused_for_what_happens_to_its_key_and_for_nothing_else(
+        steps in proptest::collection::vec((0_u8..12, 0_usize..3), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let memory = Memory::new().with_max_entries(10_000).with_sweep_every(None);
+            let cache = Cache::builder("leased").memory(memory).build().expect("legal");
+            let mut known: [Known; 3] = Default::default();
+            for act in steps {
+                step(&cache, &mut known, act).await;
+            }
+        });
+    }
+}

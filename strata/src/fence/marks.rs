@@ -1,0 +1,75 @@
+//! The keys that are marked: few at a time, and a mark is gone as soon as anything happens to its key.
+//!
+//! A key is known by its hash, with a secret of the process. Two that share all of its 64 bits share a mark, and a change of one is one of
+//! both: that is too careful by one value in some billions.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use cache_core::Time;
+
+use crate::sync::{Mutex, MutexGuard};
+
+/// The most keys that are marked at a time, which take some 600 KiB. As many as can be leased, and fewer than a stripe can count.
+pub(super) const MOST: usize = 16_384;
+/// Marks that have ended do no harm but to writes of their stripes, which look for them. So few may lie about.
+pub(super) const FEW: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Marks(Mutex<Marked>);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// Tells it from others of its key.
+    pub(super) of: u64,
+    /// Nobody comes with it later than that.
+    pub(super) end: Time,
+}
+
+/// What is marked, while nobody else changes that.
+#[derive(Debug, Default)]
+pub(super) struct Marked {
+    marks: HashMap<u64, Mark>,
+    /// So many more are made before those that have ended are looked for.
+    until_sweep: usize,
+}
+
+impl Marks {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Marked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Marked {
+    /// Marks a key in place of any mark that it has, and says whether it had none, and has one now.
+    pub(super) fn add(&mut self, hash: u64, mark: Mark) -> bool {
+        if self.marks.len() >= MOST && !self.marks.contains_key(&hash) {
+            return false;
+        }
+        self.marks.insert(hash, mark).is_none()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    pub(super) fn holds(&self, hash: u64, of: u64) -> bool {
+        self.marks.get(&hash).is_some_and(|mark| mark.of == of)
+    }
+
+    /// Ends the mark of a key, if it has one that is meant, and says whether it has.
+    pub(super) fn remove_if(&mut self, hash: u64, is_meant: impl FnOnce(&Mark) -> bool) -> bool {
+        self.marks.get(&hash).is_some_and(is_meant) && self.marks.remove(&hash).is_some()
+    }
+
+    /// Ends the marks whose time is over, so seldom that a call pays for the look at two marks in the mean.
+    pub(super) fn sweep(&mut self, now: Time, ended: impl Fn(u64)) {
+        if let Some(fewer) = self.until_sweep.checked_sub(1) {
+            self.until_sweep = fewer;
+            return;
+        }
+        self.marks.extract_if(|_, mark| mark.end <= now).for_each(|(hash, _)| ended(hash));
+        self.until_sweep = self.marks.len().max(FEW);
+    }
+}
