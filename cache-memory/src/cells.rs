@@ -6,9 +6,12 @@
 
 use cache_policy::{Links, Node, Slot};
 
+use crate::optimistic::{Readers, Table};
+
 /// Entries by slot. Both tables have the same length.
+#[repr(C)]
 pub(crate) struct Cells<K, V> {
-    table: Vec<Option<Cell<K, V>>>,
+    pub(crate) table: Table<Option<Cell<K, V>>>,
     /// Of a vacant cell they note the next vacant one.
     links: Vec<Links>,
     /// The first vacant cell.
@@ -28,8 +31,8 @@ pub(crate) struct Cell<K, V> {
 const NO_CELL: u32 = u32::MAX;
 
 impl<K, V> Cells<K, V> {
-    pub(crate) const fn new(expected: usize) -> Self {
-        Self { table: Vec::new(), links: Vec::new(), vacant: NO_CELL, taken: 0, expected }
+    pub(crate) const fn new(expected: usize, readers: Readers) -> Self {
+        Self { table: Table::new(readers), links: Vec::new(), vacant: NO_CELL, taken: 0, expected }
     }
 
     /// The entry in a slot; `None` if it is vacant.
@@ -68,7 +71,7 @@ impl<K, V> Cells<K, V> {
 
     /// The slot and fingerprint of every entry, in the order of slots.
     pub(crate) fn fingerprints(&self) -> impl Iterator<Item = (u32, Slot)> {
-        let taken = (0..).zip(&self.table).filter_map(|(slot, cell)| Some((cell.as_ref()?, slot)));
+        let taken = (0..).zip(self.table.iter()).filter_map(|(slot, cell)| Some((cell.as_ref()?, slot)));
         taken.map(|(cell, slot)| (cell.node.fingerprint(), slot))
     }
 
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn a_table_that_was_told_its_size_takes_little_more() {
         for (expected, most) in [(0, 1600), (1000, 1064), (900, 1100), (100_000, 1024)] {
-            let mut cells = Cells::new(expected);
+            let mut cells = Cells::new(expected, Readers::none());
             let slots: Vec<Slot> = (0..1000_u32).map(|number| put(&mut cells, number, number, ())).collect();
             assert!(cells.table.capacity() <= most, "{expected}: {}", cells.table.capacity());
             assert!(!cells.is_sparse());
@@ -180,7 +183,7 @@ mod tests {
             ops in prop::collection::vec((prop::bool::weighted(0.6), 0_usize..1000), 0..600),
         ) {
             let counted = Arc::new(());
-            let mut cells = Cells::new(0);
+            let mut cells = Cells::new(0, Readers::none());
             let mut twin: BTreeMap<Slot, (String, u32)> = BTreeMap::new();
             for (number, (insert, pick)) in (0..).zip(ops) {
                 if insert {

@@ -20,6 +20,7 @@ use crate::budget::{Budget, Room};
 use crate::listen::{Cause, Reporter};
 use crate::lock::{Mutex, MutexGuard};
 use crate::now::Present;
+use crate::optimistic::Readers;
 use crate::ruins::Ruins;
 use crate::shard::{Held, Left, Plan, Shard};
 use crate::stats::Stats;
@@ -28,12 +29,14 @@ use crate::stats::Stats;
 const NO_SHARD: u16 = u16::MAX;
 
 /// How many keys are read together: as many misses as a core has in flight, and no more locks at a time than that.
-const BATCH: usize = 16;
+pub(crate) const BATCH: usize = 16;
 
 pub(crate) struct Engine<K, V, S> {
     pub(crate) shards: Box<[Lock<K, V>]>,
     /// One less than there are shards, of which there is a power of two.
-    mask: usize,
+    pub(crate) mask: usize,
+    /// Who reads without a lock.
+    pub(crate) readers: Readers,
     pub(crate) budget: Budget,
     /// How shards are made. Locked before any shard, by whoever moves entries or room outside of the shards' books.
     pub(crate) plan: Mutex<Plan>,
@@ -52,7 +55,7 @@ pub(crate) struct Engine<K, V, S> {
 
 /// Keeps neighbouring shards from sharing a cache line, or the pair of lines that a prefetcher fetches together.
 #[repr(align(128))]
-pub(crate) struct CacheAligned<T>(T);
+pub(crate) struct CacheAligned<T>(pub(crate) T);
 
 pub(crate) type Lock<K, V> = CacheAligned<Mutex<Shard<K, V>>>;
 
@@ -77,6 +80,8 @@ fn spread(hash: u64) -> u64 {
 pub(crate) struct Hash64(u64);
 
 impl Hash64 {
+    pub(crate) const ZERO: Self = Self(0);
+
     /// What the shard and its policy know the key by.
     #[inline]
     pub(crate) fn fingerprint(self) -> u32 {
@@ -87,7 +92,7 @@ impl Hash64 {
 
     /// The upper half tells the shard, so that the fingerprints of a shard are as different as those of all.
     #[inline]
-    fn shard(self, mask: usize) -> usize {
+    pub(crate) fn shard(self, mask: usize) -> usize {
         (self.0 >> 32) as usize & mask
     }
 }
@@ -97,17 +102,17 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         shards: usize,
         plan: Plan,
         budget: Budget,
-        parts: (S, Present, Reporter<K, V>),
+        parts: (S, Present, Reporter<K, V>, Readers),
     ) -> Self {
         debug_assert!(shards.is_power_of_two());
-        let (hasher, present, reporter) = parts;
+        let (hasher, present, reporter, readers) = parts;
         let mask = shards - 1;
         let plan_of = |number| Plan { leads: number == 0, ..plan };
-        let shards =
-            (0..shards).map(|number| CacheAligned(Mutex::new(Shard::new(plan_of(number))))).collect();
+        let shard = |number| CacheAligned(Mutex::new(Shard::new(plan_of(number), &readers)));
         Self {
-            shards,
+            shards: (0..shards).map(shard).collect(),
             mask,
+            readers,
             budget,
             plan: Mutex::new(plan),
             walks: AtomicUsize::new(0),
@@ -130,7 +135,24 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash(key);
+        self.read_locked(self.hash(key), key, read)
+    }
+
+    /// The same, for whoever has the key's hash.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "a hit is one piece of code: a call in it costs a fifth of the whole"
+    )]
+    pub(crate) fn read_locked<Q, R>(
+        &self,
+        hash: Hash64,
+        key: &Q,
+        read: impl FnOnce(Held<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         let mut shard = self.shard(hash);
         let found = shard.find(hash.fingerprint(), key);
         self.read_at(&mut shard, found, read)
@@ -160,13 +182,10 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         answer.map(ManuallyDrop::into_inner)
     }
 
-    /// Reads many entries, each as [`read`](Self::read) does: one answer per key, in their order.
-    pub(crate) fn read_many<'k, Q, R>(
-        &self,
-        keys: impl IntoIterator<Item = &'k Q>,
-        read: impl Fn(Held<'_, K, V>) -> R,
-    ) -> Vec<Option<R>>
+    /// Copies many values, each as [`copy`](Self::copy) does: one answer per key, in their order.
+    pub(crate) fn copy_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>) -> Vec<Option<V>>
     where
+        V: Clone,
         Q: Hash + Equivalent<K> + ?Sized + 'k,
     {
         let mut keys = keys.into_iter();
@@ -175,7 +194,9 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         loop {
             let mut batch = [next; BATCH];
             let others = batch[1..].iter_mut().zip(&mut keys).map(|(place, key)| *place = key).count();
-            self.read_batch(&batch[..=others], &read, &mut answers);
+            if !self.copy_batch(&batch[..=others], &mut answers) {
+                self.read_batch(&batch[..=others], &|held: Held<'_, K, V>| held.value.clone(), &mut answers);
+            }
             match keys.next() {
                 Some(key) => next = key,
                 None => return answers,
@@ -189,7 +210,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let mut hashes = [Hash64(0); BATCH];
+        let mut hashes = [Hash64::ZERO; BATCH];
         let mut shards = [NO_SHARD; BATCH];
         for (number, key) in keys.iter().enumerate() {
             hashes[number] = self.hash(key);
@@ -306,7 +327,12 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
 
     #[inline]
     fn shard(&self, hash: Hash64) -> MutexGuard<'_, Shard<K, V>> {
-        self.shards[hash.shard(self.mask)].lock()
+        self.lock_of(hash).lock()
+    }
+
+    #[inline]
+    pub(crate) fn lock_of(&self, hash: Hash64) -> &Lock<K, V> {
+        &self.shards[hash.shard(self.shards.len() - 1)]
     }
 }
 
@@ -316,6 +342,8 @@ impl<K, V, S> Engine<K, V, S> {
         for shard in &self.shards {
             sum += shard.lock().books();
         }
+        let (hits, misses) = self.readers.counts();
+        sum += Stats { hits, misses, ..Stats::default() };
         let (room, _ruins) = self.ruins.survey();
         sum += Stats { unfreed: room.entries, bytes: room.bytes, ..Stats::default() };
         sum.listener_panics = self.reporter.panics.load(Relaxed);

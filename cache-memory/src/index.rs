@@ -10,28 +10,35 @@
 use cache_policy::Slot;
 use wide::{u8x16, u32x4};
 
+use crate::optimistic::{Readers, Table};
+
 const WIDTH: usize = 12;
 /// How many tags are compared at once; the last four are none.
 const LANES: usize = 16;
 const SPILLED: usize = WIDTH;
+/// Lower than any tag.
+const MOST_SPILLED: u8 = 0x7f;
 /// Sixteenths of the places that are used at most. With more, every fourth insert would find its bucket full, and the
 /// processor not foresee it.
 const FULL: usize = 11;
 
+pub(crate) type Head = [u8; LANES];
+
 /// One cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Bucket {
+pub(crate) struct Bucket {
     /// Twelve tags, zero where there is no entry, then the number of entries that found this bucket full.
-    head: [u8; LANES],
-    slots: [Slot; WIDTH],
+    pub(crate) head: Head,
+    pub(crate) slots: [Slot; WIDTH],
 }
 
 const EMPTY: Bucket = Bucket { head: [0; LANES], slots: [0; WIDTH] };
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Index {
-    buckets: Vec<Bucket>,
+    pub(crate) buckets: Table<Bucket>,
     len: usize,
     /// How many entries it will hold in the end, if that is known.
     expected: usize,
@@ -39,19 +46,18 @@ pub(crate) struct Index {
 
 impl Index {
     /// An empty index that will not need much more room than for this many entries.
-    pub(crate) fn new(expected: usize) -> Self {
-        Self { expected, ..Self::default() }
+    pub(crate) const fn new(expected: usize, readers: Readers) -> Self {
+        Self { buckets: Table::new(readers), len: 0, expected }
     }
 
     /// The slot with this fingerprint that `same` accepts.
     #[inline]
     pub(crate) fn find(&self, fingerprint: u32, mut same: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        let tag = tag(fingerprint);
         let home = self.home(fingerprint);
         let mut at = home;
         loop {
             let bucket = self.buckets.get(at)?;
-            let mut lanes = bucket.lanes_with(tag);
+            let mut lanes = lanes(bucket.head, fingerprint);
             while lanes != 0 {
                 let Some(&slot) = bucket.slots.get(lanes.trailing_zeros() as usize) else { break };
                 if same(slot) {
@@ -59,7 +65,7 @@ impl Index {
                 }
                 lanes &= lanes - 1;
             }
-            if bucket.head[SPILLED] == 0 {
+            if !has_spilled(bucket.head) {
                 return None;
             }
             at = self.after(at);
@@ -127,8 +133,8 @@ impl Index {
         let mut passed = home;
         while passed != at {
             let spilled = &mut self.buckets[passed].head[SPILLED];
-            // A count that once reached the end of its byte is no longer exact, and stays there.
-            *spilled -= u8::from(*spilled != u8::MAX);
+            // A count that once reached its end is no longer exact, and stays there.
+            *spilled -= u8::from(*spilled != MOST_SPILLED);
             passed = self.after(passed);
         }
         true
@@ -144,9 +150,12 @@ impl Index {
     }
 
     fn rebuild(&mut self, buckets: usize, fingerprints: impl Iterator<Item = (u32, Slot)>) {
-        self.buckets = Vec::new();
-        self.buckets.reserve_exact(buckets);
-        self.buckets.resize(buckets, EMPTY);
+        // The old ones are freed first, because their memory may do for the new ones.
+        self.buckets.replace(Vec::new());
+        let mut empty = Vec::new();
+        empty.reserve_exact(buckets);
+        empty.resize(buckets, EMPTY);
+        self.buckets.replace(empty);
         fingerprints.for_each(|(fingerprint, slot)| self.place(fingerprint, slot));
     }
 
@@ -161,16 +170,15 @@ impl Index {
                 bucket.head[free] = tag(fingerprint);
                 return;
             }
-            bucket.head[SPILLED] = bucket.head[SPILLED].saturating_add(1);
+            bucket.head[SPILLED] = MOST_SPILLED.min(bucket.head[SPILLED] + 1);
             at = self.after(at);
         }
     }
 
-    /// The bucket where a look begins. Spreads the fingerprints over any number of buckets: Lemire, "Fast random
-    /// integer generation in an interval", 2019.
+    /// The bucket where a look begins.
     #[inline]
     fn home(&self, fingerprint: u32) -> usize {
-        ((u64::from(fingerprint) * self.buckets.len() as u64) >> 32) as usize
+        home(fingerprint, self.buckets.len())
     }
 
     #[inline]
@@ -200,6 +208,26 @@ impl Bucket {
     }
 }
 
+/// The one of so many buckets where a look begins. Spreads the fingerprints over any number of buckets: Lemire, "Fast random
+/// integer generation in an interval", 2019.
+#[inline]
+pub(crate) fn home(fingerprint: u32, buckets: usize) -> usize {
+    ((u64::from(fingerprint) * buckets as u64) >> 32) as usize
+}
+
+/// One bit per lane of this head that holds the tag of this fingerprint.
+#[inline]
+pub(crate) fn lanes(head: Head, fingerprint: u32) -> u32 {
+    // Behind the tags stands nothing that is as high as one.
+    equal_bytes(head, tag(fingerprint))
+}
+
+/// Tells whether entries may stand in the buckets behind one with this head for want of room in it.
+#[inline]
+pub(crate) fn has_spilled(head: Head) -> bool {
+    head[SPILLED] != 0
+}
+
 /// The lowest seven bits, which do not tell the bucket, and a bit that tells an entry from none.
 #[inline]
 fn tag(fingerprint: u32) -> u8 {
@@ -212,7 +240,7 @@ fn buckets_for(entries: usize) -> usize {
 
 /// One bit per byte that equals `wanted`.
 #[inline]
-fn equal_bytes(bytes: [u8; LANES], wanted: u8) -> u32 {
+fn equal_bytes(bytes: Head, wanted: u8) -> u32 {
     // Four at a time, because that is what a processor without later instructions can spread.
     let four = u32x4::splat(u32::from(wanted) * 0x0101_0101);
     u8x16::new(bytes).simd_eq(bytemuck::cast::<u32x4, u8x16>(four)).to_bitmask()
@@ -244,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_look_ends_though_every_bucket_has_spilled() {
-        let mut index = Index::new(24);
+        let mut index = Index::new(24, Readers::none());
         let mut slots = 0..;
         let mut held = Vec::new();
         let mut insert = |index: &mut Index, held: &mut Vec<(u32, Slot)>, fingerprint: u32| {
@@ -269,7 +297,7 @@ mod tests {
     }
 
     fn check(ops: Vec<(bool, u32, Slot)>, spread: u32, expected: usize) -> Result<(), TestCaseError> {
-        let mut index = Index::new(expected);
+        let mut index = Index::new(expected, Readers::none());
         let mut twin: HashMap<Slot, u32> = HashMap::new();
         for (insert, fingerprint, slot) in ops {
             let fingerprint = fingerprint / spread * spread;

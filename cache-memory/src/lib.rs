@@ -26,6 +26,7 @@ mod memory;
 mod moka_store;
 mod noted;
 mod now;
+mod optimistic;
 mod put;
 mod ruins;
 mod sample;

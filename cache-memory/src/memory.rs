@@ -21,7 +21,8 @@ use crate::sweep::{Sweep, Sweeper};
 /// A typed, sharded, synchronous cache in the memory of this process.
 ///
 /// A hit takes one shard's lock, compares the key, marks the entry as used and clones the value; use an `Arc` for
-/// values that are dear to clone. Both limits are exact at every moment. Cloning the handle is cheap and shares the
+/// values that are dear to clone. Where keys and values are `Copy`, most hits take no lock: see
+/// [`with_lock_free_reads`](Self::with_lock_free_reads). Both limits are exact at every moment. Cloning the handle is cheap and shares the
 /// entries.
 ///
 /// The `with_...` methods set up an empty cache: each returns a new one, without entries.
@@ -62,13 +63,13 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    /// Reads a value. Costs a hash, one shard's lock and, under it, a clone of the value; it allocates nothing itself.
+    /// Reads a value. Costs a hash, one shard's lock, unless none is needed, and a clone of the value; it allocates nothing itself.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         V: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.engine().read(key, |held| held.value.clone())
+        self.engine().copy(key)
     }
 
     /// Runs `read` on an entry in place, which spares the clone. It runs under the shard's lock: be brief, and do not
@@ -98,8 +99,8 @@ where
     }
 
     /// Reads many values: one answer per key, in their order. The fetches from memory overlap, so that in a large cache
-    /// a key costs less than half of what [`get`](Self::get) does. Sixteen keys at a time are read under their shards'
-    /// locks together.
+    /// a key costs less than half of what [`get`](Self::get) does. Sixteen keys at a time are read together, under their
+    /// shards' locks where those are needed.
     ///
     /// ```
     /// use cache_memory::Memory;
@@ -112,7 +113,7 @@ where
         V: Clone,
         Q: Hash + Equivalent<K> + ?Sized + 'k,
     {
-        self.engine().read_many(keys, |held| held.value.clone())
+        self.engine().copy_many(keys)
     }
 
     /// Tells whether there is a living entry. Counts neither as a read nor as a use of it.

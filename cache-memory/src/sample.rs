@@ -112,6 +112,7 @@ impl<K, V> Shard<K, V> {
     /// Samples hits by this one from now on, or none.
     pub(crate) fn set_sampler(&mut self, sampler: Option<Sampler>) {
         self.sampler = sampler.map(Box::new);
+        self.learn_rules();
         self.await_hit();
     }
 

@@ -8,13 +8,14 @@ mod leave;
 use std::mem::ManuallyDrop;
 
 use cache_core::{Tags, Time};
-use cache_policy::{Evictor, Node, Policy, Slab as _, Slot, Wheel};
+use cache_policy::{Attention, Evictor, Hand, Node, Policy, Slab as _, Slot, Wheel};
 use equivalent::Equivalent;
 
 use crate::budget::Room;
 use crate::cells::Cell;
 use crate::index::Index;
 use crate::listen::{Cause, Departures};
+use crate::optimistic::Readers;
 use crate::ruins::Ruin;
 use crate::sample::Sampler;
 use crate::slab::{Extras, Slab};
@@ -61,20 +62,39 @@ pub(crate) struct Plan {
 /// From so many entries on, what an insert needs is seldom in a core's own memory, of which all shards together have a megabyte or so.
 const FAR: usize = 1 << 13;
 
+/// In this order, because what a hit looks at and changes shall share the lock's line of memory, or the next one.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Shard<K, V> {
+    /// How many hits there are until one is noted. It is counted down, so that a hit changes one number and sees at once
+    /// whether that is it.
+    pub(crate) hits_left: u64,
+    pub(crate) rules: Rules,
     pub(crate) index: Index,
     pub(crate) slab: Slab<K, V>,
     evictor: Evictor,
     wheel: Wheel,
     /// All but the hits, which are those counted here less [`hits_left`](Self::hits_left): see [`books`](Self::books).
     pub(crate) stats: Stats,
-    /// How many hits there are until one is noted. It is counted down, so that a hit changes one number and sees at once
-    /// whether that is it.
-    pub(crate) hits_left: u64,
     pub(crate) sampler: Option<Box<Sampler>>,
     /// Whether it makes everyone [doubt](crate::now::Present::doubt), because it may hold dead entries.
     pub(crate) is_doubted: bool,
+}
+
+/// What tells whether a read of an entry needs more than its cell: copies of what policy and wheel say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rules {
+    /// All of it while some hits are noted.
+    attention: Attention,
+    hand: Hand,
+}
+
+impl Rules {
+    /// Tells whether a read of the entry with this node changes nothing, and needs no clock: it lives beyond this tick.
+    #[inline]
+    pub(crate) fn are_indifferent(self, node: Node, horizon: u64) -> bool {
+        self.attention.has_noted(&node) && (node.is_timeless() || self.hand.outlives(&node, horizon))
+    }
 }
 
 /// More hits than there will ever be.
@@ -113,14 +133,17 @@ impl<K, V> Held<'_, K, V> {
 }
 
 impl<K, V> Shard<K, V> {
-    pub(crate) fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan, readers: &Readers) -> Self {
+        let evictor = if plan.leads { Evictor::new(plan.policy) } else { Evictor::following(plan.policy) };
+        let wheel = Wheel::default();
         Self {
-            index: Index::new(plan.expected),
-            slab: Slab::new(plan.weight_of_one, plan.expected),
-            evictor: if plan.leads { Evictor::new(plan.policy) } else { Evictor::following(plan.policy) },
-            wheel: Wheel::default(),
-            stats: Stats { hits: NO_HIT, ..Stats::default() },
             hits_left: NO_HIT,
+            rules: Rules { attention: evictor.attention(), hand: wheel.hand() },
+            index: Index::new(plan.expected, readers.clone()),
+            slab: Slab::new(plan.weight_of_one, plan.expected, readers.clone()),
+            evictor,
+            wheel,
+            stats: Stats { hits: NO_HIT, ..Stats::default() },
             sampler: None,
             is_doubted: false,
         }
@@ -174,6 +197,7 @@ impl<K, V> Shard<K, V> {
         due: impl FnOnce(Time) -> bool,
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
+        debug_assert_eq!(self.rules, self.rules(), "somebody has not told that they changed");
         let Cell { node, pair: (key, value) } = self.slab.cells.get_mut(slot)?;
         let extras = &self.slab.extras;
         let mut expires = Time::NEVER;
@@ -364,11 +388,24 @@ impl<K, V> Shard<K, V> {
     /// Goes on by another policy, to which the entries go over as [`advance_change`](Self::advance_change) is called.
     pub(crate) fn begin_change(&mut self, policy: Policy) {
         self.evictor.begin_change(policy);
+        self.learn_rules();
     }
 
     /// Lets so many entries go over to another policy, and says whether there are more.
     pub(crate) fn advance_change(&mut self, steps: usize) -> bool {
-        self.evictor.advance_change(&mut self.slab, steps)
+        let goes_on = self.evictor.advance_change(&mut self.slab, steps);
+        self.learn_rules();
+        goes_on
+    }
+
+    /// Writes down what policy and wheel say now. To be called after all that may have changed it.
+    pub(crate) fn learn_rules(&mut self) {
+        self.rules = self.rules();
+    }
+
+    fn rules(&self) -> Rules {
+        let attention = if self.sampler.is_some() { Attention::ALL } else { self.evictor.attention() };
+        Rules { attention, hand: self.wheel.hand() }
     }
 
     /// Returns memory that its present entries do not need, if that is most of it: they move to a new slab, in the order in
@@ -392,7 +429,10 @@ impl<K, V> Shard<K, V> {
     fn begin_anew(&mut self, plan: Plan) -> Self {
         let (stats, hits_left, sampler) = (self.stats, self.hits_left, self.sampler.take());
         let is_doubted = self.is_doubted;
-        std::mem::replace(self, Self { stats, hits_left, sampler, is_doubted, ..Self::new(plan) })
+        let fresh = Self::new(plan, self.slab.cells.table.readers());
+        let old = std::mem::replace(self, Self { hits_left, stats, sampler, is_doubted, ..fresh });
+        self.learn_rules();
+        old
     }
 
     fn special(&self, slot: Slot) -> Special {
@@ -468,7 +508,7 @@ mod tests {
     #[test]
     fn the_dead_do_not_move() {
         let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
-        let mut shard = Shard::new(plan);
+        let mut shard = Shard::new(plan, &Readers::none());
         for number in 0..2048_u32 {
             let tags = Tags::new((number >= 1800).then_some("t")).expect("legal");
             let special = &mut Some(Special { expires: Time::NEVER, cost: 0.0, tags });
@@ -486,7 +526,7 @@ mod tests {
     #[test]
     fn a_shard_that_shrinks_by_a_plan_of_the_past_keeps_its_policy() {
         let plan = Plan { policy: Policy::Lru, weight_of_one: 1, expected: 0, leads: true };
-        let mut shard = Shard::new(plan);
+        let mut shard = Shard::new(plan, &Readers::none());
         for number in 0..2048_u32 {
             let about = &mut About { node: Node::new(number, 0), bytes: 1, special: &mut None };
             shard.settle((number, ()), about);

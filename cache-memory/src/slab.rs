@@ -4,6 +4,7 @@ use cache_core::{Tags, Time};
 use cache_policy::{Column, Links, Node, Slot};
 
 use crate::cells::Cells;
+use crate::optimistic::Readers;
 use crate::tagged::Tagged;
 
 const NANOS_PER_TICK: u64 = 1_000_000;
@@ -22,6 +23,7 @@ pub(crate) struct Extras {
 }
 
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slab<K, V> {
     pub(crate) cells: Cells<K, V>,
     pub(crate) extras: Extras,
@@ -84,8 +86,8 @@ impl Extras {
 }
 
 impl<K, V> Slab<K, V> {
-    pub(crate) fn new(weight_of_one: u64, expected: usize) -> Self {
-        Self { cells: Cells::new(expected), extras: Extras::new(weight_of_one) }
+    pub(crate) fn new(weight_of_one: u64, expected: usize, readers: Readers) -> Self {
+        Self { cells: Cells::new(expected, readers), extras: Extras::new(weight_of_one) }
     }
 }
 

@@ -20,10 +20,14 @@ mod model;
 #[cfg(feature = "moka")]
 #[path = "it/moka_store.rs"]
 mod moka_store;
+#[path = "it/optimistic.rs"]
+mod optimistic;
 #[path = "it/panics.rs"]
 mod panics;
 #[path = "it/past_bugs.rs"]
 mod past_bugs;
+#[path = "it/readers.rs"]
+mod readers;
 #[path = "it/removed.rs"]
 mod removed;
 #[path = "it/sample.rs"]

@@ -65,6 +65,10 @@ pub enum Step {
     Idle,
 }
 
+/// Where a wheel stands: all that it takes to tell who outlives a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hand(u64);
+
 impl Wheel {
     /// All deadlines are earlier than this tick, so nobody whom the wheel knows outlives it.
     pub const LATEST: u64 = (BUCKETS as u64 - 1) << (BITS * LEVELS);
@@ -128,10 +132,13 @@ impl Wheel {
     /// `false` if that is not certain, and for all but those without a deadline from [`LATEST`](Self::LATEST) on.
     #[inline]
     pub fn outlives(&self, node: &Node, tick: u64) -> bool {
-        match usize::from(node.place()) {
-            0 => true,
-            place => self.begins(place - 1) > tick,
-        }
+        self.hand().outlives(node, tick)
+    }
+
+    /// Where it stands. Moves only in a [`step`](Self::step).
+    #[inline]
+    pub fn hand(&self) -> Hand {
+        Hand(self.now)
     }
 
     fn place(&mut self, slab: &mut impl Slab, slot: Slot, deadline: u64) {
@@ -188,10 +195,27 @@ impl Wheel {
     }
 
     /// The tick at which a bucket that is in use begins; for the place of whom it watches, [`Wheel::LATEST`].
+    #[inline]
     fn begins(&self, bucket: usize) -> u64 {
+        self.hand().begins(bucket)
+    }
+}
+
+impl Hand {
+    /// What [`Wheel::outlives`] says while the wheel stands here.
+    #[inline]
+    pub fn outlives(self, node: &Node, tick: u64) -> bool {
+        match usize::from(node.place()) {
+            0 => true,
+            place => self.begins(place - 1) > tick,
+        }
+    }
+
+    #[inline]
+    fn begins(self, bucket: usize) -> u64 {
         let (level, digit) = (bucket / BUCKETS, (bucket % BUCKETS) as u64);
         let below = BITS * (level + 1);
-        (self.now >> below << below) | digit << (BITS * level)
+        (self.0 >> below << below) | digit << (BITS * level)
     }
 }
 

@@ -54,7 +54,11 @@ impl<K, V> Shard<K, V> {
         if !self.heed(advice) {
             return None;
         }
-        self.evictor.evict(&mut self.slab).map(|victim| (victim, Cause::Evicted))
+        let victim = self.evictor.evict(&mut self.slab);
+        if self.evictor.leads() {
+            self.learn_rules();
+        }
+        victim.map(|victim| (victim, Cause::Evicted))
     }
 
     /// Tells what this shard has learned, if it leads, else goes by what is told. Says whether it may evict.
@@ -116,7 +120,9 @@ impl<K, V> Shard<K, V> {
     fn next_expired(&mut self, now: Time, steps: &mut usize) -> Option<Slot> {
         while *steps > 0 {
             *steps -= 1;
-            match self.wheel.step(&mut self.slab, tick(now)) {
+            let step = self.wheel.step(&mut self.slab, tick(now));
+            self.learn_rules();
+            match step {
                 Step::Expired(slot) => return Some(slot),
                 Step::Moved => {}
                 Step::Idle => return None,

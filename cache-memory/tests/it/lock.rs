@@ -2,7 +2,7 @@
 //! ones.
 
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 
     /// Who waits lets others run.
     pub(super) fn pause(_round: u32) {
@@ -10,24 +10,24 @@ mod sync {
     }
 }
 
-#[path = "../../src/lock/flag.rs"]
-mod flag;
+#[path = "../../src/lock/seq.rs"]
+mod seq;
 
-use flag::Flag;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::thread;
+use seq::Seq;
 
 /// What the flag guards: a number that is read and written in two steps, neither of which publishes anything. A second
 /// thread in between, or one that does not see what the last has written, loses a count.
 struct Guarded {
-    flag: Flag,
+    flag: Seq,
     count: AtomicU32,
 }
 
 impl Guarded {
     fn new() -> Arc<Self> {
-        let flag = Flag { taken: sync::AtomicBool::new(false) };
+        let flag = Seq { steps: sync::AtomicU64::new(0) };
         Arc::new(Self { flag, count: AtomicU32::new(0) })
     }
 
@@ -73,5 +73,34 @@ fn who_only_tries_gets_it_or_leaves() {
         }
         thread.join().expect("no panic in the model");
         assert!(guarded.flag.try_take(), "whoever had it has given it back");
+    });
+}
+
+/// Two numbers that a holder changes one after the other, so that a reader may find them half changed.
+struct Halves {
+    flag: Seq,
+    halves: [AtomicU32; 2],
+}
+
+#[test]
+fn who_reads_without_it_either_finds_one_moment_or_knows_that_he_does_not() {
+    loom::model(|| {
+        let flag = Seq { steps: sync::AtomicU64::new(0) };
+        let guarded = Arc::new(Halves { flag, halves: [AtomicU32::new(0), AtomicU32::new(0)] });
+        let other = Arc::clone(&guarded);
+        let thread = thread::spawn(move || {
+            other.flag.take();
+            other.halves.iter().for_each(|half| half.store(1, Relaxed));
+            other.flag.release();
+        });
+        // A second time, because the model lets no one else go before the first step.
+        for begun in (0..2).filter_map(|_| guarded.flag.begin()) {
+            let [one, two] = [0, 1].map(|half: usize| guarded.halves[half].load(Relaxed));
+            if guarded.flag.is_still(begun) {
+                assert_eq!(one, two, "half changed at {begun}");
+                assert_eq!(u64::from(one) * 2, begun, "as the holder before has left it");
+            }
+        }
+        thread.join().expect("no panic in the model");
     });
 }

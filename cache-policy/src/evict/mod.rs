@@ -92,11 +92,38 @@ const EVERY_USE: u32 = 0;
 /// One that hears of no use, save of the one fingerprint in four milliards that is zero.
 const NO_USE: u32 = u32::MAX;
 
+/// What a policy wants to know of the uses of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attention {
+    watch: u32,
+    most_uses: u8,
+}
+
+impl Attention {
+    /// Of one who wants to hear of every use, whatever was noted before.
+    pub const ALL: Self = Self { watch: EVERY_USE, most_uses: u8::MAX };
+
+    /// Notes a use in the node of an entry, and says whether the policy wants to [`observe`](Evictor::observe) it.
+    #[inline]
+    pub fn note_use(self, node: &mut Node) -> bool {
+        // A store that changes nothing is left out: it would make the line dirty, and the next lock wait for it.
+        if node.uses < self.most_uses {
+            node.uses += 1;
+        }
+        node.fingerprint() & self.watch == 0
+    }
+
+    /// Tells whether one more use of this entry makes no difference to the policy, so that it need not be noted.
+    #[inline]
+    pub fn has_noted(self, node: &Node) -> bool {
+        node.uses >= self.most_uses && node.fingerprint() & self.watch != 0
+    }
+}
+
 /// A policy at work on one slab.
 #[derive(Debug)]
 pub struct Evictor {
-    watch: u32,
-    most_uses: u8,
+    attention: Attention,
     policy: Policy,
     leads: bool,
     advice: Advice,
@@ -163,7 +190,8 @@ impl Evictor {
     }
 
     fn of<R: Evict>(policy: Policy, leads: bool, rule: R, wrap: fn(R) -> Rule) -> Self {
-        Self { watch: rule.watch(), most_uses: R::MOST_USES, policy, leads, advice: 0, rule: wrap(rule) }
+        let attention = Attention { watch: rule.watch(), most_uses: R::MOST_USES };
+        Self { attention, policy, leads, advice: 0, rule: wrap(rule) }
     }
 
     /// Tells whether it tries out rules itself.
@@ -206,11 +234,13 @@ impl Evictor {
     /// [`observe`](Self::observe) this use.
     #[inline]
     pub fn note_use(&self, node: &mut Node) -> bool {
-        // A store that changes nothing is left out: it would make the line dirty, and the next lock wait for it.
-        if node.uses < self.most_uses {
-            node.uses += 1;
-        }
-        node.fingerprint() & self.watch == 0
+        self.attention.note_use(node)
+    }
+
+    /// What it wants to know of uses. Changes only where it evicts, if it [leads](Self::leads), or [changes](Self::change).
+    #[inline]
+    pub fn attention(&self) -> Attention {
+        self.attention
     }
 
     /// The second half of [`touch`](Self::touch).
@@ -250,7 +280,7 @@ impl Evictor {
     fn evict_and_learn(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         with_rule!(self, rule => {
             let victim = rule.evict(slab);
-            (self.watch, self.advice) = (rule.watch(), rule.advice());
+            (self.attention.watch, self.advice) = (rule.watch(), rule.advice());
             victim
         })
     }

@@ -1,0 +1,274 @@
+//! One look at a shard without its lock. All of the unsafe code of [`optimistic`](super), where it is argued.
+
+use std::hash::{BuildHasher, Hash};
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use equivalent::Equivalent;
+use wide::u8x16;
+
+use super::readers::Reading;
+use crate::cells::Cell;
+use crate::engine::{BATCH, CacheAligned, Engine, Hash64, Lock};
+use crate::index::{self, Bucket, Head};
+use crate::lock::{Seq, seq_of};
+use crate::shard::Rules;
+
+/// What a look needs of a shard, as it was at one moment.
+struct Sight<'a, K, V> {
+    seq: &'a Seq,
+    /// When that was.
+    begun: u64,
+    rules: *const Rules,
+    buckets: *const Bucket,
+    bucket_count: usize,
+    cells: *const Option<Cell<K, V>>,
+    cell_room: usize,
+}
+
+/// Reads what another thread may be writing: bytes that mean nothing yet.
+///
+/// # Safety
+/// It points to memory of that type that is allocated now, though perhaps to no value of it.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is one instruction")]
+unsafe fn copy<T>(from: *const T) -> MaybeUninit<T> {
+    // SAFETY: any bytes are a `MaybeUninit`; allocated and aligned as the caller says. It may be written meanwhile: see the module.
+    unsafe { ptr::read_volatile(from.cast()) }
+}
+
+impl<'a, K, V> Sight<'a, K, V> {
+    /// Looks at the shard; `None` if somebody has its lock. To be called, and used, only by whoever has entered.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a hit is one piece of code")]
+    fn of(CacheAligned(lock): &'a Lock<K, V>) -> Option<Self> {
+        let seq = seq_of(lock);
+        let begun = seq.begin()?;
+        let shard = lock.data_ptr();
+        // SAFETY: the fields of the shard are there as long as the lock, which is borrowed. No reference to the shard is made:
+        // somebody may hold an exclusive one.
+        let (rules, buckets, cells) = unsafe {
+            (
+                &raw const (*shard).rules,
+                copy(&raw const (*shard).index.buckets.span),
+                copy(&raw const (*shard).slab.cells.table.span),
+            )
+        };
+        if !seq.is_still(begun) {
+            return None;
+        }
+        // SAFETY: nobody has had the lock meanwhile, so each of these is as the last holder left it.
+        let ((buckets, bucket_count), (cells, cell_room)) =
+            unsafe { (buckets.assume_init().parts(), cells.assume_init().parts()) };
+        Some(Self { seq, begun, rules, buckets, bucket_count, cells, cell_room })
+    }
+
+    /// The bucket where a look for this fingerprint begins, if there are any.
+    #[inline]
+    fn bucket(&self, fingerprint: u32) -> Option<*const Bucket> {
+        let home = index::home(fingerprint, self.bucket_count);
+        // It is below the count by its making, unless that is zero.
+        (self.bucket_count > 0).then(|| self.buckets.wrapping_add(home))
+    }
+
+    /// The bucket after this one.
+    fn after(&self, bucket: *const Bucket) -> *const Bucket {
+        let next = bucket.wrapping_add(1);
+        if next == self.buckets.wrapping_add(self.bucket_count) { self.buckets } else { next }
+    }
+
+    /// The head of a bucket, perhaps half changed.
+    #[inline]
+    fn head(bucket: *const Bucket) -> Head {
+        // SAFETY: the bucket is one of a table that was the shard's when this thread looked, after it had entered, so it has not
+        // been freed. Its head comes first, as its layout is C's, so it is aligned as sixteen lanes are, and of their size; they
+        // have no bits that mean nothing.
+        let lanes = unsafe { copy(bucket.cast::<u8x16>()).assume_init() };
+        lanes.to_array()
+    }
+
+    /// Tells whether nobody has had the lock since this sight was taken.
+    #[inline]
+    fn is_still_so(&self) -> bool {
+        self.seq.is_still(self.begun)
+    }
+
+    /// A copy of the cell that the first of these lanes of a bucket leads to, and of the rules; `None` if it leads nowhere, or if
+    /// anyone has had the lock since this sight was taken.
+    #[inline]
+    fn copy_of(&self, bucket: *const Bucket, lanes: u32) -> Option<Seen<K, V>> {
+        let lane = lanes.trailing_zeros() as usize;
+        // SAFETY: the bucket is allocated, as above, and a number has no bits that mean nothing. The lane is one of a
+        // head's that is not zero.
+        let slot =
+            unsafe { copy((&raw const (*bucket).slots).cast::<u32>().add(lane)).assume_init() } as usize;
+        if slot >= self.cell_room {
+            return None;
+        }
+        // SAFETY: the cell is one of a table that was the shard's when this thread looked, after it had entered; the rules are a
+        // field of the shard.
+        let (cell, rules) = unsafe { (copy(self.cells.add(slot)), copy(self.rules)) };
+        self.is_still_so().then_some(Seen { cell, rules })
+    }
+}
+
+/// A copy of a cell and of the rules of its shard, in which nothing was half changed.
+struct Seen<K, V> {
+    cell: MaybeUninit<Option<Cell<K, V>>>,
+    rules: MaybeUninit<Rules>,
+}
+
+impl<K, V> Seen<K, V> {
+    #[inline]
+    fn cell(&self) -> Option<&Cell<K, V>> {
+        // SAFETY: made in `copy_of` only, where nobody had the lock meanwhile; so it is what the last holder left: a cell, or none. It
+        // is never dropped, and as its key and value are `Copy`, a second copy of their bits is as good as the first.
+        unsafe { self.cell.assume_init_ref() }.as_ref()
+    }
+
+    /// Tells whether it is of this key.
+    #[inline]
+    fn is_of<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> bool {
+        self.cell().is_some_and(|cell| key.equivalent(&cell.pair.0))
+    }
+
+    /// Its value, if to read it changes nothing and needs no clock.
+    #[inline]
+    fn value(&self, horizon: u64) -> Option<&V> {
+        let cell = self.cell()?;
+        // SAFETY: as above.
+        let rules = unsafe { self.rules.assume_init() };
+        rules.are_indifferent(cell.node, horizon).then_some(&cell.pair.1)
+    }
+}
+
+/// What a look without the lock has found.
+pub(super) enum Glance<V> {
+    Hit(V),
+    Miss,
+    /// Only one who has the lock can tell, or has more to do than to tell.
+    Unclear,
+}
+
+impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
+    /// Looks for a key at the first place where it may stand, without a lock, and counts the read if it is there. It does nothing
+    /// but that, because most are there.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "a hit is one piece of code: a call in it costs a fifth of the whole"
+    )]
+    pub(super) fn glance<Q>(&self, hash: Hash64, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let fingerprint = hash.fingerprint();
+        let reading = self.readers.enter_here()?;
+        let sight = Sight::of(self.lock_of(hash))?;
+        let bucket = sight.bucket(fingerprint)?;
+        let lanes = index::lanes(Sight::<K, V>::head(bucket), fingerprint);
+        if lanes == 0 {
+            return None;
+        }
+        // Asked before the copy is made, so that it vouches for no one who was removed by then.
+        let horizon = self.present.horizon();
+        let seen = sight.copy_of(bucket, lanes)?;
+        let ended = reading.end();
+        if !seen.is_of(key) {
+            return None;
+        }
+        let value = seen.value(horizon)?.clone();
+        ended.count_hits(1);
+        Some(value)
+    }
+
+    /// Looks for a key at all places where it may stand, without a lock, and counts the read unless it is unclear.
+    pub(super) fn glance_around<Q>(&self, hash: Hash64, key: &Q) -> Glance<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let Some(reading) = self.readers.enter_here() else { return Glance::Unclear };
+        let Some(sight) = Sight::of(self.lock_of(hash)) else { return Glance::Unclear };
+        self.walk_chain(reading, &sight, (hash, key)).unwrap_or(Glance::Unclear)
+    }
+
+    fn walk_chain<Q>(
+        &self,
+        mut reading: Reading<'_>,
+        sight: &Sight<'_, K, V>,
+        (hash, key): (Hash64, &Q),
+    ) -> Option<Glance<V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let home = sight.bucket(hash.fingerprint())?;
+        let mut bucket = home;
+        loop {
+            let head = Sight::<K, V>::head(bucket);
+            let mut lanes = index::lanes(head, hash.fingerprint());
+            while lanes != 0 {
+                let horizon = self.present.horizon();
+                let seen = sight.copy_of(bucket, lanes)?;
+                let ended = reading.end();
+                if seen.is_of(key) {
+                    let value = seen.value(horizon)?.clone();
+                    ended.count_hits(1);
+                    return Some(Glance::Hit(value));
+                }
+                reading = ended.resume();
+                // The tables may have been freed in between; if not, they will not be before this ends, either.
+                if !sight.is_still_so() {
+                    return None;
+                }
+                lanes &= lanes - 1;
+            }
+            bucket = sight.after(bucket);
+            if !index::has_spilled(head) || bucket == home {
+                return sight.is_still_so().then(|| {
+                    reading.end().count_miss();
+                    Glance::Miss
+                });
+            }
+        }
+    }
+
+    /// Reads many values so, of at most [`BATCH`] keys, and the others one by one; `false` if that is not possible now.
+    /// Looks first at all buckets, then for all cells, and only then copies them, so that the processor fetches each kind from
+    /// memory at the same time.
+    pub(super) fn glance_at_many<Q>(&self, keys: &[&Q], answers: &mut Vec<Option<V>>) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let mut hashes = [Hash64::ZERO; BATCH];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = self.hash(*key);
+        }
+        let Some(reading) = self.readers.enter_here() else { return false };
+        let sights: [_; BATCH] = std::array::from_fn(|number| {
+            let sight = Sight::of(self.lock_of(hashes[number]))?;
+            let bucket = sight.bucket(hashes[number].fingerprint())?;
+            Some((sight, bucket))
+        });
+        let lanes: [u32; BATCH] = std::array::from_fn(|number| {
+            let bucket = sights[number].as_ref().map(|(_, bucket)| *bucket);
+            bucket.map_or(0, |bucket| index::lanes(Sight::<K, V>::head(bucket), hashes[number].fingerprint()))
+        });
+        let horizon = self.present.horizon();
+        let seen: [_; BATCH] = std::array::from_fn(|number| {
+            let (sight, bucket) = sights[number].as_ref().filter(|_| lanes[number] != 0)?;
+            sight.copy_of(*bucket, lanes[number])
+        });
+        let ended = reading.end();
+        let mut hits = 0;
+        answers.extend(hashes.iter().zip(keys).zip(seen).map(|((hash, key), seen)| {
+            let seen = seen.as_ref().filter(|seen| seen.is_of(*key));
+            if let Some(value) = seen.and_then(|seen| seen.value(horizon)) {
+                hits += 1;
+                return Some(value.clone());
+            }
+            self.copy_elsewhere(*hash, *key)
+        }));
+        ended.count_hits(hits);
+        true
+    }
+}
