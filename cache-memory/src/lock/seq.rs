@@ -5,10 +5,13 @@
 //! the count, read, and look whether it is still the same. Source: Boehm, "Can seqlocks get along with programming language
 //! memory models?", 2012.
 
-use super::sync::{AtomicU64, Ordering, fence, pause};
+use super::sync::{AtomicBool, AtomicU64, Ordering, fence, pause};
 
-/// How often it was taken and given back; odd while somebody has it. At one step in a nanosecond it lasts for centuries.
+/// The flag and the count stand side by side, on one line of memory. One number for both would have to be looked at before it can be
+/// changed, for which the line is fetched twice from a core that has it.
 pub(crate) struct Seq {
+    pub(super) taken: AtomicBool,
+    /// How often it was taken and given back; odd while somebody has it. At one step in a nanosecond it lasts for centuries.
     pub(super) steps: AtomicU64,
 }
 
@@ -24,25 +27,25 @@ impl Seq {
     /// Takes the flag if nobody has it.
     #[inline]
     pub(crate) fn try_take(&self) -> bool {
-        let steps = self.steps.load(Ordering::Relaxed);
-        let is_taken = steps & 1 == 0
-            && self.steps.compare_exchange(steps, steps + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        if is_taken {
+        let is_mine = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if is_mine {
+            self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             // What the holder changes must not be seen before the odd count is.
             fence(Ordering::Release);
         }
-        is_taken
+        is_mine
     }
 
     /// Gives the flag back. Only whoever took it may.
     #[inline]
     pub(crate) fn release(&self) {
         self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.taken.store(false, Ordering::Release);
     }
 
     /// Tells whether somebody has it; that may have changed by the time it is told.
     pub(crate) fn is_taken(&self) -> bool {
-        self.steps.load(Ordering::Relaxed) & 1 == 1
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// The count to begin a read with; `None` while somebody has the flag.

@@ -2,7 +2,7 @@
 //! ones.
 
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+    pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
     /// Who waits lets others run.
     pub(super) fn pause(_round: u32) {
@@ -27,7 +27,7 @@ struct Guarded {
 
 impl Guarded {
     fn new() -> Arc<Self> {
-        let flag = Seq { steps: sync::AtomicU64::new(0) };
+        let flag = Seq { taken: sync::AtomicBool::new(false), steps: sync::AtomicU64::new(0) };
         Arc::new(Self { flag, count: AtomicU32::new(0) })
     }
 
@@ -85,7 +85,7 @@ struct Halves {
 #[test]
 fn who_reads_without_it_either_finds_one_moment_or_knows_that_he_does_not() {
     loom::model(|| {
-        let flag = Seq { steps: sync::AtomicU64::new(0) };
+        let flag = Seq { taken: sync::AtomicBool::new(false), steps: sync::AtomicU64::new(0) };
         let guarded = Arc::new(Halves { flag, halves: [AtomicU32::new(0), AtomicU32::new(0)] });
         let other = Arc::clone(&guarded);
         let thread = thread::spawn(move || {
