@@ -155,7 +155,8 @@ impl Index {
         let mut empty = Vec::new();
         empty.reserve_exact(buckets);
         empty.resize(buckets, EMPTY);
-        self.buckets.replace(empty);
+        // By way of a box, which has room for no more: who reads without the lock takes all the room for buckets.
+        self.buckets.replace(empty.into_boxed_slice().into_vec());
         fingerprints.for_each(|(fingerprint, slot)| self.place(fingerprint, slot));
     }
 
