@@ -32,9 +32,8 @@ const NO_SHARD: u16 = u16::MAX;
 pub(crate) const BATCH: usize = 16;
 
 pub(crate) struct Engine<K, V, S> {
+    /// A power of two of them.
     pub(crate) shards: Box<[Lock<K, V>]>,
-    /// One less than there are shards, of which there is a power of two.
-    pub(crate) mask: usize,
     /// Who reads without a lock.
     pub(crate) readers: Readers,
     pub(crate) budget: Budget,
@@ -92,8 +91,8 @@ impl Hash64 {
 
     /// The upper half tells the shard, so that the fingerprints of a shard are as different as those of all.
     #[inline]
-    pub(crate) fn shard(self, mask: usize) -> usize {
-        (self.0 >> 32) as usize & mask
+    pub(crate) fn shard(self, shards: usize) -> usize {
+        (self.0 >> 32) as usize & (shards - 1)
     }
 }
 
@@ -106,12 +105,10 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     ) -> Self {
         debug_assert!(shards.is_power_of_two());
         let (hasher, present, reporter, readers) = parts;
-        let mask = shards - 1;
         let plan_of = |number| Plan { leads: number == 0, ..plan };
         let shard = |number| CacheAligned(Mutex::new(Shard::new(plan_of(number), &readers)));
         Self {
             shards: (0..shards).map(shard).collect(),
-            mask,
             readers,
             budget,
             plan: Mutex::new(plan),
@@ -215,7 +212,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         for (number, key) in keys.iter().enumerate() {
             hashes[number] = self.hash(key);
             #[expect(clippy::cast_possible_truncation, reason = "there are at most 4096 shards")]
-            let shard = hashes[number].shard(self.mask) as u16;
+            let shard = hashes[number].shard(self.shards.len()) as u16;
             shards[number] = shard;
         }
         // Sorts the shards without a branch: each stands behind all that are lower, those of one shard at the same place.
@@ -332,7 +329,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
 
     #[inline]
     pub(crate) fn lock_of(&self, hash: Hash64) -> &Lock<K, V> {
-        &self.shards[hash.shard(self.shards.len() - 1)]
+        &self.shards[hash.shard(self.shards.len())]
     }
 }
 
@@ -363,7 +360,7 @@ mod tests {
             let hashes = (0..4096_u64).map(|number| Hash64(spread(number << shift)));
             let (mut shards, mut buckets, mut lowest) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             for hash in hashes {
-                shards.insert(hash.shard(1023));
+                shards.insert(hash.shard(1024));
                 buckets.insert(hash.fingerprint() >> 22);
                 lowest.insert(hash.fingerprint() & 1023);
             }

@@ -217,7 +217,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         if self.take_from_ruins(gone) {
             return true;
         }
-        let own = hash.shard(self.mask);
+        let own = hash.shard(self.shards.len());
         let from = self.next_donor.fetch_add(1, Relaxed);
         let others = (0..self.shards.len()).map(|step| from.wrapping_add(step) % self.shards.len());
         others.filter(|other| *other != own).any(|other| {

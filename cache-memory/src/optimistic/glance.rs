@@ -98,8 +98,8 @@ impl<'a, K, V> Sight<'a, K, V> {
     #[inline]
     fn copy_of(&self, bucket: *const Bucket, lanes: u32) -> Option<Seen<K, V>> {
         let lane = lanes.trailing_zeros() as usize;
-        // SAFETY: the bucket is allocated, as above, and a number has no bits that mean nothing. The lane is one of a
-        // head's that is not zero.
+        // SAFETY: the bucket is allocated, as above, and a number has no bits that mean nothing. The lane is one of
+        // its tags': whatever is half changed, no byte behind them is ever as high as one.
         let slot =
             unsafe { copy((&raw const (*bucket).slots).cast::<u32>().add(lane)).assume_init() } as usize;
         if slot >= self.cell_room {
@@ -270,5 +270,27 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         }));
         ended.count_hits(hits);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+
+    #[test]
+    fn a_miss_is_believed_only_if_nobody_was_there_meanwhile() {
+        let memory: Memory<u64, u64> = Memory::new().with_shards(1);
+        assert!(memory.insert(1, 10).is_stored() && memory.get(&1).is_some());
+        let engine = &memory.engine.engine;
+        let look = |meanwhile: &dyn Fn()| {
+            let hash = engine.hash(&2_u64);
+            let sight = Sight::of(engine.lock_of(hash)).expect("nobody has the lock");
+            meanwhile();
+            let reading = engine.readers.enter_here().expect("there is a mark");
+            engine.walk_chain(reading, &sight, (hash, &2_u64))
+        };
+        assert!(matches!(look(&|| ()), Some(Glance::Miss)));
+        assert!(look(&|| assert!(memory.insert(3, 30).is_stored())).is_none());
     }
 }
