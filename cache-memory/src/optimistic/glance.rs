@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use equivalent::Equivalent;
-use wide::u8x16;
 
 use super::readers::Reading;
 use crate::cells::Cell;
@@ -83,8 +82,7 @@ impl<'a, K, V> Sight<'a, K, V> {
         // SAFETY: the bucket is one of a table that was the shard's when this thread looked, after it had entered, so it has not
         // been freed. Its head comes first, as its layout is C's, so it is aligned as sixteen lanes are, and of their size; they
         // have no bits that mean nothing.
-        let lanes = unsafe { copy(bucket.cast::<u8x16>()).assume_init() };
-        lanes.to_array()
+        unsafe { copy(bucket.cast::<Head>()).assume_init() }
     }
 
     /// Tells whether nobody has had the lock since this sight was taken.
