@@ -80,7 +80,7 @@ impl Index {
     /// cache overlap; the result means nothing.
     #[inline]
     pub(crate) fn preview(&self, fingerprint: u32) -> u8 {
-        self.buckets.get(self.home(fingerprint)).map_or(0, |bucket| bucket.spilled())
+        self.buckets.get(self.home(fingerprint)).map_or(0, Bucket::spilled)
     }
 
     /// Adds a slot that is not in it. `fingerprints` tells every slot that is, for when the table has to grow.

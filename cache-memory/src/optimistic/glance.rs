@@ -91,6 +91,17 @@ impl<'a, K, V> Sight<'a, K, V> {
         self.seq.is_still(self.begun)
     }
 
+    /// Ends and counts a read that has found nothing where the key may stand, if nobody has had the lock since this sight was taken; tells
+    /// whether it did.
+    #[inline]
+    fn tell_miss(&self, reading: Reading<'_>) -> bool {
+        let is_so = self.is_still_so();
+        if is_so {
+            reading.end().count_miss();
+        }
+        is_so
+    }
+
     /// A copy of the cell that the first of these lanes of a bucket leads to, and of the rules; `None` if it leads nowhere, or if
     /// anyone has had the lock since this sight was taken.
     #[inline]
@@ -149,8 +160,8 @@ pub(super) enum Glance<V> {
 }
 
 impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
-    /// Looks for a key at the first place where it may stand, without a lock, and counts the read if it is there. It does nothing
-    /// but that, because most are there.
+    /// Looks for a key at the first place where it may stand, without a lock, and counts the read if it is there, or can be nowhere. If
+    /// neither is certain, it is looked for [elsewhere](Self::copy_elsewhere). It does nothing but that, because most are there.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -161,23 +172,29 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let fingerprint = hash.fingerprint();
-        let reading = self.readers.enter_here()?;
-        let sight = Sight::of(self.lock_of(hash))?;
-        let bucket = sight.bucket(fingerprint)?;
-        let lanes = index::lanes(Sight::<K, V>::head(bucket), fingerprint);
+        let looked = || {
+            let reading = self.readers.enter_here()?;
+            let sight = Sight::of(self.lock_of(hash))?;
+            let bucket = sight.bucket(fingerprint)?;
+            Some((reading, sight, bucket))
+        };
+        let Some((reading, sight, bucket)) = looked() else { return self.copy_elsewhere(hash, key) };
+        let head = Sight::<K, V>::head(bucket);
+        let lanes = index::lanes(head, fingerprint);
         if lanes == 0 {
-            return None;
+            let is_told = !index::has_spilled(head) && sight.tell_miss(reading);
+            return if is_told { None } else { self.copy_elsewhere(hash, key) };
         }
-        // Asked before the copy is made, so that it vouches for no one who was removed by then.
-        let horizon = self.present.horizon();
-        let seen = sight.copy_of(bucket, lanes)?;
-        let ended = reading.end();
-        if !seen.is_of(key) {
-            return None;
-        }
-        let value = seen.value(horizon)?.clone();
-        ended.count_hits(1);
-        Some(value)
+        let found = || {
+            // Asked before the copy is made, so that it vouches for no one who was removed by then.
+            let horizon = self.present.horizon();
+            let seen = sight.copy_of(bucket, lanes)?;
+            let ended = reading.end();
+            let value = seen.is_of(key).then(|| seen.value(horizon)).flatten()?.clone();
+            ended.count_hits(1);
+            Some(value)
+        };
+        if let found @ Some(_) = found() { found } else { self.copy_elsewhere(hash, key) }
     }
 
     /// Looks for a key at all places where it may stand, without a lock, and counts the read unless it is unclear.
@@ -222,10 +239,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
             }
             bucket = sight.after(bucket);
             if !index::has_spilled(head) || bucket == home {
-                return sight.is_still_so().then(|| {
-                    reading.end().count_miss();
-                    Glance::Miss
-                });
+                return sight.tell_miss(reading).then_some(Glance::Miss);
             }
         }
     }
