@@ -7,6 +7,8 @@
 //!
 //! The shape is F14's (Bronson and Shi, "Open-sourcing F14 for faster, more memory-efficient hash tables", 2019).
 
+use std::hint::cold_path;
+
 use cache_policy::Slot;
 use wide::{u8x16, u32x4};
 
@@ -63,6 +65,7 @@ impl Index {
                 if same(slot) {
                     return Some(slot);
                 }
+                cold_path();
                 lanes &= lanes - 1;
             }
             if !has_spilled(bucket.head) {

@@ -5,6 +5,7 @@
 
 mod leave;
 
+use std::hint::cold_path;
 use std::mem::ManuallyDrop;
 
 use cache_core::{Tags, Time};
@@ -218,6 +219,7 @@ impl<K, V> Shard<K, V> {
         // What would have to be dropped if the policy panicked had to stand in memory meanwhile.
         let answer = ManuallyDrop::new(read(Held { key, value, expires, is_marked, extras, slot }));
         if watched {
+            cold_path();
             self.evictor.observe(&mut self.slab, slot);
         }
         Some(ManuallyDrop::into_inner(answer))

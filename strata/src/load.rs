@@ -14,6 +14,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
+use std::hint::cold_path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -221,6 +222,7 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let flying = if let Some(flying) = this.flying.take() {
+            cold_path();
             flying
         } else {
             let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
@@ -232,6 +234,7 @@ where
                 }
                 is_aged = true;
             }
+            cold_path();
             let Some(loader) = this.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
             let call = Call { cache: this.cache, key: this.key, asked: this.options.options(), loader };
             match call.go_on(is_aged) {

@@ -1,6 +1,7 @@
 //! One look at a shard without its lock. All of the unsafe code of [`optimistic`](super), where it is argued.
 
 use std::hash::{BuildHasher, Hash};
+use std::hint::cold_path;
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -138,7 +139,11 @@ impl<K, V> Seen<K, V> {
     /// Tells whether it is of this key.
     #[inline]
     fn is_of<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> bool {
-        self.cell().is_some_and(|cell| key.equivalent(&cell.pair.0))
+        let Some(cell) = self.cell() else {
+            cold_path();
+            return false;
+        };
+        key.equivalent(&cell.pair.0)
     }
 
     /// Its value, if to read it changes nothing and needs no clock.
@@ -178,7 +183,10 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
             let bucket = sight.bucket(fingerprint)?;
             Some((reading, sight, bucket))
         };
-        let Some((reading, sight, bucket)) = looked() else { return self.copy_elsewhere(hash, key) };
+        let Some((reading, sight, bucket)) = looked() else {
+            cold_path();
+            return self.copy_elsewhere(hash, key);
+        };
         let head = Sight::<K, V>::head(bucket);
         let lanes = index::lanes(head, fingerprint);
         if lanes == 0 {
@@ -190,11 +198,19 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
             let horizon = self.present.horizon();
             let seen = sight.copy_of(bucket, lanes)?;
             let ended = reading.end();
-            let value = seen.is_of(key).then(|| seen.value(horizon)).flatten()?.clone();
+            if !seen.is_of(key) {
+                cold_path();
+                return None;
+            }
+            let value = seen.value(horizon)?.clone();
             ended.count_hits(1);
             Some(value)
         };
-        if let found @ Some(_) = found() { found } else { self.copy_elsewhere(hash, key) }
+        if let found @ Some(_) = found() {
+            return found;
+        }
+        cold_path();
+        self.copy_elsewhere(hash, key)
     }
 
     /// Looks for a key at all places where it may stand, without a lock, and counts the read unless it is unclear.
