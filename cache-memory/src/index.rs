@@ -7,14 +7,14 @@
 //!
 //! The shape is F14's (Bronson and Shi, "Open-sourcing F14 for faster, more memory-efficient hash tables", 2019).
 
+use std::hint::cold_path;
+
 use cache_policy::Slot;
 use wide::{u8x16, u32x4};
 
 use crate::optimistic::{Readers, Table};
 
 const WIDTH: usize = 12;
-/// How many tags are compared at once; the last four are none.
-const LANES: usize = 16;
 const SPILLED: usize = WIDTH;
 /// Lower than any tag.
 const MOST_SPILLED: u8 = 0x7f;
@@ -22,18 +22,20 @@ const MOST_SPILLED: u8 = 0x7f;
 /// processor not foresee it.
 const FULL: usize = 11;
 
-pub(crate) type Head = [u8; LANES];
+/// Read as it is compared, all at once: read byte by byte, it would be put together again at each look.
+pub(crate) type Head = u8x16;
 
 /// One cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Bucket {
-    /// Twelve tags, zero where there is no entry, then the number of entries that found this bucket full.
+    /// Twelve tags, zero where there is no entry, then the number of entries that found this bucket full, and three bytes that are
+    /// none.
     pub(crate) head: Head,
     pub(crate) slots: [Slot; WIDTH],
 }
 
-const EMPTY: Bucket = Bucket { head: [0; LANES], slots: [0; WIDTH] };
+const EMPTY: Bucket = Bucket { head: Head::ZERO, slots: [0; WIDTH] };
 
 #[derive(Debug)]
 #[repr(C)]
@@ -63,6 +65,7 @@ impl Index {
                 if same(slot) {
                     return Some(slot);
                 }
+                cold_path();
                 lanes &= lanes - 1;
             }
             if !has_spilled(bucket.head) {
@@ -80,7 +83,7 @@ impl Index {
     /// cache overlap; the result means nothing.
     #[inline]
     pub(crate) fn preview(&self, fingerprint: u32) -> u8 {
-        self.buckets.get(self.home(fingerprint)).map_or(0, |bucket| bucket.head[SPILLED])
+        self.buckets.get(self.home(fingerprint)).map_or(0, Bucket::spilled)
     }
 
     /// Adds a slot that is not in it. `fingerprints` tells every slot that is, for when the table has to grow.
@@ -121,10 +124,10 @@ impl Index {
         loop {
             let Some(bucket) = self.buckets.get_mut(at) else { return false };
             if let Some(lane) = bucket.lane_of(tag, slot) {
-                bucket.head[lane] = 0;
+                bucket.head.as_mut_array()[lane] = 0;
                 break;
             }
-            if bucket.head[SPILLED] == 0 {
+            if bucket.spilled() == 0 {
                 debug_assert!(false, "slot {slot} is not in the index");
                 return false;
             }
@@ -132,7 +135,7 @@ impl Index {
         }
         let mut passed = home;
         while passed != at {
-            let spilled = &mut self.buckets[passed].head[SPILLED];
+            let spilled = &mut self.buckets[passed].head.as_mut_array()[SPILLED];
             // A count that once reached its end is no longer exact, and stays there.
             *spilled -= u8::from(*spilled != MOST_SPILLED);
             passed = self.after(passed);
@@ -168,10 +171,10 @@ impl Index {
             let free = bucket.lanes_with(0).trailing_zeros() as usize;
             if let Some(lane) = bucket.slots.get_mut(free) {
                 *lane = slot;
-                bucket.head[free] = tag(fingerprint);
+                bucket.head.as_mut_array()[free] = tag(fingerprint);
                 return;
             }
-            bucket.head[SPILLED] = MOST_SPILLED.min(bucket.head[SPILLED] + 1);
+            bucket.head.as_mut_array()[SPILLED] = MOST_SPILLED.min(bucket.spilled() + 1);
             at = self.after(at);
         }
     }
@@ -189,6 +192,12 @@ impl Index {
 }
 
 impl Bucket {
+    /// How many entries found it full.
+    #[inline]
+    fn spilled(&self) -> u8 {
+        self.head.as_array()[SPILLED]
+    }
+
     /// One bit per lane that holds this tag; for tag 0, per free lane.
     #[inline]
     fn lanes_with(&self, tag: u8) -> u32 {
@@ -226,7 +235,8 @@ pub(crate) fn lanes(head: Head, fingerprint: u32) -> u32 {
 /// Tells whether entries may stand in the buckets behind one with this head for want of room in it.
 #[inline]
 pub(crate) fn has_spilled(head: Head) -> bool {
-    head[SPILLED] != 0
+    // By a comparison, which is made where it is asked for: a byte that was loaded with others is taken from them at once.
+    head.simd_eq(Head::ZERO).to_bitmask() & 1 << SPILLED == 0
 }
 
 /// The lowest seven bits, which do not tell the bucket, and a bit that tells an entry from none.
@@ -244,7 +254,7 @@ fn buckets_for(entries: usize) -> usize {
 fn equal_bytes(bytes: Head, wanted: u8) -> u32 {
     // Four at a time, because that is what a processor without later instructions can spread.
     let four = u32x4::splat(u32::from(wanted) * 0x0101_0101);
-    u8x16::new(bytes).simd_eq(bytemuck::cast::<u32x4, u8x16>(four)).to_bitmask()
+    bytes.simd_eq(bytemuck::cast::<u32x4, u8x16>(four)).to_bitmask()
 }
 
 #[cfg(test)]
@@ -262,13 +272,13 @@ mod tests {
 
     #[test]
     fn equal_bytes_are_found_in_every_lane() {
-        for lane in 0..LANES {
-            let mut bytes = [7; LANES];
+        for lane in 0..16 {
+            let mut bytes = [7; 16];
             bytes[lane] = 200;
-            assert_eq!(equal_bytes(bytes, 200), 1 << lane);
+            assert_eq!(equal_bytes(Head::new(bytes), 200), 1 << lane);
         }
-        assert_eq!(equal_bytes([0; LANES], 0), 0xffff);
-        assert_eq!(equal_bytes([0; LANES], 1), 0);
+        assert_eq!(equal_bytes(Head::ZERO, 0), 0xffff);
+        assert_eq!(equal_bytes(Head::ZERO, 1), 0);
     }
 
     #[test]
@@ -293,7 +303,7 @@ mod tests {
             held.drain(kept..held.len() - 1).for_each(|(fingerprint, slot)| index.remove(fingerprint, slot));
         }
         assert_eq!(index.buckets.len(), buckets, "it has not grown meanwhile");
-        assert!(index.buckets.iter().all(|bucket| bucket.head[SPILLED] > 0));
+        assert!(index.buckets.iter().all(|bucket| bucket.spilled() > 0));
         assert_eq!(index.find(0, |_| false), None);
     }
 

@@ -89,10 +89,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         if const { needs_drop::<K>() || needs_drop::<V>() } {
             return self.read_locked(hash, key, |held| held.value.clone());
         }
-        if let found @ Some(_) = self.glance(hash, key) {
-            return found;
-        }
-        self.copy_elsewhere(hash, key)
+        self.glance(hash, key)
     }
 
     /// Reads a value that was not found at the first place where it may stand.

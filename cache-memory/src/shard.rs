@@ -5,6 +5,7 @@
 
 mod leave;
 
+use std::hint::cold_path;
 use std::mem::ManuallyDrop;
 
 use cache_core::{Tags, Time};
@@ -70,6 +71,8 @@ pub(crate) struct Shard<K, V> {
     /// whether that is it.
     pub(crate) hits_left: u64,
     pub(crate) rules: Rules,
+    /// What its policy wants to know of uses: a copy, because the policy stands some lines of memory away.
+    uses: Attention,
     pub(crate) index: Index,
     pub(crate) slab: Slab<K, V>,
     evictor: Evictor,
@@ -139,6 +142,7 @@ impl<K, V> Shard<K, V> {
         Self {
             hits_left: NO_HIT,
             rules: Rules { attention: evictor.attention(), hand: wheel.hand() },
+            uses: evictor.attention(),
             index: Index::new(plan.expected, readers.clone()),
             slab: Slab::new(plan.weight_of_one, plan.expected, readers.clone()),
             evictor,
@@ -197,6 +201,7 @@ impl<K, V> Shard<K, V> {
         due: impl FnOnce(Time) -> bool,
         read: impl FnOnce(Held<'_, K, V>) -> R,
     ) -> Option<R> {
+        debug_assert_eq!(self.uses, self.evictor.attention(), "somebody has not told that it has changed");
         debug_assert_eq!(self.rules, self.rules(), "somebody has not told that they changed");
         let Cell { node, pair: (key, value) } = self.slab.cells.get_mut(slot)?;
         let extras = &self.slab.extras;
@@ -210,10 +215,11 @@ impl<K, V> Shard<K, V> {
             expires = end();
         }
         let is_marked = node.is_marked();
-        let watched = self.evictor.note_use(node);
+        let watched = self.uses.note_use(node);
         // What would have to be dropped if the policy panicked had to stand in memory meanwhile.
         let answer = ManuallyDrop::new(read(Held { key, value, expires, is_marked, extras, slot }));
         if watched {
+            cold_path();
             self.evictor.observe(&mut self.slab, slot);
         }
         Some(ManuallyDrop::into_inner(answer))
@@ -318,7 +324,7 @@ impl<K, V> Shard<K, V> {
         let older = std::mem::replace(pair, newer);
         self.stats.inserts += 1;
         self.stats.replaced += 1;
-        let watched = self.evictor.note_use(node);
+        let watched = self.uses.note_use(node);
         let mut cause = Cause::Replaced;
         if !is_plain || node.is_marked() || node.class() != about.node.class() {
             node.set_class(about.node.class());
@@ -400,11 +406,12 @@ impl<K, V> Shard<K, V> {
 
     /// Writes down what policy and wheel say now. To be called after all that may have changed it.
     pub(crate) fn learn_rules(&mut self) {
+        self.uses = self.evictor.attention();
         self.rules = self.rules();
     }
 
     fn rules(&self) -> Rules {
-        let attention = if self.sampler.is_some() { Attention::ALL } else { self.evictor.attention() };
+        let attention = if self.sampler.is_some() { Attention::ALL } else { self.uses };
         Rules { attention, hand: self.wheel.hand() }
     }
 

@@ -11,6 +11,7 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::hint::cold_path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ impl<V> Seen<V> {
     #[inline]
     pub(crate) fn fresh(self) -> Option<Hit<V>> {
         if self.ends == UNCERTAIN {
+            cold_path();
             let_go(self.value);
             return None;
         }

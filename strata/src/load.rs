@@ -14,6 +14,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
+use std::hint::cold_path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -220,7 +221,10 @@ where
     )]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.flying.as_mut().is_none() {
+        let flying = if let Some(flying) = this.flying.take() {
+            cold_path();
+            flying
+        } else {
             let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
             let mut is_aged = false;
             if !forced && let Some(seen) = this.cache.shared.find(this.key) {
@@ -230,31 +234,38 @@ where
                 }
                 is_aged = true;
             }
+            cold_path();
             let Some(loader) = this.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
             let call = Call { cache: this.cache, key: this.key, asked: this.options.options(), loader };
             match call.go_on(is_aged) {
                 Ok(hit) => return Poll::Ready(Ok(*hit)),
-                Err(flying) => this.flying = Rare::some(flying),
+                Err(flying) => flying,
             }
-        }
-        match this.flying.as_mut().and_then(|flying| poll(flying.as_mut(), context)) {
-            Some(landed) => Poll::Ready(*landed),
-            None => Poll::Pending,
+        };
+        match poll(flying, context) {
+            Ok(landed) => Poll::Ready(*landed),
+            Err(flying) => {
+                this.flying = Rare::some(flying);
+                Poll::Pending
+            }
         }
     }
 }
 
-/// Apart, so that a call that finds its answer carries nothing of this; and boxed, so that the place of an answer is lent to
-/// nobody and may be registers.
+/// What has come of a flight: boxed, or the flight itself, if it is still on its way.
+type Polled<'a, V, E> = Result<Box<Result<Hit<V>, LoadError<E>>>, Flying<'a, V>>;
+
+/// Apart, so that a call that finds its answer carries nothing of this; by value and boxed, so that the places of flight and answer are
+/// lent to nobody and may be registers.
 #[cold]
 #[inline(never)]
-fn poll<V, E: fmt::Display + Send + Sync + 'static>(
-    flying: Pin<&mut (dyn Future<Output = Outcome<V>> + Send + '_)>,
+fn poll<'a, V, E: fmt::Display + Send + Sync + 'static>(
+    mut flying: Flying<'a, V>,
     context: &mut Context<'_>,
-) -> Option<Box<Result<Hit<V>, LoadError<E>>>> {
-    match flying.poll(context) {
-        Poll::Ready(landed) => Some(Box::new(landed.map_err(LoadError::known))),
-        Poll::Pending => None,
+) -> Polled<'a, V, E> {
+    match flying.as_mut().poll(context) {
+        Poll::Ready(landed) => Ok(Box::new(landed.map_err(LoadError::known))),
+        Poll::Pending => Err(flying),
     }
 }
 

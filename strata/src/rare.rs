@@ -15,8 +15,9 @@ impl<T> Rare<T> {
         Self(Some(value))
     }
 
-    pub(crate) fn as_mut(&mut self) -> Option<&mut T> {
-        self.0.as_mut()
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.0.take()
     }
 }
 

@@ -1,11 +1,11 @@
 //! One look at a shard without its lock. All of the unsafe code of [`optimistic`](super), where it is argued.
 
 use std::hash::{BuildHasher, Hash};
+use std::hint::cold_path;
 use std::mem::MaybeUninit;
 use std::ptr;
 
 use equivalent::Equivalent;
-use wide::u8x16;
 
 use super::readers::Reading;
 use crate::cells::Cell;
@@ -83,14 +83,24 @@ impl<'a, K, V> Sight<'a, K, V> {
         // SAFETY: the bucket is one of a table that was the shard's when this thread looked, after it had entered, so it has not
         // been freed. Its head comes first, as its layout is C's, so it is aligned as sixteen lanes are, and of their size; they
         // have no bits that mean nothing.
-        let lanes = unsafe { copy(bucket.cast::<u8x16>()).assume_init() };
-        lanes.to_array()
+        unsafe { copy(bucket.cast::<Head>()).assume_init() }
     }
 
     /// Tells whether nobody has had the lock since this sight was taken.
     #[inline]
     fn is_still_so(&self) -> bool {
         self.seq.is_still(self.begun)
+    }
+
+    /// Ends and counts a read that has found nothing where the key may stand, if nobody has had the lock since this sight was taken; tells
+    /// whether it did.
+    #[inline]
+    fn tell_miss(&self, reading: Reading<'_>) -> bool {
+        let is_so = self.is_still_so();
+        if is_so {
+            reading.end().count_miss();
+        }
+        is_so
     }
 
     /// A copy of the cell that the first of these lanes of a bucket leads to, and of the rules; `None` if it leads nowhere, or if
@@ -129,7 +139,11 @@ impl<K, V> Seen<K, V> {
     /// Tells whether it is of this key.
     #[inline]
     fn is_of<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> bool {
-        self.cell().is_some_and(|cell| key.equivalent(&cell.pair.0))
+        let Some(cell) = self.cell() else {
+            cold_path();
+            return false;
+        };
+        key.equivalent(&cell.pair.0)
     }
 
     /// Its value, if to read it changes nothing and needs no clock.
@@ -151,8 +165,8 @@ pub(super) enum Glance<V> {
 }
 
 impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
-    /// Looks for a key at the first place where it may stand, without a lock, and counts the read if it is there. It does nothing
-    /// but that, because most are there.
+    /// Looks for a key at the first place where it may stand, without a lock, and counts the read if it is there, or can be nowhere. If
+    /// neither is certain, it is looked for [elsewhere](Self::copy_elsewhere). It does nothing but that, because most are there.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -163,23 +177,40 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let fingerprint = hash.fingerprint();
-        let reading = self.readers.enter_here()?;
-        let sight = Sight::of(self.lock_of(hash))?;
-        let bucket = sight.bucket(fingerprint)?;
-        let lanes = index::lanes(Sight::<K, V>::head(bucket), fingerprint);
+        let looked = || {
+            let reading = self.readers.enter_here()?;
+            let sight = Sight::of(self.lock_of(hash))?;
+            let bucket = sight.bucket(fingerprint)?;
+            Some((reading, sight, bucket))
+        };
+        let Some((reading, sight, bucket)) = looked() else {
+            cold_path();
+            return self.copy_elsewhere(hash, key);
+        };
+        let head = Sight::<K, V>::head(bucket);
+        let lanes = index::lanes(head, fingerprint);
         if lanes == 0 {
-            return None;
+            let is_told = !index::has_spilled(head) && sight.tell_miss(reading);
+            return if is_told { None } else { self.copy_elsewhere(hash, key) };
         }
-        // Asked before the copy is made, so that it vouches for no one who was removed by then.
-        let horizon = self.present.horizon();
-        let seen = sight.copy_of(bucket, lanes)?;
-        let ended = reading.end();
-        if !seen.is_of(key) {
-            return None;
+        let found = || {
+            // Asked before the copy is made, so that it vouches for no one who was removed by then.
+            let horizon = self.present.horizon();
+            let seen = sight.copy_of(bucket, lanes)?;
+            let ended = reading.end();
+            if !seen.is_of(key) {
+                cold_path();
+                return None;
+            }
+            let value = seen.value(horizon)?.clone();
+            ended.count_hits(1);
+            Some(value)
+        };
+        if let found @ Some(_) = found() {
+            return found;
         }
-        let value = seen.value(horizon)?.clone();
-        ended.count_hits(1);
-        Some(value)
+        cold_path();
+        self.copy_elsewhere(hash, key)
     }
 
     /// Looks for a key at all places where it may stand, without a lock, and counts the read unless it is unclear.
@@ -224,10 +255,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
             }
             bucket = sight.after(bucket);
             if !index::has_spilled(head) || bucket == home {
-                return sight.is_still_so().then(|| {
-                    reading.end().count_miss();
-                    Glance::Miss
-                });
+                return sight.tell_miss(reading).then_some(Glance::Miss);
             }
         }
     }
