@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Key, Quota};
+use cache_core::{Counters, Key, Quota};
 use cache_memory::MemoryCounters;
-use cache_ratelimit::{By, Fallback, SharedLimiter};
+use cache_ratelimit::{Budget, By, Class, ClassLimiter, Classes, Fallback, Plan, SharedLimiter, Subject};
 use cache_redis::{Config, Connection, RedisCounters};
 use cache_testkit::redis::Server;
 
@@ -122,4 +122,40 @@ async fn what_a_limiter_leaves_in_redis_ends_by_itself() {
     let longest: u64 =
         said.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number");
     assert!(said.starts_with("Integer") && longest > 0 && longest <= 61_000, "{said}");
+}
+
+/// What these names are stands in Redis while servers are upgraded one after another: where versions differ in them, each counts by itself, and a
+/// client has as much from each.
+#[tokio::test]
+async fn all_versions_count_in_the_same_place() {
+    let server = Server::start();
+    let config = Config::from_url(&server.url()).expect("a legal address");
+    let counters: Arc<dyn Counters> = Arc::new(RedisCounters::new(Connection::open(config).expect("legal")));
+    let classes = ClassLimiter::shared(Classes::default(), &counters, &Fallback::Closed).expect("legal");
+    let budget = Budget::new(Plan::MARKET_DATA, Arc::clone(&counters)).expect("legal");
+    let bob = Subject::named("bob").expect("a name");
+    tokio::time::timeout(Duration::from_mins(1), async {
+        while !classes.take(Class::Premium, &bob, "/v1").await.is_admitted() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is there soon");
+    assert_eq!(budget.take("ticker").await.by, By::Shared);
+    let fields = |key: &str| {
+        let reply = server.call(&["HGETALL", &format!("strata:c:{{all}}:{key}")]);
+        let mut fields: Vec<(String, bool)> = reply
+            .parts()
+            .chunks(2)
+            .map(|pair| (pair[0].text().to_owned(), pair[1].text().ends_with(":1")))
+            .collect();
+        fields.sort();
+        fields
+    };
+    let [minute, thousandths, burst] =
+        ["4294967295/60000000000/60", "4294967295/60000000000/1000", "4294967295/10000000000/1000"]
+            .map(|field| (field.to_owned(), true));
+    assert_eq!(fields("limit:name:bob"), [minute]);
+    assert_eq!(fields("market-data:endpoint:ticker"), std::slice::from_ref(&thousandths));
+    assert_eq!(fields("market-data:all"), [burst, thousandths]);
 }
