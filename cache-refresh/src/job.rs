@@ -94,7 +94,7 @@ impl Job {
             let (cache, key, options, loader) = (cache.clone(), key.clone(), options.clone(), loader.clone());
             // The load is a task of its own, which the end of this run does not end.
             let bounded = move || async move {
-                let brought = within(deadline, || loader()).await?;
+                let brought = within(deadline, &loader).await?;
                 brought.map_err(|error| error.to_string())
             };
             Box::pin(async move {

@@ -374,7 +374,7 @@ impl Warming {
             let may = may.clone();
             async move {
                 let may = match may {
-                    Some(may) => within(deadline, || may()).await,
+                    Some(may) => within(deadline, &*may).await,
                     None => Ok(Ok(())),
                 };
                 if let Ok(Err(wait)) = may {

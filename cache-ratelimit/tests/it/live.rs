@@ -6,11 +6,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Counters, Key, Quota};
+use cache_core::{Clock, Counters, Key, Quota, SystemClock};
 use cache_memory::MemoryCounters;
 use cache_ratelimit::{Budget, By, Class, ClassLimiter, Classes, Fallback, Plan, SharedLimiter, Subject};
 use cache_redis::{Config, Connection, RedisCounters};
-use cache_testkit::redis::Server;
+use cache_testkit::redis::{Proxy, Server};
 
 const HOUR: Duration = Duration::from_hours(1);
 const PROCESSES: NonZeroU32 = NonZeroU32::new(10).expect("ten");
@@ -158,4 +158,57 @@ async fn all_versions_count_in_the_same_place() {
     assert_eq!(fields("limit:name:bob"), [minute]);
     assert_eq!(fields("market-data:endpoint:ticker"), std::slice::from_ref(&thousandths));
     assert_eq!(fields("market-data:all"), [burst, thousandths]);
+}
+
+/// What is asked and answered within a window was admitted in it, whenever exactly the server has decided.
+#[tokio::test]
+async fn no_window_has_more_than_the_limit_of_eight_clients_on_a_bad_line() {
+    const LIMIT: usize = 40;
+    const WINDOW: Duration = Duration::from_millis(600);
+    let server = Server::start();
+    let proxy = Proxy::to(server.address());
+    let clock = Arc::new(SystemClock::new());
+    let end = clock.now().after(WINDOW * 4);
+    let client = || {
+        let config = Config::from_url(&format!("redis://{}", proxy.address())).expect("a legal address");
+        let config = config.with_command_timeout(Duration::from_millis(300));
+        let config = config.with_backoff(Duration::from_millis(5), Duration::from_millis(50));
+        let counters = Arc::new(RedisCounters::new(Connection::open(config).expect("legal")));
+        let quota = Quota::new(LIMIT as u64, WINDOW).expect("legal");
+        let (limiter, clock) = (SharedLimiter::new("all", quota, counters), Arc::clone(&clock));
+        tokio::spawn(async move {
+            let mut admitted = Vec::new();
+            while clock.now() < end {
+                let asked = clock.now();
+                if limiter.take(&key("k")).await.is_admitted() {
+                    admitted.push((asked, clock.now()));
+                }
+                tokio::task::yield_now().await;
+            }
+            admitted
+        })
+    };
+    let clients: Vec<_> = (0..8).map(|_| client()).collect();
+    let mut pauses = tokio::time::interval(WINDOW / 4);
+    for number in 0_u64.. {
+        pauses.tick().await;
+        if clock.now() >= end {
+            break;
+        }
+        proxy.delay(Duration::from_millis(number % 3 * 20));
+        if number % 4 == 3 {
+            proxy.cut();
+        }
+    }
+    proxy.heal();
+    let mut admitted = Vec::new();
+    for client in clients {
+        admitted.extend(client.await.expect("no panic"));
+    }
+    for (from, _) in &admitted {
+        let within = |(asked, answered): &&(_, _)| asked >= from && *answered <= from.after(WINDOW);
+        let together = admitted.iter().filter(within).count();
+        assert!(together <= LIMIT, "{together} since {from:?}");
+    }
+    assert!(admitted.len() >= LIMIT, "{} in four windows", admitted.len());
 }
