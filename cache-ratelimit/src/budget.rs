@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cache_core::metric::{self, Metric};
-use cache_core::{Charge, Clock, Counters, Key, KeyError, Namespace};
+use cache_core::{Charge, Clock, Counters, Key, KeyError, Namespace, Quota};
 use parking_lot::Mutex;
 
 pub use self::plan::Plan;
 use self::throttle::Throttle;
 use crate::decision::{Answer, By, Decision};
 use crate::fallback::Fallback;
-use crate::shared::{Desk, Said};
+use crate::shared::{Desk, Said, common};
 
 /// What may be called how often: in all, each endpoint, and in a burst, at once or not at all.
 ///
@@ -86,7 +86,8 @@ pub struct BudgetStats {
 }
 
 impl Budget {
-    /// A budget by this plan, counted here.
+    /// A budget by this plan, counted here. Whatever its limits, it counts on what was charged to a plan of its name in windows of the same
+    /// length: so limits may change, one process after another.
     ///
     /// # Errors
     /// The plan's name is no namespace of keys.
@@ -166,8 +167,8 @@ impl Budget {
 
     /// The share of the global limit that is used at present, by all processes; 1 if that cannot be told.
     pub async fn used(&self) -> f64 {
-        let charge = Charge::new(self.whole.clone(), self.plan.global, 0);
-        let said = self.desk.charge(&self.whole, &[charge], self.plan.global.limit()).await;
+        let charge = charge(&self.whole, self.plan.global, 0);
+        let said = self.desk.charge(&self.whole, &[charge]).await;
         match said.answer {
             Answer::Now if said.by == By::Shared => 1.0 - share(said.remaining, self.plan.global.limit()),
             _ => 1.0,
@@ -227,9 +228,7 @@ impl Budget {
 
     async fn charge(&self, endpoint: &str, cost: u64) -> Said {
         match self.charges(endpoint, cost) {
-            Ok(charges) => {
-                self.desk.charge(&charges[0].key.clone(), &charges, self.plan.global.limit()).await
-            }
+            Ok(charges) => self.desk.charge(&charges[0].key.clone(), &charges).await,
             // Such an endpoint cannot be told from others.
             Err(_) => Said::uncharged(Answer::Never, By::Closed),
         }
@@ -238,11 +237,24 @@ impl Budget {
     /// The endpoint first: what it is denied is remembered under its name.
     fn charges(&self, endpoint: &str, cost: u64) -> Result<Vec<Charge>, KeyError> {
         let endpoint = self.namespace.key().part("endpoint").part(endpoint).build()?;
-        let charge = |key: &Key, quota| Charge::new(key.clone(), quota, cost);
-        let mut charges = vec![charge(&endpoint, self.plan.endpoint), charge(&self.whole, self.plan.global)];
-        charges.extend(self.plan.burst.map(|burst| charge(&self.whole, burst)));
+        let Plan { global, endpoint: each, burst, .. } = self.plan;
+        let mut charges = vec![charge(&endpoint, each, cost), charge(&self.whole, global, cost)];
+        match burst.map(|burst| charge(&self.whole, burst, cost)) {
+            // Of the same windows as the whole, the smaller limit holds.
+            Some(burst) if burst.quota == charges[1].quota => {
+                charges[1].spare = charges[1].spare.max(burst.spare);
+            }
+            burst => charges.extend(burst),
+        }
         Ok(charges)
     }
+}
+
+/// A charge in the window that all plans of this name have in common, so that one whose limit has changed, in this process or another, goes on
+/// with what is charged.
+fn charge(key: &Key, quota: Quota, cost: u64) -> Charge {
+    let common = common(quota);
+    Charge { spare: common.limit() - quota.limit(), ..Charge::new(key.clone(), common, cost) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share for people and strategies")]

@@ -13,7 +13,7 @@ use crate::decision::{By, Decision};
 use crate::fallback::Fallback;
 use crate::local::LocalLimiter;
 use crate::rule::Rule;
-use crate::shared::SharedLimiter;
+use crate::shared::{COMMON, SharedLimiter, common};
 
 /// A class of callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,11 +166,6 @@ fn hashed(text: &str) -> Params {
     Params::new().with("subject", text)
 }
 
-/// The largest limit, which is that of the window that all classes count in.
-fn widest(classes: Classes) -> Result<Quota, QuotaError> {
-    Quota::new(most(classes), classes.per)
-}
-
 fn most(classes: Classes) -> u64 {
     classes.limits.into_iter().max().unwrap_or(0)
 }
@@ -197,7 +192,7 @@ pub struct ClassLimiter {
     /// In the order of [`Class::ALL`].
     limits: [AtomicU64; 4],
     per: Duration,
-    /// The largest limit that it was made with.
+    /// The largest limit that it can count by.
     most: u64,
     place: Place,
     audit: Option<Audit>,
@@ -240,16 +235,18 @@ enum Place {
 }
 
 impl ClassLimiter {
-    /// Counts within this process.
+    /// Counts within this process, up to 100,000 callers at a time. Each takes 64 bytes and as much again at most for places that are free,
+    /// and 256 more while it calls more than 15 times in a sixtieth of the window.
     ///
     /// # Errors
     /// A window of less than 60 ms or more than 366 days.
     pub fn local(classes: Classes) -> Result<Self, QuotaError> {
-        let rule = Rule::from(widest(classes)?);
-        Ok(Self::new(classes, Place::Local(Box::new(LocalLimiter::new(rule)))))
+        let rule = Rule::from(Quota::new(most(classes), classes.per)?).with_most(COMMON);
+        Ok(Self::new(classes, rule.most(), Place::Local(Box::new(LocalLimiter::new(rule)))))
     }
 
-    /// Counts in these counters, of all processes that share them, with this instead while they are away.
+    /// Counts in these counters, of all processes that share them, with this instead while they are away. All whose window is as long count
+    /// a caller together, each by its own limits, so that those may change in one process after another.
     ///
     /// # Errors
     /// A window of less than 60 ms or more than 366 days.
@@ -258,26 +255,22 @@ impl ClassLimiter {
         counters: &Arc<dyn Counters>,
         fallback: &Fallback,
     ) -> Result<Self, QuotaError> {
-        let limiter = SharedLimiter::new("classes", widest(classes)?, Arc::clone(counters));
-        Ok(Self::new(classes, Place::Shared(Box::new(limiter.with_fallback(fallback.clone())))))
+        let quota = common(Quota::new(most(classes), classes.per)?);
+        let limiter = SharedLimiter::new("classes", quota, Arc::clone(counters));
+        let place = Place::Shared(Box::new(limiter.with_fallback(fallback.clone())));
+        Ok(Self::new(classes, quota.limit(), place))
     }
 
-    fn new(classes: Classes, place: Place) -> Self {
-        let Classes { limits, per } = classes;
-        let most = most(classes);
+    fn new(Classes { limits, per }: Classes, most: u64, place: Place) -> Self {
         Self { limits: limits.map(AtomicU64::new), per, most, place, audit: None, counts: Default::default() }
     }
 
     /// Changes how much each class is allowed, from the next call on, and says whether it does. What is charged stays charged.
     ///
-    /// Not another window, nor a limit above the largest that it was made with, by which it counts. In shared counters the largest has to stay
-    /// as it is: others who are made with these classes count by that.
+    /// Not another window, nor a limit above both 4,294,967,295 and the largest that it was made with: those count anew, in a limiter of their
+    /// own.
     pub fn set_classes(&self, classes: Classes) -> bool {
-        let is_counted = match &self.place {
-            Place::Local(_) => most(classes) <= self.most,
-            Place::Shared(_) => most(classes) == self.most,
-        };
-        let is_possible = classes.per == self.per && is_counted;
+        let is_possible = classes.per == self.per && most(classes) <= self.most;
         if is_possible {
             for (limit, new) in self.limits.iter().zip(classes.limits) {
                 limit.store(new, Relaxed);

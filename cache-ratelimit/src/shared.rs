@@ -136,7 +136,7 @@ impl SharedLimiter {
         let limit = limit.min(self.quota.limit());
         let charge =
             Charge { spare: self.quota.limit() - limit, ..Charge::new(key.clone(), self.quota, cost) };
-        let said = self.desk.charge(key, std::slice::from_ref(&charge), self.quota.limit()).await;
+        let said = self.desk.charge(key, std::slice::from_ref(&charge)).await;
         Decision { limit, ..said.decision(self.name, &self.quota, cost) }
     }
 
@@ -234,10 +234,11 @@ impl Desk {
     }
 
     /// Charges all or none. Denials are remembered under this name, for as much as all of it costs.
-    pub(crate) async fn charge(&self, name: &Key, charges: &[Charge], limit: u64) -> Said {
+    pub(crate) async fn charge(&self, name: &Key, charges: &[Charge]) -> Said {
         let cost = charges.iter().map(Charge::room).max().unwrap_or(0);
+        let is_possible = charges.iter().all(|charge| charge.room() <= charge.quota.limit());
         let now = self.now();
-        let said = match self.denials.until(name, cost, now).filter(|_| cost > 0 && cost <= limit) {
+        let said = match self.denials.until(name, cost, now).filter(|_| cost > 0 && is_possible) {
             Some(until) => {
                 self.counts.remembered.fetch_add(1, Relaxed);
                 Said::uncharged(Answer::Wait(until.since(now)), By::Remembered)
@@ -343,6 +344,22 @@ fn in_part(charge: &Charge, processes: std::num::NonZeroU32) -> Option<Charge> {
     let spare = quota.limit() - part_of(limit, processes).min(quota.limit());
     Some(Charge { quota, spare, ..charge.clone() })
 }
+
+/// The quota by which a limit is counted that may change, or be another one in another process: of the same windows, whatever the limit is.
+/// Each call then leaves ([`Charge::spare`]) what its own limit is smaller. A smooth quota has no windows, and stays what it is.
+pub(crate) fn common(quota: Quota) -> Quota {
+    let common = match quota.shape() {
+        Shape::Buckets(buckets) => Quota::with_buckets(quota.limit().max(COMMON), quota.per(), buckets),
+        Shape::Exact => Quota::exact(MOST_EXACT, quota.per()),
+        Shape::Smooth { .. } => Ok(quota),
+    };
+    common.unwrap_or(quota)
+}
+
+/// Four billion: what the windows of one process can count as well, in 32 bits.
+pub(crate) const COMMON: u64 = u32::MAX as u64;
+/// The largest limit of an exact quota.
+const MOST_EXACT: u64 = 1000;
 
 fn since_origin(now: Time) -> Duration {
     now.since(Time::ZERO)

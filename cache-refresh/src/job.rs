@@ -8,6 +8,8 @@ use cache_core::{CacheKey, Priority};
 use futures_util::future::BoxFuture;
 use strata::{Cache, LoadError, Loaded, Options, OverBudget, Stale};
 
+use crate::run::within;
+
 /// How a run of a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,13 +25,20 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// How long a run may take at most, unless set otherwise.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(10);
+
+/// Begins a run, which is given up after so long.
+type Run = dyn Fn(Duration) -> BoxFuture<'static, Outcome> + Send + Sync;
+
 /// Something to do again and again: most often, to refresh a key of a cache.
 #[derive(Clone)]
 #[must_use = "a job does nothing until it is scheduled"]
 pub struct Job {
     pub(crate) name: Arc<str>,
     pub(crate) priority: Priority,
-    pub(crate) run: Arc<dyn Fn() -> BoxFuture<'static, Outcome> + Send + Sync>,
+    pub(crate) deadline: Duration,
+    pub(crate) run: Arc<Run>,
 }
 
 impl Job {
@@ -45,13 +54,20 @@ impl Job {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send + 'static,
     {
-        let run = move || -> BoxFuture<'static, Outcome> { Box::pin(run()) };
-        Self { name: name.into(), priority: Priority::Normal, run: Arc::new(run) }
+        Self::within(name.into(), move |_| Box::pin(run()))
+    }
+
+    fn within(
+        name: Arc<str>,
+        run: impl Fn(Duration) -> BoxFuture<'static, Outcome> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, priority: Priority::Normal, deadline: DEADLINE, run: Arc::new(run) }
     }
 
     /// Brings a new value of a key into a cache, by [`Cache::refresh`]: a load of the key that is on its way is joined. Its name is the
     /// cache's name and the key. The options are those of the load; over the [budget](strata::Builder::budget) of the cache it
-    /// waits in the queue, where others go on.
+    /// waits in the queue, where others go on. A loader that has not answered by the [deadline](Self::with_deadline) is dropped, which is an
+    /// error for those who have joined it as well.
     ///
     /// ```
     /// use cache_refresh::Job;
@@ -74,21 +90,46 @@ impl Job {
         let name: Arc<str> = cache.key_text(&key).into();
         let options = options.with_over_budget(OverBudget::Fail);
         let cache = cache.clone();
-        Self::new(name, move || {
+        Self::within(name, move |deadline| {
             let (cache, key, options, loader) = (cache.clone(), key.clone(), options.clone(), loader.clone());
-            async move {
-                match cache.refresh(&key, loader, options).await {
+            // The load is a task of its own, which the end of this run does not end.
+            let bounded = move || async move {
+                let brought = within(deadline, &loader).await?;
+                brought.map_err(|error| error.to_string())
+            };
+            Box::pin(async move {
+                match cache.refresh(&key, bounded, options).await {
                     Ok(hit) => hit.stale().map_or(Outcome::Done, stale),
                     Err(LoadError::OverBudget { retry_in }) => Outcome::OverBudget { retry_in },
                     Err(error) => Outcome::Failed(error.to_string()),
                 }
-            }
+            })
         })
     }
 
     /// How urgent it is. Default: [`Priority::Normal`].
     pub fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// How long a run may take at most. Then it is dropped where it waits, has failed, and its place is another's: so one that hangs keeps no
+    /// place for ever. What blocks its thread cannot be dropped. Default: ten minutes. Zero is refused by whoever schedules it.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// use std::time::Duration;
+    /// use cache_refresh::{Job, Scheduler};
+    /// let hangs = Job::new("hangs", || std::future::pending()).with_deadline(Duration::from_millis(1));
+    /// let batch = Scheduler::builder().open()?.run_all([hangs], Duration::from_secs(10)).await;
+    /// assert_eq!(batch.failed[0].1, "it took longer than its deadline of 1ms");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -111,6 +152,7 @@ impl fmt::Debug for Job {
         f.debug_struct("Job")
             .field("name", &self.name)
             .field("priority", &self.priority)
+            .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }
 }

@@ -49,7 +49,7 @@ async fn run_in_turn(job: &Job, turn: Option<FleetTurn>) -> Ran {
             Claim::Unknown => {}
         }
     }
-    let running = AssertUnwindSafe(async { (job.run)().await }).catch_unwind();
+    let running = within(job.deadline, || (job.run)(job.deadline));
     let ran = match &mine {
         Some((lease, grant, hold)) => select! {
             ran = running => ran,
@@ -57,7 +57,7 @@ async fn run_in_turn(job: &Job, turn: Option<FleetTurn>) -> Ran {
         },
         None => running.await,
     };
-    let outcome = ran.unwrap_or_else(|_| Outcome::Failed("it panicked".to_owned()));
+    let outcome = ran.unwrap_or_else(Outcome::Failed);
     match mine {
         Some((_, grant, _)) if outcome == Outcome::Done => Ran::Here(outcome, Some(grant)),
         Some((lease, grant, _)) => {
@@ -67,6 +67,17 @@ async fn run_in_turn(job: &Job, turn: Option<FleetTurn>) -> Ran {
         }
         None => Ran::Here(outcome, None),
     }
+}
+
+/// Does this work, and says why it has no outcome if it panics or takes longer than its deadline, after which it is dropped.
+pub(crate) async fn within<F: Future>(
+    deadline: Duration,
+    work: impl FnOnce() -> F,
+) -> Result<F::Output, String> {
+    // Dropped before it is known to have ended: it may panic there too.
+    let bounded = AssertUnwindSafe(async { timeout(deadline, work()).await }).catch_unwind();
+    let in_time = bounded.await.map_err(|_| "it panicked".to_owned())?;
+    in_time.map_err(|_| format!("it took longer than its deadline of {deadline:?}"))
 }
 
 enum Claim {

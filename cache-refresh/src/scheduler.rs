@@ -53,6 +53,8 @@ fn longest_step_back(priority: Priority) -> Duration {
 
 /// The shortest interval of a job.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// More than none, for a deadline.
+const NO_TIME: Duration = Duration::from_nanos(1);
 /// An interval that is longer is cut to this: a hundred years.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
@@ -131,7 +133,7 @@ impl Scheduler {
     /// lies between the beginnings of two runs; the [strategy](Status::strategy) stretches it. A run that takes longer delays the next one.
     ///
     /// # Errors
-    /// An interval of less than a millisecond.
+    /// An interval of less than a millisecond, or a deadline of zero.
     pub fn schedule(&self, job: Job, interval: Duration) -> Result<(), ScheduleError> {
         let share = self.inner.state.lock().random.random::<f64>();
         self.schedule_after(job, interval.min(LONGEST).mul_f64(self.inner.jitter * share), interval)
@@ -142,7 +144,7 @@ impl Scheduler {
     /// # Errors
     /// As [`schedule`](Self::schedule).
     pub fn schedule_after(&self, job: Job, first: Duration, interval: Duration) -> Result<(), ScheduleError> {
-        Self::check(interval)?;
+        Self::check(interval, job.deadline)?;
         let due = self.inner.clock.now().after(first);
         let turn = Turn::Every { interval: interval.min(LONGEST), began: None };
         self.inner.state.lock().insert(job, turn, due);
@@ -150,10 +152,17 @@ impl Scheduler {
         Ok(())
     }
 
-    pub(crate) fn check(interval: Duration) -> Result<(), ScheduleError> {
-        let right = "at least 1 ms";
-        let figure = |given| ScheduleError::Figure { field: "interval", given, right };
-        if interval < SHORTEST { Err(figure(format!("{interval:?}"))) } else { Ok(()) }
+    pub(crate) fn check(interval: Duration, deadline: Duration) -> Result<(), ScheduleError> {
+        let wrong = [
+            ("interval", interval, SHORTEST, "at least 1 ms"),
+            ("deadline", deadline, NO_TIME, "more than zero"),
+        ];
+        match wrong.into_iter().find(|(_, given, least, _)| given < least) {
+            Some((field, given, _, right)) => {
+                Err(ScheduleError::Figure { field, given: format!("{given:?}"), right })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes a job off the schedule, and says whether it was on it. A run that goes on is not ended.

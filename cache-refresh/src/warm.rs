@@ -1,19 +1,16 @@
 //! Warmers: what is loaded before anybody asks for it, at start, by interval and by hand.
 //!
-//! A warmer is a job of a [`Scheduler`] of its own, so what is said there of priorities, places and panics holds here: at most five run at
-//! the same time, unless set otherwise, and one that fails is in nobody's way. One that
-//! hangs keeps its place: give a run a deadline of its own where its source may hang.
+//! A warmer is a job of a [`Scheduler`] of its own, so what is said there of priorities, places, deadlines and panics holds here: at most five
+//! run at the same time, unless set otherwise, one that fails is in nobody's way, and one that hangs keeps its place until its deadline.
 
 use std::fmt;
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cache_core::{CacheKey, Clock, Priority, SystemClock};
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
 use strata::{Cache, Options};
@@ -22,7 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::builder::{ScheduleError, SchedulerBuilder};
-use crate::job::{Job, Outcome};
+use crate::job::{DEADLINE, Job, Outcome};
+use crate::run::within;
 use crate::scheduler::Scheduler;
 use crate::status::Status;
 
@@ -43,6 +41,7 @@ pub struct Warmer {
     name: Arc<str>,
     priority: Priority,
     interval: Option<Duration>,
+    deadline: Duration,
     at_start: bool,
     may: Option<Arc<May>>,
     run: Arc<Run>,
@@ -131,6 +130,7 @@ impl Warmer {
             name: name.into(),
             priority: Priority::Normal,
             interval: Some(INTERVAL),
+            deadline: DEADLINE,
             at_start: true,
             may: None,
             run: Arc::new(run),
@@ -169,6 +169,13 @@ impl Warmer {
     /// How often it runs. Default: every 300 s.
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
+        self
+    }
+
+    /// How long a run may take at most: then it is dropped where it waits, has failed, and its place is another's. What is done by then stays
+    /// done. Default: ten minutes. So long may `metered` take as well.
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -359,7 +366,7 @@ impl Warming {
 
     fn job(&self, Known { warmer, record }: &Known) -> Job {
         let (name, run) = (Arc::clone(&warmer.name), Arc::clone(&warmer.run));
-        let may = warmer.may.clone();
+        let (may, deadline) = (warmer.may.clone(), warmer.deadline);
         let (record, clock) = (Arc::clone(record), Arc::clone(&self.clock));
         let job = Job::new(Arc::clone(&name), move || {
             let (name, run) = (Arc::clone(&name), Arc::clone(&run));
@@ -367,7 +374,7 @@ impl Warming {
             let may = may.clone();
             async move {
                 let may = match may {
-                    Some(may) => caught(async { may().await }).await,
+                    Some(may) => within(deadline, &*may).await,
                     None => Ok(Ok(())),
                 };
                 if let Ok(Err(wait)) = may {
@@ -376,19 +383,16 @@ impl Warming {
                 let (progress, began) = (Progress::default(), clock.now());
                 record.begin(&progress, began);
                 let result = match may {
-                    Ok(_) => caught(async { run(progress.clone()).await }).await.unwrap_or_else(Err),
+                    Ok(_) => within(deadline, || run(progress.clone())).await.unwrap_or_else(Err),
                     Err(message) => Err(message),
                 };
                 record.end(&name, (&progress, clock.now().since(began)), &result);
                 result.map_or_else(Outcome::Failed, |()| Outcome::Done)
             }
         });
-        job.with_priority(warmer.priority)
+        // It keeps its deadline itself, as it writes down what became of it.
+        job.with_priority(warmer.priority).with_deadline(Duration::MAX)
     }
-}
-
-async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| "it panicked".to_owned())
 }
 
 impl WarmingBuilder {
@@ -423,13 +427,13 @@ impl WarmingBuilder {
     /// Sets them up, on the current tokio runtime. None runs before [`Warming::start`].
     ///
     /// # Errors
-    /// Two of the same name; no runtime; none at a time; an interval of less than a millisecond.
+    /// Two of the same name; no runtime; none at a time; an interval of less than a millisecond or a deadline of zero.
     pub fn open(self) -> Result<Warming, WarmError> {
         for (at, warmer) in self.warmers.iter().enumerate() {
             if self.warmers[..at].iter().any(|other| other.name == warmer.name) {
                 return Err(WarmError::NameTaken { name: warmer.name.to_string() });
             }
-            Scheduler::check(warmer.interval.unwrap_or(Duration::MAX))?;
+            Scheduler::check(warmer.interval.unwrap_or(Duration::MAX), warmer.deadline)?;
         }
         let scheduler = self.scheduler.clock(Arc::clone(&self.clock)).open()?;
         let known = |warmer| Known { warmer, record: Arc::default() };
@@ -505,6 +509,7 @@ impl fmt::Debug for Warmer {
             .field("name", &self.name)
             .field("priority", &self.priority)
             .field("interval", &self.interval)
+            .field("deadline", &self.deadline)
             .field("at_start", &self.at_start)
             .finish_non_exhaustive()
     }

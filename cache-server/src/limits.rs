@@ -55,8 +55,7 @@ impl Limits {
         Ok(Some(Self { limiter, counters, hops, clock }))
     }
 
-    /// Goes on by these limits. What was counted stays counted, unless one of them is above all that this server has begun with, or, in
-    /// Redis, the largest of them is another.
+    /// Goes on by these limits. What was counted stays counted, unless the window is another, or a limit is above four billion.
     pub(crate) fn change(&self, classes: Classes) -> Result<(), StartError> {
         let now = self.limiter.load();
         if now.classes() != classes && !now.set_classes(classes) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cache_server::config::{self, Admin, Flags, Loaded};
 use cache_server::{Handle, Server, Settings, log};
@@ -20,6 +21,8 @@ const BACKLOG: u32 = 1024;
 
 const CANNOT_RUN: u8 = 1;
 const WRONG_SETTING: u8 = 2;
+/// How long a thread may take that reads or writes a file, once all else has ended: a disk that hangs must not keep the process.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(std::env::args_os()) {
@@ -61,7 +64,11 @@ fn main() -> ExitCode {
         tracing::info!("the settings are right");
         return ExitCode::SUCCESS;
     }
-    let served = serve(settings, &flags);
+    let served = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
+        let served = runtime.block_on(serve(settings, &flags));
+        runtime.shutdown_timeout(LAST_WAIT);
+        served
+    });
     #[cfg(feature = "otel")]
     if let Some(traces) = traces {
         traces.shutdown();
@@ -72,7 +79,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn serve(settings: Settings, flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let listen = settings.listen;
     let listener = bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;

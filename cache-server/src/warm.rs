@@ -23,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -44,7 +45,9 @@ const AT_START: Duration = Duration::ZERO;
 pub(crate) async fn begin(app: &Arc<App>, settings: &WarmingSettings) -> Result<Warming, WarmError> {
     let mut builder = Warming::builder().max_running(settings.max_concurrent).clock(Arc::clone(&app.clock));
     for (name, warmer) in &settings.warmers {
-        builder = builder.warmer(of(app, name, warmer).every(warmer.interval.unwrap_or(settings.interval)));
+        let (interval, deadline) = (warmer.interval, warmer.deadline);
+        let warmer = of(app, name, warmer).every(interval.unwrap_or(settings.interval));
+        builder = builder.warmer(warmer.with_deadline(deadline.unwrap_or(settings.deadline)));
     }
     if !app.budgets().is_empty() {
         let all: Vec<_> = app.budgets().values().cloned().collect();
@@ -64,9 +67,10 @@ fn of(app: &Arc<App>, name: &str, settings: &WarmerSettings) -> Warmer {
     let budget = settings.budget.as_ref().and_then(|budget| app.budgets().get(budget)).cloned();
     // What warms the application must not keep it.
     let app = Arc::downgrade(app);
-    let (settings, told) = (settings.clone(), budget.clone());
-    let warmer =
-        Warmer::new(name, move |progress| warm(app.clone(), (settings.clone(), told.clone()), progress));
+    let (settings, told, disk) = (settings.clone(), budget.clone(), Arc::new(Semaphore::new(1)));
+    let warmer = Warmer::new(name, move |progress| {
+        warm(app.clone(), (settings.clone(), told.clone()), Arc::clone(&disk), progress)
+    });
     let Some(budget) = budget else { return warmer };
     let name: Arc<str> = name.into();
     warmer.metered(move || {
@@ -81,30 +85,34 @@ fn of(app: &Arc<App>, name: &str, settings: &WarmerSettings) -> Warmer {
 async fn warm(
     app: Weak<App>,
     (settings, budget): (WarmerSettings, Option<Arc<Budget>>),
+    disk: Arc<Semaphore>,
     progress: Progress,
 ) -> Result<(), String> {
     let app = app.upgrade().ok_or("the server is stopping")?;
     let cache = app.regions.find(&settings.region);
     let cache = cache.ok_or_else(|| format!("there is no region named {:?}", settings.region))?;
     let lines = match &settings.from {
-        WarmFrom::File(path) => read(path).await?,
+        WarmFrom::File(path) => read(path, disk).await?,
         WarmFrom::Url(url) => fetch(url, (&settings, budget.as_deref()), app.body_timeout).await?,
     };
     api::load(&app, &cache, lines, &|lines| progress.add(lines)).await
 }
 
-/// The bytes of a file, read apart from everybody else.
-async fn read(path: &Path) -> Result<Body, String> {
+/// The bytes of a file, read apart from everybody else. A disk that hangs keeps its thread for longer than the run that wanted it: the next
+/// run waits for that one, so that each warmer has one such thread at most.
+async fn read(path: &Path, disk: Arc<Semaphore>) -> Result<Body, String> {
     let shown = path.display().to_string();
     let path = path.to_owned();
-    let opened = spawn_blocking(move || File::open(path)).await.map_err(|error| error.to_string())?;
-    let file = opened.map_err(|error| format!("{shown}: {error}"))?;
-    let chunks = stream::try_unfold(file, |mut file| async move {
+    let place = disk.acquire_owned().await.map_err(|error| error.to_string())?;
+    let opened =
+        spawn_blocking(move || (File::open(path), place)).await.map_err(|error| error.to_string())?;
+    let file = opened.0.map_err(|error| format!("{shown}: {error}"))?;
+    let chunks = stream::try_unfold((file, opened.1), |(mut file, place)| async move {
         let read = spawn_blocking(move || {
             let mut chunk = vec![0; CHUNK_BYTES];
             let read = file.read(&mut chunk)?;
             chunk.truncate(read);
-            Ok::<_, std::io::Error>((chunk, file))
+            Ok::<_, std::io::Error>((chunk, (file, place)))
         });
         let (chunk, file) = read.await.map_err(std::io::Error::other)??;
         Ok::<_, std::io::Error>((!chunk.is_empty()).then(|| (Bytes::from(chunk), file)))
@@ -199,6 +207,22 @@ fn wall() -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_keeps_one_thread_of_a_warmer_at_most() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+        std::fs::write(&file, "line").expect("room");
+        let disk = Arc::new(Semaphore::new(1));
+        for path in [&pipe, &file] {
+            let run = timeout(Duration::from_millis(50), read(path, Arc::clone(&disk))).await;
+            assert!(run.is_err(), "the first waits for a writer, the next for the first");
+        }
+        drop(spawn_blocking(move || File::options().write(true).open(pipe)).await.expect("no panic"));
+        let run = timeout(Duration::from_mins(1), read(&file, disk)).await;
+        assert!(run.expect("the thread has come back").is_ok());
+    }
 
     #[test]
     fn a_source_says_in_seconds_or_by_a_date_for_how_long_it_is_to_be_left_alone() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use cache_core::Quota;
 use cache_ratelimit::{Answer, Budget, By, Fallback, Plan};
 use cache_testkit::clock::ManualClock;
 
@@ -165,6 +166,33 @@ async fn budgets_of_one_plan_share_what_their_counters_count_and_saved_calls_are
     assert!(figures.contains(&"cache_budget_calls_total table-store saved 2".to_owned()), "{figures:?}");
     assert!(figures.contains(&"cache_budget_pace_ratio table-store 1".to_owned()), "{figures:?}");
     assert_eq!(one.take("\u{0}").await.answer, one.take("%00").await.answer);
+}
+
+#[pollster::test]
+async fn a_plan_of_other_limits_goes_on_with_what_is_used() {
+    let quota = |limit| Quota::new(limit, SECOND * 60).expect("legal");
+    let exact = |limit| Quota::exact(limit, SECOND * 60).expect("legal");
+    for [four, six] in [[quota(4), quota(6)], [exact(4), exact(6)]] {
+        let (before, counters, clock) = budget(Plan::single("supplier", four));
+        let after = Budget::new(Plan::single("supplier", six), Arc::new(counters)).expect("legal");
+        let after = after.with_clock(Arc::new(clock.clone()));
+        assert_eq!((admitted(&before, 10).await, admitted(&after, 10).await), (4, 2), "{four:?}");
+        assert!((after.used().await - 1.0).abs() < 1e-9 && (before.used().await - 1.0).abs() < 1e-9);
+        clock.advance(SECOND * 61);
+        assert_eq!(admitted(&after, 3).await, 3);
+        assert!((after.used().await - 0.5).abs() < 1e-9 && (before.used().await - 0.75).abs() < 1e-9);
+        assert_eq!((admitted(&before, 10).await, admitted(&after, 10).await), (1, 2));
+    }
+}
+
+#[pollster::test]
+async fn of_a_burst_as_long_as_the_window_the_smaller_limit_holds_and_a_call_is_charged_once() {
+    let quota = |limit| Quota::new(limit, SECOND * 60).expect("legal");
+    for (global, burst) in [(6, 4), (4, 6)] {
+        let plan = Plan { burst: Some(quota(burst)), ..Plan::single("supplier", quota(global)) };
+        let (budget, ..) = budget(plan);
+        assert_eq!(admitted(&budget, 10).await, 4, "{global} and {burst}");
+    }
 }
 
 #[pollster::test]

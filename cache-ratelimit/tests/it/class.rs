@@ -11,7 +11,11 @@ use cache_ratelimit::{Answer, Audit, By, Class, ClassLimiter, Classes, Fallback,
 use cache_testkit::clock::ManualClock;
 
 fn limiters() -> [ClassLimiter; 2] {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+    limiters_by(&ManualClock::new())
+}
+
+fn limiters_by(clock: &ManualClock) -> [ClassLimiter; 2] {
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
     let counters: Arc<dyn Counters> = Arc::new(MemoryCounters::new().with_clock(Arc::clone(&clock)));
     let local = ClassLimiter::local(Classes::default()).expect("legal");
     let shared = ClassLimiter::shared(Classes::default(), &counters, &Fallback::Closed).expect("legal");
@@ -74,14 +78,67 @@ async fn new_limits_hold_at_once_and_what_is_used_stays_used() {
             assert!(limiter.set_classes(classes) && limiter.classes() == classes);
             assert_eq!(take(1100).await, more, "{limit}");
         }
-        let above = Classes { limits: [1001; 4], ..classes };
+        let above = Classes { limits: [1 << 32; 4], ..classes };
         let longer = Classes { per: classes.per * 2, ..classes };
         assert!(!limiter.set_classes(above) && !limiter.set_classes(longer));
         assert_eq!(limiter.classes(), classes);
     }
-    let [local, shared] = limiters();
-    let less = Classes { limits: [1, 2, 3, 999], ..Classes::default() };
-    assert!(local.set_classes(less) && !shared.set_classes(less), "others would count elsewhere");
+}
+
+#[pollster::test]
+async fn a_limit_above_all_that_there_were_goes_on_with_what_is_used() {
+    let (clock, bob) = (ManualClock::new(), named("bob"));
+    for limiter in limiters_by(&clock) {
+        let mut classes = Classes::default();
+        let mut limit = 1000;
+        let take = async |times: u32| {
+            let mut admitted = 0;
+            for _ in 0..times {
+                admitted += u32::from(limiter.take(Class::Admin, &bob, "/v1").await.is_admitted());
+            }
+            admitted
+        };
+        assert_eq!(take(1100).await, 1000);
+        for (raised, half_later) in [(1500, false), (4000, true), (70_000, false)] {
+            if half_later {
+                clock.advance(classes.per / 2);
+            }
+            classes.limits[3] = raised;
+            assert!(limiter.set_classes(classes), "{raised}");
+            assert_eq!(u64::from(take(71_000).await), raised - limit, "{raised}: {limit} are used");
+            limit = raised;
+        }
+        // What was admitted first leaves first, and the rest half a window later.
+        clock.advance(classes.per / 2 + Duration::from_secs(1));
+        assert_eq!(take(2000).await, 1500);
+        clock.advance(classes.per / 2);
+        assert_eq!(take(70_000).await, 68_500);
+        clock.advance(classes.per * 2);
+    }
+}
+
+/// As while servers are restarted with other settings, one after another.
+#[pollster::test]
+async fn processes_with_unlike_limits_count_together_each_by_its_own() {
+    let clock = ManualClock::new();
+    let counters: Arc<dyn Counters> = Arc::new(MemoryCounters::new().with_clock(Arc::new(clock.clone())));
+    let of = |limit| {
+        let classes = Classes { limits: [limit; 4], ..Classes::default() };
+        let limiter = ClassLimiter::shared(classes, &counters, &Fallback::Closed).expect("legal");
+        limiter.with_clock(&(Arc::new(clock.clone()) as Arc<dyn Clock>))
+    };
+    let (before, after, none, bob) = (of(100), of(250), of(0), named("bob"));
+    let take = async |limiter: &ClassLimiter| {
+        let mut admitted = 0;
+        for _ in 0..300 {
+            admitted += u32::from(limiter.take(Class::Premium, &bob, "/v1").await.is_admitted());
+        }
+        admitted
+    };
+    assert_eq!((take(&before).await, take(&after).await, take(&before).await), (100, 150, 0));
+    assert_eq!(none.take(Class::Premium, &bob, "/v1").await.answer, Answer::Never);
+    let denied = before.take(Class::Premium, &bob, "/v1").await;
+    assert_eq!((denied.limit, denied.remaining), (100, 0));
 }
 
 #[pollster::test]

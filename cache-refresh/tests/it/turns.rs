@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use cache_memory::MemoryLease;
 use cache_refresh::Pacing;
+use strata::{Cache, Options};
 
 use super::*;
 
@@ -148,4 +149,82 @@ async fn a_stretch_without_an_end_is_a_pause_and_nothing_else() {
     assert!(scheduler.trigger("a"));
     passes(secs(100)).await;
     assert_eq!(log.times("a"), [0, 100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_turn_of_a_run_that_was_given_up_is_another_processes() {
+    let log = Log::new();
+    let lease = Arc::new(MemoryLease::new().with_clock(Arc::<Paused>::clone(&log.clock)));
+    let node = || log.builder().lease(Arc::<MemoryLease>::clone(&lease)).open().expect("legal");
+    let (hung, other) = (node(), node());
+    let hangs = Job::new("a", std::future::pending).with_deadline(secs(30));
+    hung.schedule(hangs, secs(1000)).expect("legal");
+    passes(secs(1)).await;
+    other.schedule_after(log.job("a", Duration::ZERO), secs(20), secs(20)).expect("legal");
+    passes(secs(45)).await;
+    assert_eq!((log.times("a"), other.status().counts.elsewhere), (vec![41], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_takes_longer_than_its_deadline_is_dropped_and_its_place_is_anothers() {
+    /// Notes when it is dropped, and may panic.
+    struct Dropped(Log, bool);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.runs.lock().expect("no panic holds it").push(("dropped".to_owned(), self.0.now()));
+            assert!(!self.1, "as told");
+        }
+    }
+
+    for panics in [false, true] {
+        let log = Log::new();
+        let scheduler = log.builder().max_running(1).open().expect("legal");
+        let noted = log.clone();
+        let hangs = Job::new("hangs", move || {
+            let dropped = Dropped(noted.clone(), panics);
+            async move {
+                let _dropped = dropped;
+                std::future::pending().await
+            }
+        });
+        let hangs = hangs.with_deadline(secs(30));
+        let outcome = scheduler.run_all([hangs.clone()], secs(1000)).await;
+        let why = if panics { "it panicked" } else { "it took longer than its deadline of 30s" };
+        assert_eq!(outcome.failed, [("hangs".to_owned(), why.to_owned())]);
+        scheduler.schedule(hangs, secs(100)).expect("legal");
+        scheduler.schedule_after(log.job("waits", secs(5)), secs(1), secs(1000)).expect("legal");
+        passes(secs(140)).await;
+        let expected = [("dropped", 30), ("dropped", 60), ("waits", 60), ("dropped", 160)];
+        assert_eq!(log.took(), expected.map(|(name, at)| (name.to_owned(), at)));
+        let status = scheduler.status();
+        assert_eq!((status.counts.failed, status.counts.done, status.running), (3, 1, 0));
+    }
+    let log = Log::new();
+    let job = log.job("a", Duration::ZERO).with_deadline(Duration::ZERO);
+    let refused = log.builder().open().expect("legal").schedule(job, secs(1)).expect_err("no time");
+    assert_eq!(refused.to_string(), "deadline is 0ns; it has to be more than zero");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_whose_loader_hangs_keeps_neither_its_place_nor_its_key() {
+    let prices: Cache<u64, u64> = Cache::builder("prices").build().expect("legal");
+    let log = Log::new();
+    let scheduler = log.builder().max_running(1).open().expect("legal");
+    let hangs = || async { std::future::pending::<Result<u64, String>>().await };
+    let job = Job::refresh(&prices, 1, Options::new(), hangs).with_deadline(secs(5));
+    scheduler.schedule(job, secs(1000)).expect("legal");
+    passes(secs(6)).await;
+    assert_eq!((scheduler.status().running, scheduler.status().counts.failed), (0, 1));
+    let loaded = prices.get_or_load(&1, || async { Ok::<_, String>(7) });
+    let loaded = tokio::time::timeout(secs(1000), loaded).await.expect("the key is free");
+    assert_eq!(*loaded.expect("loaded"), 7);
+    // Whoever has joined the load that is given up is told.
+    let job = Job::refresh(&prices, 2, Options::new(), hangs).with_deadline(secs(5));
+    scheduler.schedule(job, secs(1000)).expect("legal");
+    passes(secs(1)).await;
+    let began = Instant::now();
+    let error = prices.get_or_load(&2, || async { Ok::<_, String>(8) }).await.expect_err("not his own");
+    assert!(error.to_string().contains("longer than its deadline of 5s"), "{error}");
+    assert_eq!(began.elapsed(), secs(4));
 }

@@ -76,6 +76,44 @@ async fn a_warmer_that_fails_or_hangs_delays_nobody_beyond_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn warmers_that_hang_leave_their_places_to_others_after_their_deadline() {
+    let hang = |name: &str| {
+        Warmer::new(name, |progress: Progress| async move {
+            progress.add(7);
+            progress.error("one of them was odd");
+            std::future::pending::<Result<(), String>>().await
+        })
+        .every(secs(2000))
+    };
+    let mut builder = warming();
+    for number in 0..5 {
+        builder = builder.warmer(hang(&format!("hangs {number}")).with_deadline(secs(30 + number)));
+    }
+    let asks = items("asks", 1).metered(std::future::pending).with_deadline(secs(3)).every(secs(2000));
+    let warming = builder.warmer(asks).warmer(hang("long")).warmer(items("works", 2)).open().expect("legal");
+    let began = Instant::now();
+    let report = warming.start(secs(100)).await;
+    assert_eq!(began.elapsed(), secs(100), "the long one goes on");
+    for (number, warmed) in (0..5).zip(&report) {
+        assert_eq!((warmed.success, warmed.is_running, warmed.items_processed), (false, false, 7));
+        let deadline = format!("it took longer than its deadline of {}s", 30 + number);
+        assert_eq!(
+            (warmed.duration, &*warmed.errors),
+            (secs(30 + number), &["one of them was odd".to_owned(), deadline][..])
+        );
+    }
+    assert_eq!(report[5].errors, ["it took longer than its deadline of 3s"]);
+    assert!(report[6].is_running && report[7].success, "{report:?}");
+    passes(secs(530)).await;
+    assert!(warming.report()[6].is_running, "ten minutes, unless it says otherwise");
+    passes(secs(2)).await;
+    assert_eq!(warming.report()[6].duration, secs(600));
+    assert!((warming.status().running, warming.status().counts.failed) == (0, 7), "{:?}", warming.status());
+    passes(secs(2000)).await;
+    assert!(warming.report().iter().all(|it| it.runs > 0 || it.is_running), "each has another turn");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_warmer_whose_budget_cannot_be_asked_fails_and_says_so() {
     let asks = items("asks", 1).metered(|| async { if true { panic!("as told") } else { Ok(()) } });
     let warming = warming().warmer(asks).open().expect("legal");
@@ -163,4 +201,6 @@ async fn what_cannot_work_is_refused_and_says_why() {
     assert!(matches!(warming().max_running(0).open(), Err(WarmError::Schedule(_))));
     let never = warming().warmer(items("a", 1).every(Duration::ZERO)).open().expect_err("without an end");
     assert_eq!(never.to_string(), "interval is 0ns; it has to be at least 1 ms");
+    let never = warming().warmer(items("a", 1).with_deadline(Duration::ZERO)).open().expect_err("no time");
+    assert_eq!(never.to_string(), "deadline is 0ns; it has to be more than zero");
 }

@@ -107,6 +107,7 @@ pub(super) const SPECS: &[Spec] = &[
         "Whether warmers run by themselves, at start and by interval: true or false",
     ),
     spec("warming_interval", "300s", "How often a warmer runs that says nothing else"),
+    spec("warming_deadline", "10m", "How long a run of a warmer may take that says nothing else"),
     spec("warming_max_concurrent", "5", "How many warmers run at the same time at most"),
 ];
 
@@ -121,7 +122,7 @@ pub(super) const TOKEN_FIELDS: &[&str] = &["role", "sha256", "class"];
 
 /// What can be said of a warmer, in the file under `[warmer.NAME]`.
 pub(super) const WARMER_FIELDS: &[&str] =
-    &["file", "url", "region", "interval", "token_file", "ca_file", "budget"];
+    &["file", "url", "region", "interval", "deadline", "token_file", "ca_file", "budget"];
 
 /// What can be said of a budget, in the file under `[budget.NAME]`.
 pub(super) const BUDGET_FIELDS: &[&str] = &["limit", "window", "burst_limit", "burst_window"];

@@ -185,6 +185,8 @@ pub struct WarmingSettings {
     pub is_enabled: bool,
     /// How often a warmer runs that says nothing else. Default: 300 s.
     pub interval: Duration,
+    /// How long a run may take of one that says nothing else. Default: 10 minutes.
+    pub deadline: Duration,
     /// How many run at the same time at most. Default: 5.
     pub max_concurrent: usize,
     /// By name. Default: none.
@@ -213,6 +215,8 @@ pub struct WarmerSettings {
     pub region: String,
     /// How often it runs. Default: as all do.
     pub interval: Option<Duration>,
+    /// How long a run may take, after which it is given up. Default: as all may.
+    pub deadline: Option<Duration>,
     /// What is sent with the request for the URL. Default: nothing.
     pub token: Option<Token>,
     /// Whom to trust with https, in PEM. Default: whom the system trusts.

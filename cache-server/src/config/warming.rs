@@ -37,6 +37,7 @@ pub(super) fn read(layers: &Layers) -> Result<WarmingSettings, SettingsError> {
     Ok(WarmingSettings {
         is_enabled: required(layers, "warming_enabled", value::truth)?,
         interval: required(layers, "warming_interval", value::timeout)?,
+        deadline: required(layers, "warming_deadline", value::timeout)?,
         max_concurrent: usize::try_from(max_concurrent).unwrap_or(usize::MAX),
         warmers,
         budgets,
@@ -119,6 +120,7 @@ fn warmer(
         from,
         region: layers.get(&field("region")).map_or(DEFAULT_REGION, |given| &given.text).to_owned(),
         interval: optional(layers, &field("interval"), value::timeout)?,
+        deadline: optional(layers, &field("deadline"), value::timeout)?,
         token: layers.get(&field("token_file")).map(token_of_file).transpose()?,
         budget: optional(layers, &field("budget"), |text| {
             let known = || {

@@ -111,9 +111,12 @@ async fn nobody_is_limited_unless_it_is_said_and_limits_change_while_the_server_
     let more = limited("local").replace("limit_authenticated = 5", "limit_authenticated = 8");
     assert!(server.handle.reload(settings(&more)).expect("legal").is_empty());
     assert_eq!(admitted(&server, "reader", 10).await, 3, "five of eight are used");
-    // Read again unchanged, nothing is forgotten.
+    // Read again unchanged, nothing is forgotten; nor where a limit is above all that there were.
     assert!(server.handle.reload(settings(&more)).expect("legal").is_empty());
     assert_eq!(admitted(&server, "reader", 10).await, 0);
+    let most = limited("local").replace("limit_authenticated = 5", "limit_authenticated = 12");
+    assert!(server.handle.reload(settings(&most)).expect("legal").is_empty());
+    assert_eq!(admitted(&server, "reader", 20).await, 4, "eight of twelve are used");
     let off = more.replace("limit = \"local\"", "limit = \"off\"\ntrusted_hops = 2");
     assert_eq!(server.handle.reload(settings(&off)).expect("legal"), ["limit", "trusted_hops"]);
 }

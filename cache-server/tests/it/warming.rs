@@ -163,6 +163,42 @@ async fn warmers_that_are_off_run_by_hand_alone_and_a_server_without_any_says_so
     bare.json("POST", "/cache/warming/trigger", json!({"strategies": ["w"]})).await.problem(404);
 }
 
+#[tokio::test]
+async fn a_source_that_hangs_is_given_up_after_the_deadline_and_keeps_no_place() {
+    let mut lines = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(lines, "{}", json!({"key": "a", "value": 1})).expect("room");
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    // It takes connections, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = silent.local_addr().map(|address| format!("http://{address}/lines")).expect("a bound port");
+    let toml = format!(
+        "warming_max_concurrent = 1\nwarming_deadline = \"200ms\"\n[warmer.a-pipe]\nfile = {pipe:?}\n\
+         [warmer.b-source]\nurl = {url:?}\ndeadline = \"100ms\"\n[warmer.works]\nfile = {:?}\n",
+        lines.path()
+    );
+    let server = Running::start(&toml).await;
+    let _guard = LetsGo(pipe);
+    for _ in 0..3 {
+        let told = server.send("POST", "/v1/warming/trigger", &[], "").await.expect(200).json();
+        let told = told["strategies"].clone();
+        let because = |name: &str| told[name]["errors"].to_string();
+        assert!(because("a-pipe").contains("it took longer than its deadline of 200ms"), "{told}");
+        assert!(because("b-source").contains("deadline of 100ms"), "{told}");
+        assert!(told["works"]["success"] == true, "{told}");
+    }
+}
+
+/// Lets the thread go that waits in a pipe, for which the runtime would wait.
+struct LetsGo(std::path::PathBuf);
+
+impl Drop for LetsGo {
+    fn drop(&mut self) {
+        drop(std::fs::OpenOptions::new().read(true).write(true).open(&self.0));
+    }
+}
+
 #[test]
 fn a_warmer_that_cannot_work_stops_the_start() {
     for (toml, part) in [
@@ -178,6 +214,8 @@ fn a_warmer_that_cannot_work_stops_the_start() {
         ("[warmer.w]\nfile = \"a\"\nevery = 5", "every"),
         ("[warmer.\"a b\"]\nfile = \"a\"", "not a name"),
         ("[warmer.w]\nfile = \"a\"\ninterval = \"soon\"", "interval"),
+        ("[warmer.w]\nfile = \"a\"\ndeadline = 0", "warmer.w.deadline = \"0\": expected more than zero"),
+        ("warming_deadline = \"2d\"", "warming_deadline"),
         ("warming_max_concurrent = 0", "warming_max_concurrent"),
         ("[warmer.w]\nfile = \"a\"\nbudget = \"b\"", "budget = \"b\": expected the name of a budget"),
         ("[budget.b]", "budget.b.limit is missing"),
