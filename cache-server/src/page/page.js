@@ -284,7 +284,7 @@ function show({ stats, insights, recommendations, history }) {
 }
 
 const insight = (finding) => make("li", { "data-severity": finding.severity }, finding.text, ...(finding.severity === "info" ? [] : [make("span.quiet", {}, finding.severity)]));
-const advice = (it) => make("li", { "data-severity": it.severity }, make("code", {}, it.setting), " ", it.text, make("span.quiet", {}, `because of ${it.kind.replaceAll("_", " ")}: ${short(it.number)} ${it.unit}`));
+const advice = (it) => make("li", { "data-severity": it.severity }, make("code", {}, it.setting), " ", it.text, make("span.quiet", {}, `because of ${it.kind.replaceAll("_", " ")}: ${short(it.number)} ${it.unit === "percent" ? "%" : it.unit}`));
 const cell = (head, inside, kind = "td") => make(kind, { "data-head": head }, inside);
 
 function meter(ratio, text, isLow) {

@@ -192,7 +192,7 @@ async fn step(cache: &Cache<u32, String>, known: &mut [Known], (act, key): (u8, 
                 12 => drop(cache.remove_prefix(&of).await.expect("memory")),
                 13 => drop(cache.expire_prefix(&of).await.expect("memory")),
                 _ => {
-                    let pattern = Pattern::new(&of.to_string()).expect("legal");
+                    let pattern = Pattern::new(of.to_string()).expect("legal");
                     cache.remove_pattern(&pattern).await.expect("memory");
                 }
             }
@@ -200,7 +200,9 @@ async fn step(cache: &Cache<u32, String>, known: &mut [Known], (act, key): (u8, 
         }
         15 => {
             cache.clear().await.expect("memory");
-            known.iter_mut().for_each(|known| known.changed(false));
+            for known in known {
+                known.changed(false);
+            }
         }
         // Several to each stripe of the fence.
         _ => {
