@@ -1,12 +1,12 @@
 //! Keys that an attacker has chosen to collide: the hash of a memory tier has a secret, so he cannot.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use cache_memory::{Memory, Policy};
 
 /// A key of two words that counts how often it is compared with another one.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug)]
 struct Chosen(u64, u64);
 
 static COMPARED: AtomicU64 = AtomicU64::new(0);
@@ -19,6 +19,13 @@ impl PartialEq for Chosen {
 }
 
 impl Eq for Chosen {}
+
+impl Hash for Chosen {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.0);
+        hasher.write_u64(self.1);
+    }
+}
 
 /// A hash without a secret: that of rustc, called Fx.
 #[derive(Clone, Default)]
@@ -42,7 +49,9 @@ impl BuildHasher for Fx {
 
 impl Hasher for Fx {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
     }
     fn write_u64(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(Self::FACTOR);
