@@ -5,6 +5,8 @@
 
 #[path = "it/bounds.rs"]
 mod bounds;
+#[path = "it/chosen.rs"]
+mod chosen;
 #[path = "it/counters.rs"]
 mod counters;
 #[path = "it/edges.rs"]

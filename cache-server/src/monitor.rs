@@ -134,6 +134,11 @@ impl Source for Watched {
     fn who_fails(&self) -> &'static str {
         "reads could not be loaded"
     }
+
+    fn waits_for_folder(&self) -> bool {
+        // Whose caches these are looks after their folders.
+        false
+    }
 }
 
 async fn metrics(State(watched): State<Arc<Watched>>) -> Json<CachesBody> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cache_core::{Counters, Key};
 use strata::codec::{Compression, Framer};
-use strata::disk::Disk;
+use strata::disk::{Disk, Start};
 use strata::layer::Guards;
 use strata::redis::{Connection, ConnectionStats, RedisCounters, RedisLease, RedisStore, RedisTransport};
 use strata::{Builder, Bus, BusBuilder, BusStats, Options, Tier, Ttl};
@@ -62,7 +62,14 @@ impl Places {
         });
         let disk = settings.disk.as_ref().map(|disk| {
             let store = Disk::builder(&disk.folder).with_max_bytes(disk.max_bytes.get()).build();
-            store.map(Arc::new).map_err(StartError::new)
+            let store = store.map(Arc::new).map_err(StartError::new)?;
+            if store.start() == Start::Waiting {
+                let folder = disk.folder.display();
+                // What is in its way can be told by trying once more.
+                let error = std::fs::create_dir_all(&disk.folder).err().map(|error| error.to_string());
+                tracing::error!(%folder, error, "the folder cannot be used; until it can, nothing that is written survives a restart");
+            }
+            Ok::<_, StartError>(store)
         });
         Ok(Self {
             shared: shared.transpose()?,
@@ -118,6 +125,11 @@ impl Places {
     /// What has happened on the disk, and what its files may take, if there is one.
     pub(crate) fn disk(&self) -> Option<(strata::disk::Stats, u64)> {
         self.disk.as_ref().map(|disk| (disk.stats(), disk.max_bytes()))
+    }
+
+    /// Whether there should be a folder, and it has never been of use.
+    pub(crate) fn waits_for_folder(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.start() == Start::Waiting)
     }
 
     /// Whether there are none.

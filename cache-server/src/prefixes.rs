@@ -302,7 +302,7 @@ mod tests {
     fn no_read_is_lost_while_prefixes_are_added_by_many() {
         const THREADS: u64 = 4;
         const KEYS: u64 = 100;
-        let (rounds, begin) = ((0..200).map(|_| Prefixes::new(':')), std::sync::Barrier::new(4));
+        let (rounds, begin) = ((0..400).map(|_| Prefixes::new(':')), std::sync::Barrier::new(4));
         let rounds: Vec<Prefixes> = rounds.collect();
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -320,6 +320,41 @@ mod tests {
             assert_eq!(all.len(), MAX_PREFIXES + 1);
             assert_eq!(all.iter().map(|it| it.hits).sum::<u64>(), KEYS);
             assert_eq!(all.iter().map(Prefix::reads).sum::<u64>(), THREADS * KEYS);
+        }
+    }
+
+    #[test]
+    fn of_two_who_add_at_the_same_moment_each_counts_with_its_own_prefix_and_none_is_counted_twice() {
+        // They meet before each key, so that none of them has found yet what the other adds.
+        let (rounds, arrived): (Vec<_>, _) =
+            ((0..400).map(|_| Prefixes::new(':')).collect(), AtomicUsize::new(0));
+        let meets = |meeting: usize| {
+            arrived.fetch_add(1, Relaxed);
+            let mut looks = 0_u32;
+            while arrived.load(Relaxed) < 2 * (meeting + 1) {
+                looks += 1;
+                // The other one may need this processor.
+                if looks.is_multiple_of(256) { std::thread::yield_now() } else { std::hint::spin_loop() }
+            }
+        };
+        let counts = |is_first: bool| {
+            for (round, prefixes) in rounds.iter().enumerate() {
+                for at in 0..MAX_PREFIXES {
+                    meets(round * MAX_PREFIXES + at);
+                    // The same prefix by turns, and one that is the other's next.
+                    let of = if is_first || at % 2 == 0 { at } else { (at + 1) % MAX_PREFIXES };
+                    prefixes.count(&format!("{of}:k"), is_first);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| counts(false));
+            counts(true);
+        });
+        for prefixes in rounds {
+            let all = prefixes.all();
+            assert!(all.iter().all(|prefix| prefix.text.is_some()), "all have counts of their own: {all:?}");
+            assert_eq!(all.iter().map(|prefix| prefix.hits).collect::<Vec<_>>(), [1; MAX_PREFIXES]);
         }
     }
 }

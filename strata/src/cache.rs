@@ -74,7 +74,7 @@ pub(crate) struct Shared<K, V> {
     /// Hears of other processes, until it is gone.
     pub(crate) attachment: OnceLock<Attachment>,
     pub(crate) defaults: Defaults,
-    pub(crate) fence: Fence,
+    pub(crate) fence: Fence<K>,
     pub(crate) flights: Arc<Flights<K, V>>,
     pub(crate) failures: Failures<K>,
     pub(crate) loads: Arc<LoadCounts>,

@@ -314,22 +314,22 @@ where
 
     /// As [`remove_if`](Self::remove_if), and tells of each value of memory that it has looked at.
     fn remove_telling(&self, doomed: &dyn Fn(&K) -> bool, looked_at: &dyn Fn()) -> u64 {
-        self.fence.seal_all();
+        self.fence.seal_if(doomed);
         let removed = self.memory.remove_if(|key, _| {
             looked_at();
             doomed(key)
         });
         self.failures.forget_if(doomed);
-        self.fence.seal_all();
+        self.fence.seal_if(doomed);
         removed
     }
 
     pub(crate) fn expire_if(&self, doomed: &dyn Fn(&K) -> bool) -> u64 {
-        self.fence.seal_all();
+        self.fence.seal_if(doomed);
         let expired =
             self.expire_those(|expire| self.memory.remove_if(|key, kept| doomed(key) && expire(key, kept)));
         self.failures.forget_if(doomed);
-        self.fence.seal_all();
+        self.fence.seal_if(doomed);
         expired
     }
 

@@ -260,7 +260,7 @@ where
         }
         let now = shared.memory.clock().now();
         let times = (now, now.after(hold).after(WHILE_WRITTEN));
-        taken.token.ticket = shared.fence.mark(taken.hash, taken.token.here, times);
+        taken.token.ticket = shared.fence.mark((taken.key.clone(), taken.hash), taken.token.here, times);
         if let Some((below, rendered)) = shared.below_key(&taken.key) {
             taken.token.notes = below.tiers.note(&rendered, &Tags::NONE, Silent::default()).await;
         }

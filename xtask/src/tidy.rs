@@ -28,6 +28,7 @@ mod readme_numbers;
 mod scenarios;
 mod seam_impls;
 mod suites;
+mod supply;
 mod syntax;
 mod tokens;
 pub(crate) mod tree;
@@ -65,13 +66,14 @@ impl Violation {
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 23] = [
+const RULES: [Rule; 24] = [
     Rule { name: "ranks", demands: "a crate depends only on crates of lower rank", check: ranks::check },
     Rule { name: "outside", demands: "one crate knows one outside thing", check: outside::check },
     Rule { name: "memory-only", demands: "cache-memory compiles no runtime and no client", check: memory_only::check },
     Rule { name: "purity", demands: "cache-policy does no I/O, reads no clock, takes no lock", check: purity::check },
     Rule { name: "manifests", demands: "crates inherit versions and lints, and describe themselves", check: manifests::check },
     Rule { name: "dependencies", demands: "every dependency is used, and explained in the docs", check: dependencies::check },
+    Rule { name: "supply", demands: "what is locked is from the registry, free, and not known to be broken", check: supply::check },
     Rule { name: "syntax", demands: "every Rust file can be read", check: syntax::check },
     Rule { name: "module-docs", demands: "every Rust file starts with `//!`", check: module_docs::check },
     Rule { name: "file-size", demands: "a file has at most 400 code lines", check: file_size::check },

@@ -282,6 +282,34 @@ async fn removals_go_through_pages_and_never_ask_for_all_keys() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_users_name_is_no_part_of_a_script() -> Result<()> {
+    let server = Server::start();
+    let redis = connection(&server);
+    works(&redis).await?;
+    let scripts = || server.info("number_of_cached_scripts").expect("Redis counts them");
+    let known = scripts();
+    for text in ["\"..KEYS[1]..\"", "]] redis.call('FLUSHALL') --", "' or 1 == 1 --", "%s{0}$1"] {
+        let (store, name) = (RedisStore::new(redis.clone()), key(text));
+        let entry = Entry::new(text).with_tags(Tags::new([text]).expect("legal"));
+        store.put(name.clone(), entry.clone()).await?;
+        store.remove_tag(&Tag::new(text).expect("legal")).await?;
+        let note = store.note(&name, &entry.meta.tags).await?;
+        assert!(store.put_noted(name.clone(), entry, &note).await?);
+        assert_eq!(store.get(&name).await?.expect("it is there").value, text);
+        let lease = RedisLease::new(redis.clone());
+        let grant = lease.acquire(&name, MINUTE).await?.expect("nobody has it");
+        assert!(lease.renew(&grant, MINUTE).await? && lease.release(grant).await?);
+        let counters = RedisCounters::new(redis.clone());
+        let charge = [Charge::new(name, Quota::new(9, MINUTE).expect("legal"), 1)];
+        let (_, receipt) = counters.charge(&charge).await?;
+        counters.refund(&charge, receipt).await?;
+    }
+    // A text in a script would have made another script of it.
+    assert_eq!(scripts(), known);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_user_who_may_do_only_what_is_needed_is_enough() -> Result<()> {
     const NEEDED: &str = "+auth +hello +select +ping +time +role +client|setname +get +mget +set +unlink \
                           +scan +publish +subscribe +eval +evalsha +strlen +getrange +pttl +pexpire +persist +hget +hset \

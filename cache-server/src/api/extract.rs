@@ -93,6 +93,9 @@ impl<S: Sync> FromRequestParts<S> for JobId {
 /// The parameters behind the `?`; each that is not known is refused by its name.
 pub(super) struct Params<T>(pub(super) T);
 
+/// How the messages of the standard library begin about a text that is no number.
+const NO_NUMBER: [&str; 3] = ["invalid digit", "number too", "cannot parse integer"];
+
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
@@ -105,8 +108,13 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
         query.map(|Query(params)| Self(params)).map_err(|error| {
             let text = error.body_text();
             // In front of the message stands the name of the parameter.
-            let message = text.rsplit_once(": ").map_or(text.as_str(), |(_, message)| message);
-            json::problem("the query", message)
+            let (place, message) = text.rsplit_once(": ").unwrap_or(("", &text));
+            match place.rsplit_once(": ") {
+                Some((_, name)) if NO_NUMBER.iter().any(|begin| message.starts_with(begin)) => {
+                    Problem::field(Shown(name).to_string(), "not a whole number of a legal size")
+                }
+                _ => json::problem("the query", message),
+            }
         })
     }
 }

@@ -39,7 +39,7 @@ fn redis(layers: &Layers) -> Result<Option<Config>, SettingsError> {
     let Some(url) = layers.get("redis_url") else { return Ok(None) };
 
     let wrong = |error: strata::redis::ConfigError| {
-        SettingsError::value(&url.source, "redis_url", &url.text, &error.to_string())
+        SettingsError::new(&url.source, format!("redis_url = (hidden): {error}"))
     };
     let mut config = Config::from_url(&url.text).map_err(wrong)?.with_client_name("strata");
     if let Some(password) = password {

@@ -120,8 +120,11 @@ pub(super) fn file(text: &str) -> Read<PathBuf> {
 }
 
 pub(super) fn folder(text: &str) -> Read<PathBuf> {
-    let expected = "the path of a folder";
-    if text.is_empty() { Err(expected.to_owned()) } else { Ok(PathBuf::from(text)) }
+    if text.is_empty() {
+        return Err("the path of a folder".to_owned());
+    }
+    let is_else = std::fs::metadata(text).is_ok_and(|found| !found.is_dir());
+    if is_else { Err("the path of a folder, and this is a file".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 pub(super) fn log_format(text: &str) -> Read<LogFormat> {

@@ -42,6 +42,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Who has failed, where some of what was asked has.
     fn who_fails(&self) -> &'static str;
+
+    /// Whether there should be a folder, and it has never been of use.
+    fn waits_for_folder(&self) -> bool;
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -95,6 +98,10 @@ impl Source for App {
     fn who_fails(&self) -> &'static str {
         "answers are errors of the server"
     }
+
+    fn waits_for_folder(&self) -> bool {
+        self.regions.places().waits_for_folder()
+    }
 }
 
 /// So that whoever shares one hands it on as it is.
@@ -143,6 +150,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
     fn who_fails(&self) -> &'static str {
         S::who_fails(self)
     }
+
+    fn waits_for_folder(&self) -> bool {
+        S::waits_for_folder(self)
+    }
 }
 
 /// What is wrong below memory, each trouble once: regions share their tiers.
@@ -162,6 +173,9 @@ pub(crate) fn troubles(source: &dyn Source) -> Vec<String> {
         let away = away_for.map(|time| format!("the tier {name} has been away for {} s", time.as_secs()));
         let owed = (owed > 0).then(|| format!("the tier {name} has not been told of {owed} changes yet"));
         troubles.extend(away.into_iter().chain(owed));
+    }
+    if source.waits_for_folder() {
+        troubles.push("the folder cannot be used".to_owned());
     }
     if !is_bus_whole {
         troubles.push("news of other servers may be missing".to_owned());

@@ -256,7 +256,8 @@ function show({ stats, insights, recommendations, history }) {
   const { health, traffic, sum, http, process, regions } = stats;
   const latest = history[history.length - 1] || { reads_per_second: 0, writes_per_second: 0, answers_per_second: 0 };
   setStatus(health.status, health.status);
-  put("about", `version ${stats.version}, up ${time(stats.uptime_seconds)}`);
+  // With one place for the line to break, where there is no room for all of it.
+  put("about", `version\u00a0${stats.version}, ${`up ${time(stats.uptime_seconds)}`.replaceAll(" ", "\u00a0")}`);
   list("reasons", health.reasons, () => health.reasons.map((reason) => make("li", {}, reason)));
 
   const recent = sum.recent.hit_ratio;
@@ -284,7 +285,7 @@ function show({ stats, insights, recommendations, history }) {
 }
 
 const insight = (finding) => make("li", { "data-severity": finding.severity }, finding.text, ...(finding.severity === "info" ? [] : [make("span.quiet", {}, finding.severity)]));
-const advice = (it) => make("li", { "data-severity": it.severity }, make("code", {}, it.setting), " ", it.text, make("span.quiet", {}, `because of ${it.kind.replaceAll("_", " ")}: ${short(it.number)} ${it.unit}`));
+const advice = (it) => make("li", { "data-severity": it.severity }, make("code", {}, it.setting), " ", it.text, make("span.quiet", {}, `because of ${it.kind.replaceAll("_", " ")}: ${short(it.number)} ${it.unit === "percent" ? "%" : it.unit}`));
 const cell = (head, inside, kind = "td") => make(kind, { "data-head": head }, inside);
 
 function meter(ratio, text, isLow) {

@@ -222,6 +222,10 @@ async fn colours_follow_the_system_until_somebody_chooses_by_the_keyboard() {
     assert_eq!(tab.value(&nameless).await, 0);
 }
 
+/// What is shown in part, but for names of clients' own, which may be of any length.
+const CUT: &str = "[...document.querySelectorAll('body *')].filter((it) => getComputedStyle(it).textOverflow === 'ellipsis' \
+                   && it.scrollWidth > it.clientWidth && !it.closest('.tags, .bars')).map((it) => it.textContent).join()";
+
 #[tokio::test]
 async fn nothing_is_wider_than_the_screen_and_pictures_are_kept() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
@@ -259,6 +263,7 @@ async fn nothing_is_wider_than_the_screen_and_pictures_are_kept() {
             tab.look(look).await;
             tab.until(&format!("innerWidth === {}", look.width)).await;
             assert_eq!(tab.value("document.documentElement.scrollWidth").await, look.width, "{state} {name}");
+            assert_eq!(tab.value(CUT).await, "", "{state} {name}");
             let picture = tab.picture().await;
             assert!(picture.len() > 10_000, "{state} {name} is blank");
             std::fs::write(folder.join(format!("{state}-{name}.png")), picture).expect("a picture");

@@ -81,8 +81,16 @@ async fn the_last_page_says_so_and_a_page_has_its_limit() {
 #[tokio::test]
 async fn what_is_no_cursor_limit_or_parameter_is_refused_by_name() {
     let server = filled(1).await;
-    let cases =
-        [("cursor=%21", "cursor"), ("cursor=_x", "cursor"), ("limit=0", "limit"), ("limit=1001", "limit")];
+    let cases = [
+        ("cursor=%21", "cursor"),
+        ("cursor=_x", "cursor"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1.5", "limit"),
+        ("limit=", "limit"),
+        ("limit=99999999999999999999", "limit"),
+    ];
     for (query, field) in cases {
         let problem = server.get(&format!("/v1/keys?{query}")).await.problem(400);
         assert!(problem.to_string().contains(field), "{query}: {problem}");

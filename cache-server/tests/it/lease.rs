@@ -54,6 +54,12 @@ async fn crowd(servers: &[Arc<Running>], key: &'static str, wait: &'static str) 
     join_all(clients).await.into_iter().map(|client| client.expect("no panic")).collect()
 }
 
+/// Over this Redis, however long it takes to answer: after its time a server gives leases by itself.
+fn patient(redis: &Redis) -> String {
+    let address = redis.address();
+    format!("redis_url = \"redis://{address}\"\nredis_timeout = \"10s\"\nredis_pool_timeout = \"10s\"")
+}
+
 #[track_caller]
 fn count(answers: &[Value], result: &str) -> usize {
     answers.iter().filter(|answer| answer["result"] == result).count()
@@ -117,6 +123,28 @@ async fn what_was_overtaken_is_not_stored_and_the_next_one_wins() {
     assert_eq!(server.get("/v1/entries/k").await.expect(200).text(), "newer");
     // Whoever asks now has that.
     assert_eq!(self::lease(&server, "k", json!({})).await["result"], "hit");
+}
+
+#[tokio::test]
+async fn the_removal_of_a_group_refuses_the_leases_of_what_is_in_it_and_no_others() {
+    let redis = Redis::start();
+    // In memory so many that each stripe of the tags has some of them.
+    for (settings, tags) in [(String::new(), 1000), (patient(&redis), 50)] {
+        let server = Running::start(&settings).await;
+        let mut leases = Vec::new();
+        for key in ["a:1", "a:2", "b:1", "b:2"] {
+            let answer = lease(&server, key, json!({"ttl": "1m"})).await;
+            leases.push((key, answer["lease"].as_str().expect("won").to_owned()));
+        }
+        server.delete("/v1/keys?pattern=a:*").await.expect(200);
+        for at in 0..tags {
+            server.delete(&format!("/v1/tags/other{at}")).await.expect(200);
+        }
+        for (key, lease) in &leases {
+            let status = put(&server, (key, lease), "made").await;
+            assert_eq!(status, if key.starts_with('a') { 412 } else { 201 }, "{key}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -228,7 +256,7 @@ async fn a_value_of_any_bytes_comes_with_the_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_one_redis_one_client_of_all_servers_wins_and_what_another_server_has_removed_stays_so() {
     let redis = Redis::start();
-    let settings = format!("redis_url = \"redis://{}\"", redis.address());
+    let settings = patient(&redis);
     let one = Arc::new(Running::start(&settings).await);
     let other = Arc::new(Running::start(&settings).await);
     let answers = crowd(&[Arc::clone(&one), Arc::clone(&other)], "crowd", "20s").await;
@@ -254,7 +282,7 @@ async fn over_one_redis_one_client_of_all_servers_wins_and_what_another_server_h
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_a_winner_dies_with_its_server_the_lease_passes_on_after_its_end() {
     let mut redis = Redis::start();
-    let settings = format!("redis_url = \"redis://{}\"", redis.address());
+    let settings = patient(&redis);
     let (one, other) = (Running::start(&settings).await, Running::start(&settings).await);
     assert_eq!(lease(&one, "k", json!({"ttl": "300ms"})).await["result"], "won");
     one.tell_and_wait().await;

@@ -215,6 +215,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("bus_unsigned_accepted = \"maybe\"", &["true or false"]),
     ("fail_safe_for = \"forever\"", &["fail_safe_for = \"forever\": expected 0, or more than zero"]),
     ("dir = \"\"", &["dir = \"\"", "the path of a folder"]),
+    ("dir = \"Cargo.toml\"", &["dir = \"Cargo.toml\"", "the path of a folder, and this is a file"]),
     ("disk_max_bytes = 0", &["disk_max_bytes = \"0\"", "bytes, at least 1"]),
     ("enable_compression = \"maybe\"", &["true or false"]),
     ("[tokens.ci]\nrole = \"root\"\nsha256 = \"00\"", &["tokens.ci.role = \"root\"", "read, write or admin"]),

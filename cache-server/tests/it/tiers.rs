@@ -148,6 +148,27 @@ async fn what_is_in_the_folder_survives_the_server() {
 }
 
 #[tokio::test]
+async fn a_folder_that_cannot_be_used_is_told_before_anything_is_written_and_used_when_it_can() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("file").join("below");
+    std::fs::write(folder.path().join("file"), "in its way").expect("room");
+    let server = Running::start(&format!("dir = {:?}", path.display().to_string())).await;
+    let health = server.get("/health").await.expect(200).json();
+    assert_eq!(
+        (&health["status"], &health["reasons"][0]),
+        (&json!("degraded"), &json!("the folder cannot be used"))
+    );
+    std::fs::remove_file(folder.path().join("file")).expect("it is there");
+    server.put("/v1/entries/k", "v").await.expect(201);
+    soon(async {
+        while server.get("/health").await.json()["status"] != "healthy" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_folder_that_another_server_has_is_refused_with_its_path() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let toml = format!("dir = {:?}", folder.path().display().to_string());

@@ -36,6 +36,14 @@ const TOKIO: Edit = Add(
     "tokio/Cargo.toml",
     "[package]\nname = \"tokio\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n",
 );
+/// A release of which a later one has mended a fault.
+const OLD_LRU: Edit = Add(
+    "lru/Cargo.toml",
+    "[package]\nname = \"lru\"\nversion = \"0.18.1\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n",
+);
+const OLD_LRU_LIB: Edit = Add("lru/lib.rs", "//! Empty.\n");
+const NEEDS_LRU: Edit =
+    Swap(MEMORY_MANIFEST, "[dependencies]\n", "[dependencies]\nlru = { path = \"../lru\" }\n");
 const TOKIO_LIB: Edit = Add("tokio/lib.rs", "//! Empty.\n");
 
 #[rustfmt::skip]
@@ -77,6 +85,12 @@ pub(crate) const CASES: &[Case] = &[
     case("dependencies", ROOT, &[Add(ROOT, "bytes = \"1\"\n"), Add(DOCS, "| `bytes` | shared |\n")]),
     case("dependencies", DOCS, &[Add(DOCS, "| `bytes` | shared |\n")]),
     case("dependencies", DOCS, &[Add(ROOT, "bytes = \"1\"\n")]),
+    case("supply", "Cargo.lock", &[OLD_LRU, OLD_LRU_LIB, NEEDS_LRU, Lock]),
+    case("supply", "Cargo.lock", &[
+        Swap(CORE_MANIFEST, "license.workspace = true", "license = \"GPL-3.0-only\""),
+    ]),
+    case("supply", "Cargo.lock", &[Add("Cargo.lock", "source = \"git+https://example.org/x\"\n")]),
+    case("supply", "Cargo.lock", &[Drop("Cargo.lock")]),
     case("syntax", "cache-core/src/odd.rs", &[Add("cache-core/src/odd.rs", "//! Odd.\n\nfn f() { (}\n")]),
     case("module-docs", "cache-core/src/mute.rs", &[Add("cache-core/src/mute.rs", "fn f() {}\n")]),
     case("file-size", "cache-core/src/long.rs", &[Add("cache-core/src/long.rs", MODULE_404)]),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_core::{ErrorKind, Grant, Key, Lease, Result};
 use cache_memory::MemoryLease;
-use strata::{Inserted, LeaseToken, Leased, Stale};
+use strata::{Inserted, LeaseToken, Leased, Pattern, Stale, Tags};
 
+use super::news::Fleet;
 use super::*;
 
 const HOLD: Duration = Duration::from_secs(10);
@@ -138,6 +139,18 @@ struct Known {
     over: Vec<LeaseToken>,
 }
 
+impl Known {
+    /// Something has happened to it, and the value is there now or is not.
+    fn changed(&mut self, is_there: bool) {
+        self.is_there = is_there;
+        self.token = self.token.take().map(|(token, _)| (token, false));
+    }
+}
+
+fn tagged(key: u32) -> Options {
+    Options::new().with_tags(Tags::new([format!("t{key}")]).expect("legal"))
+}
+
 async fn step(cache: &Cache<u32, String>, known: &mut [Known], (act, key): (u8, usize)) {
     let (of, value, at) = (u32::try_from(key).expect("few"), || "made".to_owned(), &mut known[key]);
     match act {
@@ -152,11 +165,11 @@ async fn step(cache: &Cache<u32, String>, known: &mut [Known], (act, key): (u8, 
         },
         3..6 => {
             for token in &at.over {
-                let filled = cache.insert_leased(token, of, value(), Options::new()).await.expect("memory");
+                let filled = cache.insert_leased(token, of, value(), tagged(of)).await.expect("memory");
                 assert_eq!(filled, Inserted::Refused, "that lease is over");
             }
             if let Some((token, is_valid)) = at.token.take() {
-                let filled = cache.insert_leased(&token, of, value(), Options::new()).await.expect("memory");
+                let filled = cache.insert_leased(&token, of, value(), tagged(of)).await.expect("memory");
                 let is_right = is_valid && at.is_held;
                 assert_eq!(filled == Inserted::Stored, is_right, "{key}");
                 (at.is_there, at.is_held) = (at.is_there || is_right, false);
@@ -169,26 +182,33 @@ async fn step(cache: &Cache<u32, String>, known: &mut [Known], (act, key): (u8, 
                 at.is_held = false;
             }
         }
-        7..10 => {
+        7..15 => {
             match act {
-                7 => drop(cache.insert(of, value()).await.expect("memory")),
+                7 => drop(cache.insert_with(of, value(), tagged(of)).await.expect("memory")),
                 8 => drop(cache.remove(&of).await.expect("memory")),
-                _ => drop(cache.expire(&of).await.expect("memory")),
+                9 => drop(cache.expire(&of).await.expect("memory")),
+                10 => drop(cache.remove_tag(&format!("t{of}")).await.expect("memory")),
+                11 => drop(cache.expire_tag(&format!("t{of}")).await.expect("memory")),
+                12 => drop(cache.remove_prefix(&of).await.expect("memory")),
+                13 => drop(cache.expire_prefix(&of).await.expect("memory")),
+                _ => {
+                    let pattern = Pattern::new(of.to_string()).expect("legal");
+                    cache.remove_pattern(&pattern).await.expect("memory");
+                }
             }
-            at.is_there = act == 7;
-            at.token = at.token.take().map(|(token, _)| (token, false));
+            at.changed(act == 7);
         }
-        10 => {
+        15 => {
             cache.clear().await.expect("memory");
-            for at in known {
-                at.is_there = false;
-                at.token = at.token.take().map(|(token, _)| (token, false));
+            for known in known {
+                known.changed(false);
             }
         }
         // Several to each stripe of the fence.
         _ => {
             for other in 1000..5000 {
                 cache.insert(other, value()).await.expect("memory");
+                cache.remove_tag(&format!("t{other}")).await.expect("memory");
             }
         }
     }
@@ -199,7 +219,7 @@ proptest::proptest! {
 
     #[test]
     fn a_leased_value_is_refused_for_what_happens_to_its_key_and_for_nothing_else(
-        steps in proptest::collection::vec((0_u8..12, 0_usize..3), 1..60),
+        steps in proptest::collection::vec((0_u8..17, 0_usize..3), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
@@ -210,5 +230,24 @@ proptest::proptest! {
                 step(&cache, &mut known, act).await;
             }
         });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_removes_in_a_group_refuses_the_leases_that_are_meant_and_no_others() {
+    let fleet = Fleet::new(ttl(60)).await;
+    let [one, other, ..] = &fleet.nodes[..] else { unreachable!("three") };
+    let mut leases = Vec::new();
+    for key in 1..=5 {
+        leases.push((key, won(one, key).await));
+    }
+    other.remove_prefix(&1).await.expect("never fails");
+    other.remove_pattern(&Pattern::new("2").expect("legal")).await.expect("never fails");
+    other.expire_prefix(&3).await.expect("never fails");
+    other.remove_tag("t4").await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(100)).await;
+    for (key, token) in leases {
+        let filled = one.insert_leased(&token, key, "made".to_owned(), tagged(key)).await;
+        assert_eq!(filled.expect("never fails").is_stored(), key == 5, "{key}");
     }
 }

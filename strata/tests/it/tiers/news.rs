@@ -10,15 +10,15 @@ use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags, Wall};
 use super::*;
 
 /// Three processes with one tier and a bus, each behind a link of its own.
-struct Fleet {
-    world: World,
-    nodes: Vec<Cache<u32, String>>,
+pub(super) struct Fleet {
+    pub(super) world: World,
+    pub(super) nodes: Vec<Cache<u32, String>>,
     links: Vec<Arc<ChaosTransport>>,
     buses: Vec<Bus>,
 }
 
 impl Fleet {
-    async fn new(options: Options) -> Self {
+    pub(super) async fn new(options: Options) -> Self {
         let (world, transport) = (World::new(), Arc::new(MemoryTransport::new()));
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
         let links: Vec<_> = (0..3).map(link).collect();
