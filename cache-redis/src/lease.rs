@@ -14,6 +14,7 @@ use redis::Value;
 
 use crate::conn::Connection;
 use crate::fault::PLACE;
+use crate::marks::number;
 use crate::script::{Call, Script};
 
 /// What is longer is cut to this: 100 years, which is exact in a script's numbers.
@@ -60,8 +61,8 @@ impl RedisLease {
         match self.connection.run(act, &LEASE, &call).await? {
             Value::Nil => Ok(None),
             answer => {
-                let odd = |error| Error::new(ErrorKind::Corrupt, PLACE, act).with_source(error);
-                redis::from_redis_value(answer).map(Some).map_err(odd)
+                let fence = number(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, act));
+                fence.map(Some)
             }
         }
     }

@@ -24,6 +24,10 @@ mod messages;
 mod network;
 #[path = "it/notes.rs"]
 mod notes;
+#[path = "it/removals.rs"]
+mod removals;
+#[path = "it/scripted.rs"]
+mod scripted;
 #[path = "it/skew.rs"]
 mod skew;
 #[path = "it/strangers.rs"]

@@ -165,7 +165,12 @@ pub struct Guarded {
     pub breaker: Arc<CircuitBreaker>,
     /// The store within the breaker, for its probes.
     limited: Arc<dyn Store>,
+    /// The store within the breaker and a limit that is no caller's, for what goes on behind.
+    pub(crate) patient: Arc<dyn Store>,
 }
+
+/// What one removal of a prefix may take behind its caller's back: ten million keys, some a millisecond away.
+const LONGEST_REMOVAL: Duration = Duration::from_mins(5);
 
 impl Guarded {
     /// Asks the store, as the probe of a breaker that is not closed and whose pause is over, and says whether it is in use again. A
@@ -186,7 +191,7 @@ impl Guarded {
 }
 
 impl Guards {
-    /// A second for each try, two tries, and a breaker that opens after five failures for a quarter of a second.
+    /// A second for each try, two tries, and a breaker that opens after five failures for 150 ms.
     pub fn new() -> Self {
         Self {
             timeout: Duration::from_secs(1),
@@ -203,7 +208,7 @@ impl Guards {
         self
     }
 
-    /// When the breaker opens. Default: after 5 failures, for 250 ms.
+    /// When the breaker opens. Default: after 5 failures, for 150 ms.
     pub fn with_trip(mut self, trip: Trip) -> Self {
         self.trip = trip;
         self
@@ -229,11 +234,14 @@ impl Guards {
 
     /// Puts them around a store. Its calls need a tokio runtime with timers.
     pub fn around(self, store: Arc<dyn Store>) -> Guarded {
-        let limited: Arc<dyn Store> = Arc::new(Layered::new(TimeLimit::new(self.timeout), store));
+        let limited: Arc<dyn Store> =
+            Arc::new(Layered::new(TimeLimit::new(self.timeout), Arc::clone(&store)));
+        let unhurried = Layered::new(TimeLimit::new(LONGEST_REMOVAL), store);
         let breaker = Arc::new(CircuitBreaker::new(self.trip, self.clock));
+        let patient = Arc::new(Layered::new(Arc::clone(&breaker), Arc::new(unhurried)));
         let broken = Layered::new(Arc::clone(&breaker), Arc::clone(&limited));
         let retried = Layered::new(Retries::new(self.tries, self.backoff), Arc::new(broken));
-        Guarded { store: Arc::new(retried), breaker, limited }
+        Guarded { store: Arc::new(retried), breaker, limited, patient }
     }
 }
 

@@ -7,20 +7,21 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
+use cache_core::{Entry, Error, ErrorKind, Key, Result, StoreExt};
 
 use cache_invalidation::{Action, Target};
 use futures_util::future::join_all;
 
 use super::backlog::{Next, Owed};
-use super::tell::aged;
+use super::tell::{Group, aged};
 use super::{Level, Tiers};
 use crate::layer::Watch;
 use crate::news::Teller;
 use crate::sync::{Handle, pause, timeout};
 
-/// Between two looks at a tier that is away. With the breaker's own pause, and that of a client, it is in use again within a second.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at a tier that is away. With the breaker's own pause of 150 ms that is a probe at least every 200 ms; docs/operations.md
+/// adds up when a tier is in use again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Tiers {
     /// Begins to attend to each tier that is away or owed something, if nobody does.
@@ -63,7 +64,7 @@ impl Tiers {
     async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
         Some(match level.backlog.next()? {
             Next::Group(group, moment) => {
-                let outcome = level.remove_group(&group).await;
+                let outcome = level.remove_group_behind(&group).await;
                 match &outcome {
                     Ok(()) => {
                         level.backlog.repaired_group(&group, moment);
@@ -156,6 +157,21 @@ async fn attend_to(mut attendant: Attendant) {
 }
 
 impl Level {
+    /// Removes a group, however long that takes, unless the tier is found to be away meanwhile. A store may have to look at all of its keys
+    /// for a prefix: whoever gave up with the limit of callers, and began anew, would never come to the end.
+    async fn remove_group_behind(&self, group: &Group) -> Result<()> {
+        let Some(guarded) = &self.guarded else { return group.remove_from(&*self.store).await };
+        let is_away = async {
+            while !self.is_away() {
+                pause(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            outcome = group.remove_from(&*guarded.patient) => outcome,
+            () = is_away => Err(Error::new(ErrorKind::Suspended, self.name, "remove group")),
+        }
+    }
+
     async fn repair(&self, key: &Key, owed: Owed, waited: Duration) -> Result<()> {
         let entry: Option<Entry> = owed.entry.and_then(|entry| aged(entry, waited));
         match entry {
