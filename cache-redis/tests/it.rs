@@ -18,6 +18,8 @@ mod faults;
 mod fred;
 #[path = "it/gathering.rs"]
 mod gathering;
+#[path = "it/lease.rs"]
+mod lease;
 #[path = "it/messages.rs"]
 mod messages;
 #[path = "it/network.rs"]

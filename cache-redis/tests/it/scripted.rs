@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
+use std::time::Duration;
 
 use cache_core::{Entry, Key, Lease, Received, Store, StoreExt, Transport};
 use cache_redis::{Address, Config, Connection, Mode, RedisLease, RedisStore, RedisTransport};
@@ -244,7 +245,7 @@ async fn a_server_that_never_ends_an_answer_is_left() {
                     writer.write_all(&begun).ok();
                     // As fast as a slow network, so that this machine has room for what comes until it is left.
                     while writer.write_all(&[b'x'; 4096]).is_ok() {
-                        thread::park_timeout(std::time::Duration::from_millis(1));
+                        thread::park_timeout(Duration::from_millis(1));
                     }
                     counted.fetch_add(1, SeqCst);
                     None
@@ -253,7 +254,9 @@ async fn a_server_that_never_ends_an_answer_is_left() {
             });
         }
     });
-    let redis = Connection::open(hasty(config(address))).expect("legal");
+    // Without a heartbeat in between: whoever waited in vain has it looked at.
+    let config = hasty(config(address)).with_heartbeat(Duration::from_mins(1));
+    let redis = Connection::open(config).expect("legal");
     let store = RedisStore::new(redis.clone());
     assert!(ends(store.get(&key("k"))).await.is_err());
     succeeds(async || if left.load(SeqCst) == 1 { Ok(()) } else { Err(()) }).await;
@@ -293,7 +296,7 @@ async fn a_lease_of_a_server_that_answers_oddly_is_nobodys() {
             _ => beginning(words),
         });
         let lease = RedisLease::new(Connection::open(hasty(config(address))).expect("legal"));
-        let granted = ends(lease.acquire(&key("k"), std::time::Duration::from_secs(1))).await;
+        let granted = ends(lease.acquire(&key("k"), Duration::from_secs(1))).await;
         assert!(granted.is_err(), "{answer:?}: {granted:?}");
     }
 }

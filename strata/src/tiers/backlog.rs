@@ -106,11 +106,12 @@ impl Backlog {
         let Waiting { keys, bytes, made, .. } = &mut *waiting;
         *made += 1;
         *bytes += owed.bytes();
-        if let Some((before, _)) = keys.insert(key.clone(), (owed, Moment(*made))) {
+        let (size, newest) = (owed.bytes(), Moment(*made));
+        if let Some((before, _)) = keys.insert(key, (owed, newest)) {
             *bytes -= before.bytes();
         }
         let is_full = keys.len() > MAX_KEYS;
-        let given_up = if is_full { 0 } else { waiting.fit(&key) };
+        let given_up = if is_full { 0 } else { waiting.fit(newest, size) };
         self.given_up.fetch_add(given_up, Relaxed);
         self.settle(&mut waiting, is_full);
     }
@@ -294,13 +295,12 @@ impl Backlog {
 impl Waiting {
     /// Has values give way to removals of their keys until the rest fits, and says how many. The one that has just come goes first if it
     /// never fits; else those that end sooner. It looks at all that waits, 10,000 keys at most, whenever there is no room.
-    fn fit(&mut self, newest: &Key) -> u64 {
+    fn fit(&mut self, newest: Moment, size: usize) -> u64 {
         if self.bytes <= MAX_BYTES {
             return 0;
         }
-        let size = self.keys.get(newest).map_or(0, |(owed, _)| owed.bytes());
         if size > MAX_BYTES {
-            self.give_up(|key, _| key == newest);
+            self.give_up(|moment| moment == newest);
             return 1;
         }
         let values = self.keys.values().filter(|(owed, _)| owed.bytes() > 0);
@@ -313,16 +313,14 @@ impl Waiting {
             left -= bytes;
             moments.insert(moment);
         }
-        self.give_up(|_, moment| moments.contains(&moment.0));
+        self.give_up(|moment| moments.contains(&moment.0));
         moments.len() as u64
     }
 
-    fn give_up(&mut self, is_meant: impl Fn(&Key, Moment) -> bool) {
-        for (key, (owed, moment)) in &mut self.keys {
-            if is_meant(key, *moment) {
-                self.bytes -= owed.bytes();
-                owed.entry = None;
-            }
+    fn give_up(&mut self, is_meant: impl Fn(Moment) -> bool) {
+        for (owed, _) in self.keys.values_mut().filter(|(_, moment)| is_meant(*moment)) {
+            self.bytes -= owed.bytes();
+            owed.entry = None;
         }
     }
 
