@@ -110,7 +110,7 @@ type Harm = fn(&Path);
 async fn what_is_done_to_files_in_use_makes_misses_and_is_over_with_the_next_writes() -> Result<()> {
     let harms: [(&str, Harm); 4] = [
         ("emptied", |file| {
-            File::options().write(true).open(file).expect("it is there").set_len(0).expect("it is ours")
+            File::options().write(true).open(file).expect("it is there").set_len(0).expect("it is ours");
         }),
         ("zeroed", |file| {
             let bytes = usize::try_from(fs::metadata(file).expect("it is there").len()).expect("a small one");
