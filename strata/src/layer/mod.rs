@@ -165,12 +165,7 @@ pub struct Guarded {
     pub breaker: Arc<CircuitBreaker>,
     /// The store within the breaker, for its probes.
     limited: Arc<dyn Store>,
-    /// The store within the breaker and a limit that is no caller's, for what goes on behind.
-    pub(crate) patient: Arc<dyn Store>,
 }
-
-/// What one removal of a prefix may take behind its caller's back: ten million keys, some a millisecond away.
-const LONGEST_REMOVAL: Duration = Duration::from_mins(5);
 
 impl Guarded {
     /// Asks the store, as the probe of a breaker that is not closed and whose pause is over, and says whether it is in use again. A
@@ -234,14 +229,11 @@ impl Guards {
 
     /// Puts them around a store. Its calls need a tokio runtime with timers.
     pub fn around(self, store: Arc<dyn Store>) -> Guarded {
-        let limited: Arc<dyn Store> =
-            Arc::new(Layered::new(TimeLimit::new(self.timeout), Arc::clone(&store)));
-        let unhurried = Layered::new(TimeLimit::new(LONGEST_REMOVAL), store);
+        let limited: Arc<dyn Store> = Arc::new(Layered::new(TimeLimit::new(self.timeout), store));
         let breaker = Arc::new(CircuitBreaker::new(self.trip, self.clock));
-        let patient = Arc::new(Layered::new(Arc::clone(&breaker), Arc::new(unhurried)));
         let broken = Layered::new(Arc::clone(&breaker), Arc::clone(&limited));
         let retried = Layered::new(Retries::new(self.tries, self.backoff), Arc::new(broken));
-        Guarded { store: Arc::new(retried), breaker, limited, patient }
+        Guarded { store: Arc::new(retried), breaker, limited }
     }
 }
 

@@ -7,13 +7,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cache_core::{Entry, Error, ErrorKind, Key, Result, StoreExt};
+use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
 
 use cache_invalidation::{Action, Target};
 use futures_util::future::join_all;
 
 use super::backlog::{Next, Owed};
-use super::tell::{Group, aged};
+use super::tell::aged;
 use super::{Level, Tiers};
 use crate::layer::Watch;
 use crate::news::Teller;
@@ -64,7 +64,7 @@ impl Tiers {
     async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
         Some(match level.backlog.next()? {
             Next::Group(group, moment) => {
-                let outcome = level.remove_group_behind(&group).await;
+                let outcome = level.remove_group(&group).await;
                 match &outcome {
                     Ok(()) => {
                         level.backlog.repaired_group(&group, moment);
@@ -157,21 +157,6 @@ async fn attend_to(mut attendant: Attendant) {
 }
 
 impl Level {
-    /// Removes a group, however long that takes, unless the tier is found to be away meanwhile. A store may have to look at all of its keys
-    /// for a prefix: whoever gave up with the limit of callers, and began anew, would never come to the end.
-    async fn remove_group_behind(&self, group: &Group) -> Result<()> {
-        let Some(guarded) = &self.guarded else { return group.remove_from(&*self.store).await };
-        let is_away = async {
-            while !self.is_away() {
-                pause(PAUSE).await;
-            }
-        };
-        tokio::select! {
-            outcome = group.remove_from(&*guarded.patient) => outcome,
-            () = is_away => Err(Error::new(ErrorKind::Suspended, self.name, "remove group")),
-        }
-    }
-
     async fn repair(&self, key: &Key, owed: Owed, waited: Duration) -> Result<()> {
         let entry: Option<Entry> = owed.entry.and_then(|entry| aged(entry, waited));
         match entry {

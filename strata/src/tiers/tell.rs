@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Entry, Error, Key, Note, Result, Store, StoreExt, Tag, Tags, Ttl};
+use cache_core::{Entry, Error, Key, Note, Result, Tag, Tags, Ttl};
 use futures_util::future::join_all;
 
 use super::backlog::{Moment, Owed};
@@ -235,20 +235,14 @@ impl Level {
         }
     }
 
-    async fn remove_group(&self, group: &Group) -> Result<(), Error> {
-        group.remove_from(&*self.store).await
-    }
-}
-
-impl Group {
-    pub(super) async fn remove_from(&self, store: &dyn Store) -> Result<(), Error> {
-        match self {
-            Self::Tag(tag) => store.remove_tag(tag).await.map(drop),
-            Self::Prefix(prefix) => store.remove_prefix(prefix).await.map(drop),
-            Self::All(name) => {
-                store.remove_prefix(&format!("{name}:")).await?;
+    pub(super) async fn remove_group(&self, group: &Group) -> Result<(), Error> {
+        match group {
+            Group::Tag(tag) => self.store.remove_tag(tag).await.map(drop),
+            Group::Prefix(prefix) => self.store.remove_prefix(prefix).await.map(drop),
+            Group::All(name) => {
+                self.store.remove_prefix(&format!("{name}:")).await?;
                 match Key::new(&**name) {
-                    Ok(bare) => store.remove(&bare).await.map(drop),
+                    Ok(bare) => self.store.remove_many(&[bare]).await.map(drop),
                     Err(_) => Ok(()),
                 }
             }

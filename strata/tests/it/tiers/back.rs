@@ -1,10 +1,8 @@
-//! A tier that is back: within how long it is in use, what there was room to keep for it, and what takes it longer than a call may take.
+//! A tier that is back: within how long it is in use, and what there was room to keep for it.
 
 use std::time::Duration;
 
-use cache_testkit::chaos::Fault;
 use strata::layer::Passage;
-use tokio::time::Instant;
 
 use super::away::{DOWN, below};
 use super::*;
@@ -39,45 +37,6 @@ async fn with_the_guards_that_it_has_by_itself_a_tier_is_back_within_200_ms_when
             "the first probe is enough"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_removal_that_takes_longer_than_callers_wait_goes_on_behind_and_is_not_begun_again() {
-    let world = World::new();
-    let node = world.far_node(ttl(600));
-    node.insert(1, "a".to_owned()).await.expect("never fails");
-    world.far.set_only("remove prefix", Fault::Waits);
-    let (began, asked) = (Instant::now(), world.far.operations());
-    node.clear().await.expect("never fails");
-    assert_eq!(began.elapsed(), Duration::from_millis(200), "the limit of a call");
-    node.insert(2, "b".to_owned()).await.expect("never fails");
-    node.memory().clear();
-    world.pass(Duration::from_mins(1)).await;
-    assert_eq!(world.far.operations() - asked, 3, "a write, and two removals, of which one takes its time");
-    assert_eq!((node.tiers()[0].backlog, node.tiers()[0].passage), (1, Some(Passage::Closed)));
-    assert!(node.get(&1).await.expect("never fails").is_none(), "until then the tier is not believed");
-    world.far.set(None);
-    world.pass(Duration::from_millis(100)).await;
-    assert_eq!((node.tiers()[0].backlog, below(&world, 1).await), (0, None));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_removal_that_hangs_with_its_tier_does_not_keep_it_away() {
-    let world = World::new();
-    let node = world.far_node(ttl(600));
-    node.insert(1, "a".to_owned()).await.expect("never fails");
-    world.far.set(Some(Fault::Hangs));
-    node.clear().await.expect("never fails");
-    world.pass(Duration::from_millis(100)).await;
-    for key in 10..15 {
-        assert!(node.get(&key).await.expect("never fails").is_none());
-    }
-    assert_eq!(node.tiers()[0].passage, Some(Passage::Open));
-    world.pass(Duration::from_secs(10)).await;
-    world.far.set(None);
-    world.pass(Duration::from_secs(1)).await;
-    assert_eq!((node.tiers()[0].backlog, node.tiers()[0].passage), (0, Some(Passage::Closed)));
-    assert_eq!(below(&world, 1).await, None);
 }
 
 #[tokio::test(start_paused = true)]
