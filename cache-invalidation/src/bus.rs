@@ -136,6 +136,14 @@ struct Pace {
     absence: Duration,
 }
 
+impl Pace {
+    /// The longest pause between two attempts to reach a transport that is away: a bus is whole again soon after that is back, however
+    /// long it was away and however seldom the bus says that it is there.
+    fn longest_pause(self) -> Duration {
+        self.heartbeat.min(Duration::from_millis(200))
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Ending {
     is_wanted: bool,

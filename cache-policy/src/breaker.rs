@@ -31,9 +31,9 @@ impl Trip {
 }
 
 impl Default for Trip {
-    /// Five failures, and a quarter of a second: what is back is used again within that.
+    /// Five failures, and 150 ms: what is back is used again within that and the time until somebody asks.
     fn default() -> Self {
-        Self::new(5, Duration::from_millis(250))
+        Self::new(5, Duration::from_millis(150))
     }
 }
 

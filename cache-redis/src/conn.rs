@@ -43,7 +43,7 @@ use self::live::Live;
 use self::node::{Node, Target};
 use self::sentinel::Sentinels;
 use crate::clock::Moment;
-use crate::config::{Config, ConfigError, Mode};
+use crate::config::{Address, Config, ConfigError, Mode};
 use crate::driver::{Heard, Question};
 use crate::fault::Fault;
 use crate::script::{Call, Script};
@@ -242,7 +242,7 @@ impl Connection {
                 answer = self.answered(live.ask(&Question::One(&script.by_text(call))).await);
             }
             match answer {
-                Err(fault) if self.redirected(&fault).is_some() => Ok(None),
+                Err(fault) if self.redirected(&fault, live.address()).is_some() => Ok(None),
                 Err(fault) => {
                     self.see_to(&live, &fault);
                     Err(fault)
@@ -415,7 +415,7 @@ impl Connection {
                 Err(fault) => fault,
                 Ok(answer) => return Ok((answer, live.id())),
             };
-            let Some((other, as_guest)) = self.redirected(&fault) else {
+            let Some((other, as_guest)) = self.redirected(&fault, live.address()) else {
                 self.see_to(&live, &fault);
                 return Err(fault);
             };
@@ -431,8 +431,8 @@ impl Connection {
         }
     }
 
-    /// Where an answer sends us, and whether only for this once.
-    fn redirected(&self, fault: &Fault) -> Option<(Arc<Node>, bool)> {
+    /// Where an answer of the server at this address sends us, and whether only for this once.
+    fn redirected(&self, fault: &Fault, by: &Address) -> Option<(Arc<Node>, bool)> {
         let (Route::Many(cluster), Fault::Redis(error)) = (&self.inner.route, fault) else { return None };
         let (address, _) = error.redirect_node()?;
         self.inner.counts.redirects.fetch_add(1, Ordering::Relaxed);
@@ -440,7 +440,7 @@ impl Connection {
         if !is_once {
             cluster.look_around();
         }
-        Some((cluster.at(address)?, is_once))
+        Some((cluster.at(address, by)?, is_once))
     }
 
     /// Errors that are answers are errors.

@@ -3,7 +3,7 @@
 //! A number is the server's time of the grant in microseconds, or one more than the last one if that is larger. So numbers grow
 //! although Redis may forget anything at any moment: by eviction, in a failover, in a restart. What was given back or has
 //! ended is remembered for a minute longer, which bridges a clock that was set back or a new primary whose clock is behind by
-//! less than that. A counter that is kept for ever would leave one behind for each key ever leased, and be evicted anyway.
+//! less than that. Neither lets anybody wait for longer: what is held then ends its length after the first one has asked for it. A counter that is kept for ever would leave one behind for each key ever leased, and be evicted anyway.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use redis::Value;
 
 use crate::conn::Connection;
 use crate::fault::PLACE;
+use crate::marks::number;
 use crate::script::{Call, Script};
 
 /// What is longer is cut to this: 100 years, which is exact in a script's numbers.
@@ -60,8 +61,8 @@ impl RedisLease {
         match self.connection.run(act, &LEASE, &call).await? {
             Value::Nil => Ok(None),
             answer => {
-                let odd = |error| Error::new(ErrorKind::Corrupt, PLACE, act).with_source(error);
-                redis::from_redis_value(answer).map(Some).map_err(odd)
+                let fence = number(&answer).ok_or_else(|| Error::new(ErrorKind::Corrupt, PLACE, act));
+                fence.map(Some)
             }
         }
     }

@@ -18,12 +18,18 @@ mod faults;
 mod fred;
 #[path = "it/gathering.rs"]
 mod gathering;
+#[path = "it/lease.rs"]
+mod lease;
 #[path = "it/messages.rs"]
 mod messages;
 #[path = "it/network.rs"]
 mod network;
 #[path = "it/notes.rs"]
 mod notes;
+#[path = "it/removals.rs"]
+mod removals;
+#[path = "it/scripted.rs"]
+mod scripted;
 #[path = "it/skew.rs"]
 mod skew;
 #[path = "it/strangers.rs"]

@@ -1,12 +1,13 @@
-//! A real file system that is really full, and one that becomes read-only.
+//! A real file system that is really full, and one that becomes read-only; and what others do to files that are in use.
 //!
 //! A child of this test gets a small one of its own, in a namespace of its own, for which nobody needs rights. Where the
 //! system does not give that, its files are limited instead, and the system refuses what is beyond.
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-use cache_core::{Entry, ErrorKind, Store, StoreExt};
+use cache_core::{Entry, ErrorKind, Result, Store, StoreExt};
 use cache_disk::Disk;
 use tempfile::tempdir;
 
@@ -100,4 +101,68 @@ async fn read_only(folder: &Path, disk: &Disk) {
     assert!(remount("remount,rw").success());
     let disk = builder().build().expect("it starts");
     assert!(disk.get(&key("again")).await.expect("reads do not fail").is_some());
+}
+
+/// What somebody does to a file that is in use.
+type Harm = fn(&Path);
+
+#[pollster::test]
+async fn what_is_done_to_files_in_use_makes_misses_and_is_over_with_the_next_writes() -> Result<()> {
+    let harms: [(&str, Harm); 4] = [
+        ("emptied", |file| {
+            File::options().write(true).open(file).expect("it is there").set_len(0).expect("it is ours");
+        }),
+        ("zeroed", |file| {
+            let bytes = usize::try_from(fs::metadata(file).expect("it is there").len()).expect("a small one");
+            let file = File::options().write(true).open(file).expect("it is there");
+            std::os::unix::fs::FileExt::write_all_at(&file, &vec![0; bytes], 0).expect("it is ours");
+        }),
+        ("overwritten by another", |file| {
+            let other = file.with_file_name("other");
+            fs::write(&other, [7; 4096]).expect("it is ours");
+            fs::rename(other, file).expect("it is ours");
+        }),
+        ("removed", |file| fs::remove_file(file).expect("it is there")),
+    ];
+    for (what, harm) in harms {
+        let folder = tempdir().expect("a folder");
+        let path = folder.path().join("cache");
+        let builder = Disk::builder(&path).with_max_bytes(4 << 20);
+        let disk = builder.clone().build().expect("a folder of its own");
+        let names: Vec<_> = (0..40).map(|number| key(format!("k:{number}"))).collect();
+        let put = async |disk: &Disk, round: usize| -> Result<()> {
+            for name in &names {
+                disk.put(name.clone(), Entry::new(format!("{round} of {name}"))).await?;
+            }
+            Ok(())
+        };
+        let read = async |disk: &Disk, newest: usize| -> Result<usize> {
+            let mut found = 0;
+            for name in &names {
+                if let Some(entry) = disk.get(name).await? {
+                    assert_eq!(entry.value, format!("{newest} of {name}"), "{what}");
+                    found += 1;
+                }
+            }
+            Ok(found)
+        };
+        put(&disk, 1).await?;
+        assert_eq!(read(&disk, 1).await?, names.len());
+        let segments = fs::read_dir(&path).expect("it is there").flatten().map(|entry| entry.path());
+        segments
+            .filter(|path| path.extension().is_some_and(|it| it == "segment"))
+            .for_each(|path| harm(&path));
+        let found = read(&disk, 1).await?;
+        // What is open is read on where it stood, though nobody finds it there any more.
+        assert!(found == 0 || what.starts_with("over") || what == "removed", "{what}: {found}");
+        assert_eq!(disk.stats().corrupt, (names.len() - found) as u64, "{what}");
+        put(&disk, 2).await?;
+        let found = read(&disk, 2).await?;
+        drop(disk);
+        let disk = builder.build().expect("the folder is free");
+        assert!(read(&disk, 2).await? <= found, "{what}: more than before");
+        put(&disk, 3).await?;
+        assert_eq!(read(&disk, 3).await?, names.len(), "{what}: after a restart all is well");
+    }
+    Ok(())
 }

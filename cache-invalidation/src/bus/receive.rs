@@ -69,7 +69,7 @@ impl Receiver {
     async fn keep_listening(&mut self) {
         loop {
             if self.failures > 0 {
-                let pause = self.chance.pause(self.failures, self.shared.pace.heartbeat);
+                let pause = self.chance.pause(self.failures, self.shared.pace.longest_pause());
                 let _ = timeout(pause, pending::<()>()).await;
             }
             // Only what is heard tells that a subscription is one.

@@ -136,7 +136,7 @@ impl Sender {
         add(&shared.counts.unsent, 1);
         shared.outbox.failed(self.on_the_way.as_mut().map(|(_, batch)| batch));
         self.failures = self.failures.saturating_add(1);
-        self.next = Instant::now() + self.chance.pause(self.failures, shared.pace.heartbeat);
+        self.next = Instant::now() + self.chance.pause(self.failures, shared.pace.longest_pause());
         shared.alarm.notify_one();
     }
 }

@@ -247,3 +247,23 @@ async fn wrong_options_are_refused_with_what_would_be_right() {
 fn without_a_runtime_there_is_no_bus() {
     assert_eq!(Bus::builder(memory()).open().err(), Some(BusError::NoRuntime));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_is_whole_within_200_ms_of_its_transport_however_long_that_was_away() {
+    // For less than a silence, and for so long that subscriptions have ended and attempts are far apart.
+    for away in [SECOND * 2, SECOND * 60] {
+        for phase in 0..40 {
+            let ([a, b], [_, link]) = pair().await;
+            link.set_out(Way::Fails);
+            link.set_in(Way::Fails);
+            passes(away + MS * 7 * phase).await;
+            assert!(!b.bus.is_whole() && a.bus.is_whole());
+            b.bus.publish(remove("1")).await;
+            link.set_out(Way::Open);
+            link.set_in(Way::Open);
+            passes(MS * 201).await;
+            assert!(b.bus.is_whole(), "away for {away:?}, phase {phase}");
+            assert_eq!(b.bus.stats().outbox_len, 0);
+        }
+    }
+}

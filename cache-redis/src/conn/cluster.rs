@@ -78,10 +78,11 @@ impl Cluster {
         Ok(all)
     }
 
-    /// The server at an address that another one has named, as `host:port`.
-    pub(crate) fn at(&self, address: &str) -> Option<Arc<Node>> {
+    /// The server at an address, as `host:port`, that the one at `known` has named. Without a host it means its own.
+    pub(crate) fn at(&self, address: &str, known: &Address) -> Option<Arc<Node>> {
         let (host, port) = address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = if is_unknown(host) { &known.host } else { host };
         Some(self.shared.node(&Address::new(host, port.parse().ok()?)))
     }
 
@@ -196,8 +197,7 @@ impl Shared {
             let number = |value: &Value| u16::from_redis_value_ref(value).map_err(|_| Fault::Odd);
             let [named, port, ..] = &primary[..] else { return Err(Fault::Odd) };
             let named = Option::<String>::from_redis_value_ref(named).ok().flatten();
-            let host =
-                named.filter(|name| !name.is_empty() && name != "?").unwrap_or_else(|| host.to_owned());
+            let host = named.filter(|name| !is_unknown(name)).unwrap_or_else(|| host.to_owned());
             let node = self.node(&Address::new(host, number(port)?));
             table.push((number(first)?..=number(last)?, node));
         }
@@ -220,6 +220,11 @@ impl Shared {
         let has_slots = |node: &Arc<Node>| table.0.iter().any(|(_, owner)| Arc::ptr_eq(owner, node));
         self.nodes.lock().retain(|_, node| has_slots(node));
     }
+}
+
+/// Whether a server says no more of another one's host than that it can be reached as the one that says so.
+fn is_unknown(host: &str) -> bool {
+    host.is_empty() || host == "?"
 }
 
 impl Table {

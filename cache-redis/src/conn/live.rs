@@ -143,10 +143,33 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Seconds and microseconds, as one number of microseconds.
+/// Seconds and microseconds, as one number of microseconds. What no clock tells, such as a time before 1970, is none: those who
+/// reckon with it need not fear that it is too large.
 fn time(answer: &Value) -> Option<i64> {
     let Value::Array(parts) = answer else { return None };
     let [seconds, micros] = &parts[..] else { return None };
-    let number = |value: &Value| redis::from_redis_value_ref::<i64>(value).ok();
-    number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
+    let number = |value: &Value| redis::from_redis_value_ref::<u32>(value).ok().map(i64::from);
+    let (seconds, micros) = (number(seconds)?, number(micros)?);
+    (micros < 1_000_000).then_some(seconds * 1_000_000 + micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_one_that_a_clock_can_tell() {
+        let told = |seconds: &str, micros: &str| {
+            let part = |text: &str| Value::BulkString(text.into());
+            time(&Value::Array(vec![part(seconds), part(micros)]))
+        };
+        assert_eq!(told("1800000000", "999999"), Some(1_800_000_000_999_999));
+        assert_eq!(told("4294967295", "0"), Some(4_294_967_295_000_000), "the year 2106");
+        for (seconds, micros) in
+            [("-1", "0"), ("-9223372036854", "0"), ("4294967296", "0"), ("0", "1000000"), ("x", "0")]
+        {
+            assert_eq!(told(seconds, micros), None, "{seconds} {micros}");
+        }
+        assert_eq!(time(&Value::Nil), None);
+    }
 }

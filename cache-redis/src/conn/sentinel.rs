@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future;
 use redis::Value;
+use tokio::time::timeout;
 
 use super::dial::Dialer;
 use super::live::Live;
@@ -35,13 +36,23 @@ impl Sentinels {
     pub(crate) async fn connect(&self, clock: &ServerClock) -> Result<Live, Fault> {
         let mut last = nobody();
         for address in self.candidates().await? {
-            match self.dialer.to_server(&address, clock).await {
-                Ok(live) if is_primary(&live).await? => return Ok(live),
-                Ok(_) => last = Fault::Down(format!("{address}, which Sentinel names, is no primary")),
+            match self.connect_to(&address, clock).await {
+                Ok(live) => return Ok(live),
                 Err(fault) => last = fault,
             }
         }
         Err(last)
+    }
+
+    /// Connects to this server, if it says in time that it is a primary.
+    async fn connect_to(&self, address: &Address, clock: &ServerClock) -> Result<Live, Fault> {
+        let live = self.dialer.to_server(address, clock).await?;
+        let asked = timeout(self.dialer.config().connect_timeout, is_primary(&live)).await;
+        if asked.unwrap_or(Err(Fault::Late))? {
+            Ok(live)
+        } else {
+            Err(Fault::Down(format!("{address}, which Sentinel names, is no primary")))
+        }
     }
 
     /// Who is named, by the most first.

@@ -1,20 +1,25 @@
--- A lease is 'fence end', the end in microseconds of the server's time. It is kept for a while after its end, so that
--- the next number is larger even if the clock that it comes from is set back, or that of a new primary is behind.
+-- A lease is 'fence end since', the end and the moment from which that counts in microseconds of the server's time. It is kept for a
+-- while after its end, so that the next number is larger even if the clock that it comes from is set back, or that of a new primary is
+-- behind. Where that has happened while it was held, its length counts from the first one on who asks for it: its holder may be dead,
+-- and the end as it stands an hour away.
 -- KEYS: the lease. ARGV: what to do; how long to hold in microseconds; how long to keep after that in ms; the fence.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local hold, keep = tonumber(ARGV[2]), tonumber(ARGV[3])
-local fence, finish = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
+local fence, finish, since = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+) ?(%d*)$')
+since = tonumber(since) or 0
 local is_held = finish and tonumber(finish) > now
 
 local function put(number, ends)
   local life = math.ceil(math.max(ends - now, 0) / 1000) + keep
-  return redis.pcall('SET', KEYS[1], number .. ' ' .. string.format('%.0f', ends), 'PX', string.format('%.0f', life))
+  local text = string.format('%s %.0f %.0f', number, ends, now)
+  return redis.pcall('SET', KEYS[1], text, 'PX', string.format('%.0f', life))
 end
 
 if ARGV[1] == 'acquire' then
   if is_held then
-    return false
+    local answer = now < since and put(fence, now + tonumber(finish) - since)
+    return answer and answer.err and answer or false
   end
   local number = now
   if fence and tonumber(fence) >= number then

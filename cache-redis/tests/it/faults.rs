@@ -102,6 +102,25 @@ pub(crate) async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_
 }
 
 #[tokio::test]
+async fn a_server_that_is_back_is_found_by_the_next_attempt() {
+    let mut server = Server::start();
+    // Its own pauses between attempts, which are the longest after the fifth.
+    let redis = Connection::open(config(server.address())).expect("legal");
+    succeeds(async || redis.ping().await).await;
+    for _ in 0..2 {
+        server.kill();
+        let before = redis.stats().failed_connects;
+        let is_known = || if redis.stats().failed_connects >= before + 8 { Ok(()) } else { Err(()) };
+        succeeds(async || is_known()).await;
+        server.restart();
+        let failed = redis.stats().failed_connects;
+        succeeds(async || redis.ping().await).await;
+        let more = redis.stats().failed_connects - failed;
+        assert!(more <= 1, "one may have been on its way, and not {more}");
+    }
+}
+
+#[tokio::test]
 pub(crate) async fn an_application_starts_without_its_redis() {
     let mut server = Server::start();
     server.kill();

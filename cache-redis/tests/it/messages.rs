@@ -111,10 +111,8 @@ pub(crate) async fn a_channel_whose_slot_moves_is_followed() -> Result<()> {
     let transport = RedisTransport::new(Connection::open(hasty(cluster_config(&cluster))).expect("legal"));
     let mut subscription = succeeds(async || transport.subscribe("c").await).await;
     heard(&transport, &mut *subscription).await?;
-    let slot = cluster.servers()[0].call(&["CLUSTER", "KEYSLOT", "strata:b:c"]).integer().expect("a slot");
-    let slot = u16::try_from(slot).expect("a slot");
-    let owner = (0..3).find(|number| cluster.owns(*number, slot)).expect("somebody");
-    cluster.move_slot(slot, (owner + 1) % 3);
+    let slot = cluster.slot("strata:b:c");
+    cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3);
     missed(&mut *subscription).await?;
     heard(&transport, &mut *subscription).await
 }

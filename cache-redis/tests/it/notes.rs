@@ -197,11 +197,8 @@ async fn where_a_slot_has_moved_in_between_nothing_is_stored_and_all_goes_on() -
     for number in 0..4 {
         let key = key(&format!("k:{number}"));
         let note = store.note(&key, &tags(&["t"])).await?;
-        let name = format!("strata:e:{key}");
-        let slot = cluster.servers()[0].call(&["CLUSTER", "KEYSLOT", &name]).integer().expect("a slot");
-        let slot = u16::try_from(slot).expect("a slot");
-        let owner = (0..3).find(|number| cluster.owns(*number, slot)).expect("somebody has it");
-        cluster.move_slot(slot, (owner + 1) % 3);
+        let slot = cluster.slot(&format!("strata:e:{key}"));
+        cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3);
         if number % 2 == 0 {
             store.remove(&key).await?;
         }

@@ -79,24 +79,64 @@ impl Cluster {
 
     /// Gives a slot, with what is in it, to another primary.
     pub fn move_slot(&self, slot: u16, to: usize) {
+        self.begin_moving(slot, to);
+        while self.carry(slot, to, 100) > 0 {}
+        self.end_moving(slot, to);
+    }
+
+    /// Begins to give a slot to another primary: from now on the owner sends whoever asks for what it does not have there.
+    pub fn begin_moving(&self, slot: u16, to: usize) {
         let text = slot.to_string();
-        let from = (0..3).find(|number| self.owns(*number, slot)).expect("somebody has each slot");
-        let [source, target] = [from, to].map(|number| &self.servers[number]);
+        let [source, target] = [self.owner(slot), to].map(|number| &self.servers[number]);
         ok(target, &["CLUSTER", "SETSLOT", &text, "IMPORTING", &id(source)]);
         ok(source, &["CLUSTER", "SETSLOT", &text, "MIGRATING", &id(target)]);
-        loop {
-            let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &text, "100"]);
-            if keys.parts().is_empty() {
-                break;
-            }
-            for key in keys.parts() {
-                let port = target.port().to_string();
-                source.call(&["MIGRATE", "127.0.0.1", &port, key.text(), "0", "5000"]);
-            }
+    }
+
+    /// Carries at most so many keys of a slot that is being moved, and says how many there were to carry.
+    pub fn carry(&self, slot: u16, to: usize, most: usize) -> usize {
+        let source = &self.servers[self.owner(slot)];
+        let port = self.servers[to].port().to_string();
+        let keys = source.call(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), &most.to_string()]);
+        for key in keys.parts() {
+            ok(source, &["MIGRATE", "127.0.0.1", &port, key.text(), "0", "5000"]);
         }
+        keys.parts().len()
+    }
+
+    /// Tells both that the slot has been moved.
+    pub fn end_moving(&self, slot: u16, to: usize) {
+        let [source, target] = [self.owner(slot), to].map(|number| &self.servers[number]);
         for server in [target, source] {
-            ok(server, &["CLUSTER", "SETSLOT", &text, "NODE", &id(target)]);
+            ok(server, &["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &id(target)]);
         }
+    }
+
+    /// The number of the primary that has the slot.
+    ///
+    /// # Panics
+    /// Where none has it.
+    pub fn owner(&self, slot: u16) -> usize {
+        (0..3).find(|number| self.owns(*number, slot)).expect("somebody has each slot")
+    }
+
+    /// The slot of a name.
+    pub fn slot(&self, name: &str) -> u16 {
+        let slot = self.servers[0].call(&["CLUSTER", "KEYSLOT", name]).integer();
+        slot.and_then(|slot| u16::try_from(slot).ok()).expect("every name has a slot")
+    }
+
+    /// Takes a slot from whoever has it; nobody has it then.
+    pub fn abandon(&self, slot: u16) {
+        let owner = self.owner(slot);
+        // Who had it says so to others, so it is the first to let go of it.
+        for number in [owner, (owner + 1) % 3, (owner + 2) % 3] {
+            self.servers[number].call(&["CLUSTER", "DELSLOTS", &slot.to_string()]);
+        }
+    }
+
+    /// Gives a slot that nobody has to the primary of this number.
+    pub fn adopt(&self, slot: u16, number: usize) {
+        ok(&self.servers[number], &["CLUSTER", "ADDSLOTS", &slot.to_string()]);
     }
 
     /// Whether the primary of this number has the slot, as it says itself.

@@ -186,7 +186,7 @@ impl Guarded {
 }
 
 impl Guards {
-    /// A second for each try, two tries, and a breaker that opens after five failures for a quarter of a second.
+    /// A second for each try, two tries, and a breaker that opens after five failures for 150 ms.
     pub fn new() -> Self {
         Self {
             timeout: Duration::from_secs(1),
@@ -203,7 +203,7 @@ impl Guards {
         self
     }
 
-    /// When the breaker opens. Default: after 5 failures, for 250 ms.
+    /// When the breaker opens. Default: after 5 failures, for 150 ms.
     pub fn with_trip(mut self, trip: Trip) -> Self {
         self.trip = trip;
         self

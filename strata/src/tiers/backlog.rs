@@ -1,10 +1,11 @@
 //! What a tier could not be told: the newest of each key, and the removals of groups, until it can be.
 //!
 //! While something is in here, what the tier says of it is not believed. The list is bounded. What does not fit any more becomes less
-//! exact and never wrong: values give way to removals of their keys, and keys and groups to the removal of everything that
-//! this cache has there.
+//! exact and never wrong: values give way to removals of their keys, those that end sooner first, and keys and groups to the removal of
+//! everything that this cache has there.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ pub(super) struct Backlog {
     /// The number of what waits, so that nobody locks for nothing.
     count: AtomicU64,
     overflows: AtomicU64,
+    given_up: AtomicU64,
     repaired: AtomicU64,
     emptied: Notify,
 }
@@ -81,6 +83,7 @@ impl Doubted {
 pub(super) struct BacklogStats {
     pub(super) waiting: u64,
     pub(super) overflows: u64,
+    pub(super) given_up: u64,
     pub(super) repaired: u64,
 }
 
@@ -91,6 +94,7 @@ impl Backlog {
             waiting: Mutex::default(),
             count: AtomicU64::new(0),
             overflows: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             repaired: AtomicU64::new(0),
             emptied: Notify::new(),
         }
@@ -101,13 +105,14 @@ impl Backlog {
         let mut waiting = self.lock();
         let Waiting { keys, bytes, made, .. } = &mut *waiting;
         *made += 1;
-        let size = owed.bytes();
-        let owed = if *bytes + size > MAX_BYTES { Owed { entry: None, ..owed } } else { owed };
         *bytes += owed.bytes();
-        if let Some((before, _)) = keys.insert(key, (owed, Moment(*made))) {
+        let (size, newest) = (owed.bytes(), Moment(*made));
+        if let Some((before, _)) = keys.insert(key, (owed, newest)) {
             *bytes -= before.bytes();
         }
         let is_full = keys.len() > MAX_KEYS;
+        let given_up = if is_full { 0 } else { waiting.fit(newest, size) };
+        self.given_up.fetch_add(given_up, Relaxed);
         self.settle(&mut waiting, is_full);
     }
 
@@ -270,6 +275,7 @@ impl Backlog {
         BacklogStats {
             waiting: self.count.load(Relaxed),
             overflows: self.overflows.load(Relaxed),
+            given_up: self.given_up.load(Relaxed),
             repaired: self.repaired.load(Relaxed),
         }
     }
@@ -287,6 +293,37 @@ impl Backlog {
 }
 
 impl Waiting {
+    /// Has values give way to removals of their keys until the rest fits, and says how many. The one that has just come goes first if it
+    /// never fits; else those that end sooner. It looks at all that waits, 10,000 keys at most, whenever there is no room.
+    fn fit(&mut self, newest: Moment, size: usize) -> u64 {
+        if self.bytes <= MAX_BYTES {
+            return 0;
+        }
+        if size > MAX_BYTES {
+            self.give_up(|moment| moment == newest);
+            return 1;
+        }
+        let values = self.keys.values().filter(|(owed, _)| owed.bytes() > 0);
+        let ends = values.map(|(owed, moment)| Reverse((owed.ends(), moment.0, owed.bytes())));
+        let mut soonest: BinaryHeap<_> = ends.collect();
+        let (mut left, mut moments) = (self.bytes, HashSet::new());
+        while left > MAX_BYTES
+            && let Some(Reverse((_, moment, bytes))) = soonest.pop()
+        {
+            left -= bytes;
+            moments.insert(moment);
+        }
+        self.give_up(|moment| moments.contains(&moment.0));
+        moments.len() as u64
+    }
+
+    fn give_up(&mut self, is_meant: impl Fn(Moment) -> bool) {
+        for (owed, _) in self.keys.values_mut().filter(|(_, moment)| is_meant(*moment)) {
+            self.bytes -= owed.bytes();
+            owed.entry = None;
+        }
+    }
+
     fn overtake(&mut self, is_meant: impl Fn(&Key, &Tags) -> bool) {
         for (key, (owed, _)) in &mut self.keys {
             if owed.entry.as_ref().is_some_and(|entry| is_meant(key, &entry.meta.tags)) {
@@ -298,6 +335,12 @@ impl Waiting {
 }
 
 impl Owed {
+    /// When its value is of no use to anybody any more.
+    fn ends(&self) -> Time {
+        let life = self.entry.as_ref().and_then(|entry| entry.meta.keep_for().finite());
+        life.map_or(Time::NEVER, |life| self.since.after(life))
+    }
+
     fn bytes(&self) -> usize {
         self.entry.as_ref().map_or(0, |entry| entry.value.len())
     }

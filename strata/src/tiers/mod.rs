@@ -131,6 +131,9 @@ pub struct TierStats {
     pub backlog: u64,
     /// How often the backlog was full, so that everything of this cache is removed there.
     pub overflows: u64,
+    /// Values that waited to be told it and gave way to the removal of their key, because more than 16 MiB waited: those that end sooner
+    /// first.
+    pub given_up: u64,
     /// What it was told later than it should have been.
     pub repaired: u64,
     /// What its breaker lets pass; `None` without one.
@@ -262,6 +265,7 @@ impl Level {
             errors: of(errors),
             backlog: backlog.waiting,
             overflows: backlog.overflows,
+            given_up: backlog.given_up,
             repaired: backlog.repaired,
             passage: self.passage(),
             breaker: self.guarded.as_ref().map(|guarded| guarded.breaker.stats()),

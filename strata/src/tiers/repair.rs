@@ -19,8 +19,9 @@ use crate::layer::Watch;
 use crate::news::Teller;
 use crate::sync::{Handle, pause, timeout};
 
-/// Between two looks at a tier that is away. With the breaker's own pause, and that of a client, it is in use again within a second.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at a tier that is away. With the breaker's own pause of 150 ms that is a probe at least every 200 ms; docs/operations.md
+/// adds up when a tier is in use again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Tiers {
     /// Begins to attend to each tier that is away or owed something, if nobody does.

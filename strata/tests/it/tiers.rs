@@ -2,6 +2,8 @@
 
 #[path = "tiers/away.rs"]
 mod away;
+#[path = "tiers/back.rs"]
+mod back;
 #[path = "tiers/fleet.rs"]
 mod fleet;
 #[path = "tiers/lease.rs"]

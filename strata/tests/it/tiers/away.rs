@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::*;
 
-const DOWN: Fault = Fault::Fails(ErrorKind::Unavailable);
+pub(super) const DOWN: Fault = Fault::Fails(ErrorKind::Unavailable);
 
-async fn below(world: &World, key: u32) -> Option<String> {
+pub(super) async fn below(world: &World, key: u32) -> Option<String> {
     let found = world.far_node(ttl(600)).get(&key).await.expect("never fails");
     found.map(|hit| hit.as_str().to_owned())
 }

@@ -1,0 +1,85 @@
+//! A tier that is back: within how long it is in use, and what there was room to keep for it.
+
+use std::time::Duration;
+
+use strata::layer::Passage;
+
+use super::away::{DOWN, below};
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn with_the_guards_that_it_has_by_itself_a_tier_is_back_within_200_ms_whenever_that_was() {
+    const STEP: Duration = Duration::from_millis(50);
+    for phase in 0..12 {
+        let world = World::new();
+        let guards = Guards::new().with_clock(Arc::new(world.clock.clone()));
+        let tier = Tier::new(Arc::<Chaos>::clone(&world.far)).with_guards(guards);
+        let node = world.build(ttl(600), |builder| builder.tier(tier));
+        node.insert(1, "a".to_owned()).await.expect("never fails");
+        world.far.set(Some(DOWN));
+        for key in 10..15 {
+            assert!(node.get(&key).await.expect("never fails").is_none());
+        }
+        assert_eq!(node.tiers()[0].passage, Some(Passage::Open));
+        world.pass(Duration::from_mins(1) + STEP * phase).await;
+        let before = node.tiers()[0].breaker.expect("it has one").probes;
+        assert!(before >= 240, "one at least every 200 ms and some that take their time, and not {before}");
+        world.far.set(None);
+        let mut waited = Duration::ZERO;
+        while node.tiers()[0].passage != Some(Passage::Closed) {
+            world.pass(STEP).await;
+            waited += STEP;
+            assert!(waited <= Duration::from_millis(200), "phase {phase}");
+        }
+        assert_eq!(
+            node.tiers()[0].breaker.expect("it has one").probes,
+            before + 1,
+            "the first probe is enough"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_of_two_values_can_wait_the_one_that_ends_sooner_is_given_up_and_counted() {
+    // Each takes more than half of the 16 MiB that may wait.
+    let large = |text: &str| text.repeat(9 << 20);
+    let life = |secs| Options::new().with_ttl(Ttl::from_secs(secs));
+    for first_ends_sooner in [true, false] {
+        let world = World::new();
+        let node = world.far_node(ttl(600));
+        for key in [1, 2] {
+            node.insert(key, "old".to_owned()).await.expect("never fails");
+        }
+        world.far.set(Some(DOWN));
+        let lives = if first_ends_sooner { [60, 600] } else { [600, 60] };
+        for (key, secs) in [1, 2].into_iter().zip(lives) {
+            node.insert_with(key, large("n"), life(secs)).await.expect("never fails");
+        }
+        let stats = node.tiers()[0];
+        assert_eq!(
+            (stats.backlog, stats.given_up, stats.overflows),
+            (2, 1, 0),
+            "its key is still owed a removal"
+        );
+        world.far.set(None);
+        world.pass(Duration::from_secs(1)).await;
+        let left = [below(&world, 1).await, below(&world, 2).await].map(|value| value.map(|text| text.len()));
+        let kept = Some(9 << 20);
+        assert_eq!(left, if first_ends_sooner { [None, kept] } else { [kept, None] });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_can_never_wait_pushes_out_no_other() {
+    let world = World::new();
+    let framer = Framer::new("user", Raw).with_max_bytes(32 << 20);
+    let node = world.build(ttl(600), |builder| builder.tier(world.tier(&world.far)).framer(framer));
+    world.far.set(Some(DOWN));
+    node.insert_with(1, "small".to_owned(), ttl(60)).await.expect("never fails");
+    node.insert(2, "n".repeat(17 << 20)).await.expect("never fails");
+    assert_eq!(node.tiers()[0].given_up, 1);
+    world.far.set(None);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(below(&world, 1).await.as_deref(), Some("small"));
+    assert_eq!(below(&world, 2).await, None);
+}
