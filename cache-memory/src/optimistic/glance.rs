@@ -190,8 +190,13 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         let head = Sight::<K, V>::head(bucket);
         let lanes = index::lanes(head, fingerprint);
         if lanes == 0 {
-            let is_told = !index::has_spilled(head) && sight.tell_miss(reading);
-            return if is_told { None } else { self.copy_elsewhere(hash, key) };
+            if index::has_spilled(head) {
+                // Ends before the other look begins.
+                drop(reading);
+            } else if sight.tell_miss(reading) {
+                return None;
+            }
+            return self.copy_elsewhere(hash, key);
         }
         let found = || {
             // Asked before the copy is made, so that it vouches for no one who was removed by then.

@@ -103,6 +103,7 @@ impl<'a> Reading<'a> {
     fn begin(mark: &'a Mark) -> Self {
         // Nobody else writes it, so two plain steps are one, and what was read of it stays true.
         let idle = mark.hits.load(Ordering::Relaxed);
+        debug_assert!(idle & 1 == 0, "this thread is reading already: nobody would wait for it any more");
         mark.hits.store(idle + 1, Ordering::Relaxed);
         light();
         Self { mark, idle }

@@ -213,6 +213,20 @@ fn hits_and_misses_are_counted_exactly() {
 }
 
 #[test]
+fn beside_full_buckets_all_is_read_and_counted() {
+    let memory = Memory::<u64, u64>::new().with_shards(1);
+    // As full as its index ever is before it grows, at some of these lengths.
+    for length in 1..=1000 {
+        assert!(memory.insert(length, length).is_stored());
+        let (old, absent) = (length.saturating_sub(9).max(1)..=length, 1_000_000 + 10 * length..);
+        old.for_each(|key| assert_eq!(memory.get(&key), Some(key)));
+        absent.take(10).for_each(|key| assert_eq!(memory.get(&key), None));
+    }
+    let stats = memory.stats();
+    assert_eq!((stats.hits, stats.misses), (10 * 1000 - 45, 10 * 1000));
+}
+
+#[test]
 fn hits_are_noted_from_the_moment_that_this_is_wanted() {
     let memory = Memory::<u64, u64>::new();
     memory.insert(7, 70);
