@@ -53,20 +53,27 @@ impl Budget {
         self.entries.max() >= 1 && self.bytes.max() >= bytes
     }
 
-    /// Covers `need` from what the caller has just freed and, for the rest, from the shared budget. All or nothing;
-    /// what was freed and is not needed stays with the caller.
+    /// Takes all of that, or nothing.
     #[inline]
-    pub(crate) fn take(&self, need: Room, freed: &mut Room) -> bool {
-        let missing = need.beyond(*freed);
-        if !self.entries.take(missing.entries) {
+    pub(crate) fn take(&self, need: Room) -> bool {
+        if !self.entries.take(need.entries) {
             return false;
         }
-        if !self.bytes.take(missing.bytes) {
-            self.entries.give(missing.entries);
-            return false;
+        let fits = self.bytes.take(need.bytes);
+        if !fits {
+            self.entries.give(need.entries);
         }
-        *freed = freed.beyond(need);
-        true
+        fits
+    }
+
+    /// Covers `need` from what the caller has just freed and takes the rest, or nothing; what was freed and is not needed
+    /// stays with the caller.
+    pub(crate) fn take_missing(&self, need: Room, freed: &mut Room) -> bool {
+        let fits = self.take(need.beyond(*freed));
+        if fits {
+            *freed = freed.beyond(need);
+        }
+        fits
     }
 
     #[inline]
@@ -159,28 +166,28 @@ mod tests {
     fn takes_both_or_neither() {
         let budget = Budget::new(Some(2), Some(10));
         let mut freed = Room::default();
-        assert!(budget.take(Room::of_one(8), &mut freed));
-        assert!(!budget.take(Room::of_one(3), &mut freed), "too heavy");
-        assert!(budget.take(Room::of_one(2), &mut freed), "the failed attempt has given its place back");
-        assert!(!budget.take(Room::of_one(0), &mut freed), "no third place");
+        assert!(budget.take_missing(Room::of_one(8), &mut freed));
+        assert!(!budget.take_missing(Room::of_one(3), &mut freed), "too heavy");
+        assert!(budget.take_missing(Room::of_one(2), &mut freed), "the failed attempt has given its place back");
+        assert!(!budget.take_missing(Room::of_one(0), &mut freed), "no third place");
     }
 
     #[test]
     fn what_was_freed_covers_the_need_first() {
         let budget = Budget::new(Some(1), Some(10));
-        assert!(budget.take(Room::of_one(10), &mut Room::default()));
+        assert!(budget.take(Room::of_one(10)));
         let mut freed = Room::of_one(10);
-        assert!(budget.take(Room::of_one(4), &mut freed));
+        assert!(budget.take_missing(Room::of_one(4), &mut freed));
         assert_eq!(freed, Room { entries: 0, bytes: 6 });
         budget.give(freed);
-        assert!(budget.take(Room { entries: 0, bytes: 6 }, &mut Room::default()));
+        assert!(budget.take(Room { entries: 0, bytes: 6 }));
     }
 
     #[test]
     fn extremes_do_not_overflow() {
         let budget = Budget::new(None, Some(u64::MAX - 1));
-        assert!(budget.take(Room::of_one(u64::MAX - 1), &mut Room::default()));
-        assert!(!budget.take(Room::of_one(1), &mut Room::default()));
+        assert!(budget.take(Room::of_one(u64::MAX - 1)));
+        assert!(!budget.take(Room::of_one(1)));
         assert!(!Budget::new(Some(0), None).could_hold(0));
     }
 }

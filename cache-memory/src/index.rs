@@ -109,14 +109,22 @@ impl Index {
     }
 
     /// Lets a slot that is in it stand for another fingerprint.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
+    )]
     pub(crate) fn exchange(&mut self, old: u32, new: u32, slot: Slot) {
         if self.unplace(old, slot) {
             self.place(new, slot);
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
+    )]
     fn unplace(&mut self, fingerprint: u32, slot: Slot) -> bool {
         let tag = tag(fingerprint);
         let home = self.home(fingerprint);
@@ -127,7 +135,7 @@ impl Index {
                 bucket.head.as_mut_array()[lane] = 0;
                 break;
             }
-            if bucket.spilled() == 0 {
+            if !has_spilled(bucket.head) {
                 debug_assert!(false, "slot {slot} is not in the index");
                 return false;
             }
@@ -163,19 +171,29 @@ impl Index {
         fingerprints.for_each(|(fingerprint, slot)| self.place(fingerprint, slot));
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
+    )]
     fn place(&mut self, fingerprint: u32, slot: Slot) {
-        let mut at = self.home(fingerprint);
+        let home = self.home(fingerprint);
+        if !self.buckets[home].place(fingerprint, slot) {
+            self.place_behind(home, fingerprint, slot);
+        }
+    }
+
+    /// Places a slot for which the bucket where a look begins has no room.
+    #[cold]
+    fn place_behind(&mut self, home: usize, fingerprint: u32, slot: Slot) {
+        let mut at = home;
         loop {
-            let bucket = &mut self.buckets[at];
-            let free = bucket.lanes_with(0).trailing_zeros() as usize;
-            if let Some(lane) = bucket.slots.get_mut(free) {
-                *lane = slot;
-                bucket.head.as_mut_array()[free] = tag(fingerprint);
+            let full = &mut self.buckets[at];
+            full.head.as_mut_array()[SPILLED] = MOST_SPILLED.min(full.spilled() + 1);
+            at = self.after(at);
+            if self.buckets[at].place(fingerprint, slot) {
                 return;
             }
-            bucket.head.as_mut_array()[SPILLED] = MOST_SPILLED.min(bucket.spilled() + 1);
-            at = self.after(at);
         }
     }
 
@@ -196,6 +214,16 @@ impl Bucket {
     #[inline]
     fn spilled(&self) -> u8 {
         self.head.as_array()[SPILLED]
+    }
+
+    /// Puts a slot into a free lane, and says whether there was one.
+    #[inline]
+    fn place(&mut self, fingerprint: u32, slot: Slot) -> bool {
+        let free = self.lanes_with(0).trailing_zeros() as usize;
+        let Some(lane) = self.slots.get_mut(free) else { return false };
+        *lane = slot;
+        self.head.as_mut_array()[free] = tag(fingerprint);
+        true
     }
 
     /// One bit per lane that holds this tag; for tag 0, per free lane.

@@ -120,15 +120,12 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         is_done
     }
 
+    /// Reads a value of which a use is to be noted, or about which the clock is to be asked.
     #[inline(never)]
     fn copy_locked<Q>(&self, hash: Hash64, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        if !self.readers.is_empty() {
-            // The next read of this thread will have a mark.
-            thread::assign();
-        }
         self.read_locked(hash, key, |held| held.value.clone())
     }
 }

@@ -40,14 +40,6 @@ pub(crate) struct Special {
     pub(crate) tags: Tags,
 }
 
-/// Where a new entry goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Place {
-    Vacant,
-    /// The slot of one who leaves for this reason, whom policy and wheel have forgotten already.
-    Of(Slot, Cause),
-}
-
 /// How a shard is made, and made again when it is cleared.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -246,37 +238,16 @@ impl<K, V> Shard<K, V> {
         self.evictor.update(&mut self.slab, slot);
     }
 
-    /// Links a new entry whose key is not here yet.
-    #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
-    )]
-    pub(crate) fn link(
-        &mut self,
-        place: Place,
-        pair: (K, V),
-        about: &mut About<'_>,
-        gone: &mut Departures<K, V>,
-    ) {
+    /// Adds an entry whose key is not here yet.
+    pub(crate) fn add(&mut self, pair: (K, V), about: &mut About<'_>) {
         self.stats.inserts += 1;
-        match place {
-            Place::Of(slot, cause) => self.exchange((slot, cause), pair, about, gone),
-            Place::Vacant => {
-                self.stats.entries += 1;
-                self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
-                self.settle(pair, about);
-            }
-        }
+        self.stats.entries += 1;
+        self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes);
+        self.settle(pair, about);
     }
 
-    /// Puts a new entry in the place of one who leaves: most of what an insert into a full cache does.
-    #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
-    )]
-    fn exchange(
+    /// Puts such an entry in the place of one who leaves, and whom policy and wheel have forgotten already.
+    pub(crate) fn exchange(
         &mut self,
         (slot, cause): (Slot, Cause),
         pair: (K, V),
@@ -284,16 +255,47 @@ impl<K, V> Shard<K, V> {
         gone: &mut Departures<K, V>,
     ) {
         let (bytes, cause) = self.forget_extras(slot, cause);
-        self.stats.count(cause);
-        if bytes != about.bytes {
-            self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes).wrapping_sub(bytes);
-        }
-        let Some(held) = self.slab.cells.get_mut(slot) else { return };
-        let left = std::mem::replace(&mut held.node, about.node).fingerprint();
-        gone.push(std::mem::replace(&mut held.pair, pair), cause);
-        self.index.exchange(left, about.node.fingerprint(), slot);
+        self.stats.bytes = self.stats.bytes.wrapping_add(about.bytes).wrapping_sub(bytes);
+        self.put_instead((slot, cause), pair, about.node, gone);
         self.describe(slot, about);
         self.evictor.insert(&mut self.slab, slot);
+    }
+
+    /// The same where neither has extras: most of what an insert into a full cache does.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
+    )]
+    pub(crate) fn exchange_plain(
+        &mut self,
+        (slot, cause): (Slot, Cause),
+        pair: (K, V),
+        node: Node,
+        gone: &mut Departures<K, V>,
+    ) {
+        self.put_instead((slot, cause), pair, node, gone);
+        self.evictor.insert(&mut self.slab, slot);
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
+    )]
+    fn put_instead(
+        &mut self,
+        (slot, cause): (Slot, Cause),
+        pair: (K, V),
+        node: Node,
+        gone: &mut Departures<K, V>,
+    ) {
+        self.stats.inserts += 1;
+        self.stats.count(cause);
+        let Some(held) = self.slab.cells.get_mut(slot) else { return };
+        let left = std::mem::replace(&mut held.node, node).fingerprint();
+        gone.push(std::mem::replace(&mut held.pair, pair), cause);
+        self.index.exchange(left, node.fingerprint(), slot);
     }
 
     fn settle(&mut self, pair: (K, V), about: &mut About<'_>) {
@@ -368,7 +370,13 @@ impl<K, V> Shard<K, V> {
     /// What the entry in this slot weighs.
     #[inline]
     pub(crate) fn weight(&self, slot: Slot) -> u64 {
-        self.get(slot).map_or(0, |held| held.bytes())
+        if self.is_marked(slot) { self.slab.extras.weight(slot) } else { self.slab.extras.weight_of_one }
+    }
+
+    /// Tells whether there is more to know of the entry in this slot among the extras.
+    #[inline]
+    pub(crate) fn is_marked(&self, slot: Slot) -> bool {
+        self.slab.cells.get(slot).is_some_and(|cell| cell.node.is_marked())
     }
 
     /// The slots that carry this tag, as they are now.
@@ -462,7 +470,7 @@ impl<K, V> Shard<K, V> {
 
     /// Tells whether there is nothing to write down among the extras.
     #[inline]
-    fn is_plain(&self, about: &About<'_>) -> bool {
+    pub(crate) fn is_plain(&self, about: &About<'_>) -> bool {
         about.bytes == self.slab.extras.weight_of_one
             && about.special.as_ref().is_none_or(Special::says_nothing)
     }

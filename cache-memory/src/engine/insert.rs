@@ -10,7 +10,7 @@ use super::{Engine, Hash64};
 use crate::budget::Room;
 use crate::listen::{Cause, Departures};
 use crate::put::{Inserted, Put};
-use crate::shard::{About, Place, Shard, Special};
+use crate::shard::{About, Shard, Special};
 
 /// How often an insert looks through all shards in vain before it gives up. Others hold room unlinked for
 /// nanoseconds, so only a fault in the books, or a machine that runs nobody else, lasts so long.
@@ -28,7 +28,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     ) -> Inserted {
         let Put { priority, cost, tags, .. } = put;
         if ttl.is_zero() {
-            return self.turn_away(self.hash(&pair.0), &pair.0, Inserted::Expired, permit);
+            return self.turn_away(self.hash(&pair.0), &pair.0, Inserted::Expired, &permit);
         }
         let mut special = None;
         if !ttl.is_forever() || cost != 0.0 || !tags.is_empty() {
@@ -67,7 +67,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         hash: Hash64,
         mut pair: (K, V),
         about: &mut About<'_>,
-        permit: &impl Fn() -> bool,
+        permit: &dyn Fn() -> bool,
     ) -> Inserted {
         let mut patience = PATIENCE;
         while patience > 0 {
@@ -87,46 +87,43 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
     }
 
     /// Stores an entry if there is room for it, or can be made in its own shard; else gives it back.
-    #[inline(never)]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
+    )]
     fn try_insert(
         &self,
         hash: Hash64,
         pair: (K, V),
         about: &mut About<'_>,
-        permit: &impl Fn() -> bool,
+        permit: &(impl Fn() -> bool + ?Sized),
     ) -> Result<Inserted, (K, V)> {
         let mut gone = self.reporter.departures();
-        let bytes = about.bytes;
         let mut shard = self.shard(hash);
         if !permit() {
             return Ok(Inserted::Refused);
         }
         // Asked under the lock, where no other limit can be set: what will never fit must not make all others leave.
-        if !self.budget.could_hold(bytes) {
+        if !self.budget.could_hold(about.bytes) {
             drop(shard);
             return Ok(self.turn_away(hash, &pair.0, Inserted::TooLarge, permit));
         }
         shard.preview_insert(hash.fingerprint());
-        let mut freed = Room::default();
-        let mut outcome = Ok(Inserted::Stored);
-        let held = shard.find(hash.fingerprint(), &pair.0);
-        if let Some(slot) = held
-            && self.take_growth(&shard, slot, bytes)
-        {
-            shard.replace(slot, pair, about, &mut gone);
-        } else {
-            if let Some(slot) = held {
-                freed.add(Room::of_one(shard.remove(slot, Cause::Replaced, &mut gone).unwrap_or(0)));
+        let stored = match shard.find(hash.fingerprint(), &pair.0) {
+            None => self.store_new(&mut shard, pair, about, &mut gone),
+            Some(slot) if self.take_growth(&shard, slot, about.bytes) => {
+                shard.replace(slot, pair, about, &mut gone);
+                Ok(())
             }
-            match self.find_room(&mut shard, (Room::of_one(bytes), &mut freed), &mut gone) {
-                Some(place) => shard.link(place, pair, about, &mut gone),
-                None => outcome = Err(pair),
+            Some(slot) => {
+                let freed = shard.remove(slot, Cause::Replaced, &mut gone).map(Room::of_one).unwrap_or_default();
+                self.store_piecemeal(&mut shard, (None, freed), (pair, about), &mut gone)
             }
-            self.budget.give(freed);
-        }
+        };
         drop(shard);
         self.reporter.dismiss(gone);
-        outcome
+        stored.map(|()| Inserted::Stored)
     }
 
     /// In place, an entry keeps its position and its room, and needs only what it grows by. Takes that, or gives back what
@@ -142,60 +139,83 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             return true;
         }
         let growth = Room { entries: 0, bytes: bytes.saturating_sub(held) };
-        let fits = self.budget.take(growth, &mut Room::default());
+        let fits = self.budget.take(growth);
         if fits {
             self.budget.give(Room { entries: 0, bytes: held.saturating_sub(bytes) });
         }
         fits
     }
 
-    /// Takes the room that is needed, from what was freed and what is free, evicting from this shard as needed, and says where
-    /// the new entry goes; what was freed and is not needed stays there. `None` if the shard is empty and there is still no
-    /// room: then others hold it.
+    /// Stores an entry whose key is not here yet in free room or in that of a victim in this shard; gives it back if the shard
+    /// is empty and there is still no room: then others hold it.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
         reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
     )]
-    fn find_room(
+    fn store_new(
         &self,
         shard: &mut Shard<K, V>,
-        (need, freed): (Room, &mut Room),
+        pair: (K, V),
+        about: &mut About<'_>,
         gone: &mut Departures<K, V>,
-    ) -> Option<Place> {
-        if self.budget.take(need, freed) {
-            return Some(Place::Vacant);
+    ) -> Result<(), (K, V)> {
+        if self.budget.take(Room::of_one(about.bytes)) {
+            shard.add(pair, about);
+            return Ok(());
         }
-        let chosen = shard.choose(&self.present, &self.advice)?;
-        // Most entries weigh the same: then there is nothing to settle.
-        if shard.weight(chosen.0) == need.bytes && *freed == Room::default() {
-            return Some(Place::Of(chosen.0, chosen.1));
+        let Some(victim) = shard.choose(&self.present, &self.advice) else { return Err(pair) };
+        // Most entries are alike: then there is nothing to settle.
+        if !shard.is_plain(about) || shard.is_marked(victim.0) {
+            return self.store_piecemeal(shard, (Some(victim), Room::default()), (pair, about), gone);
         }
-        self.settle_room(shard, chosen, (need, freed), gone)
+        shard.exchange_plain(victim, pair, about.node, gone);
+        Ok(())
     }
 
-    /// Goes on from a victim that does not make just the room that is needed.
-    #[cold]
-    fn settle_room(
+    /// Does the same where victims do not make just the room that is needed: goes on from the first of them, and from what was
+    /// freed before.
+    #[inline(never)]
+    fn store_piecemeal(
         &self,
         shard: &mut Shard<K, V>,
-        mut chosen: (Slot, Cause),
-        (need, freed): (Room, &mut Room),
+        (mut chosen, mut freed): (Option<(Slot, Cause)>, Room),
+        (pair, about): ((K, V), &mut About<'_>),
         gone: &mut Departures<K, V>,
-    ) -> Option<Place> {
-        loop {
-            freed.add(Room::of_one(shard.weight(chosen.0)));
-            if self.budget.take(need, freed) {
-                return Some(Place::Of(chosen.0, chosen.1));
+    ) -> Result<(), (K, V)> {
+        let need = Room::of_one(about.bytes);
+        let stored = loop {
+            if let Some((slot, _)) = chosen {
+                freed.add(Room::of_one(shard.weight(slot)));
             }
-            shard.unlink_chosen(chosen, gone);
-            chosen = shard.choose(&self.present, &self.advice)?;
-        }
+            if self.budget.take_missing(need, &mut freed) {
+                match chosen {
+                    Some(victim) => shard.exchange(victim, pair, about, gone),
+                    None => shard.add(pair, about),
+                }
+                break Ok(());
+            }
+            if let Some(victim) = chosen {
+                shard.unlink_chosen(victim, gone);
+            }
+            chosen = shard.choose(&self.present, &self.advice);
+            if chosen.is_none() {
+                break Err(pair);
+            }
+        };
+        self.budget.give(freed);
+        stored
     }
 
     /// Removes what an entry that cannot be kept would have replaced: the older value is no longer true.
     #[cold]
-    fn turn_away(&self, hash: Hash64, key: &K, why: Inserted, permit: impl Fn() -> bool) -> Inserted {
+    fn turn_away(
+        &self,
+        hash: Hash64,
+        key: &K,
+        why: Inserted,
+        permit: &(impl Fn() -> bool + ?Sized),
+    ) -> Inserted {
         let mut gone = self.reporter.departures();
         let mut shard = self.shard(hash);
         if !permit() {

@@ -8,6 +8,7 @@ use std::ptr;
 use equivalent::Equivalent;
 
 use super::readers::Reading;
+use super::thread;
 use crate::cells::Cell;
 use crate::engine::{BATCH, CacheAligned, Engine, Hash64, Lock};
 use crate::index::{self, Bucket, Head};
@@ -166,7 +167,8 @@ pub(super) enum Glance<V> {
 
 impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
     /// Looks for a key at the first place where it may stand, without a lock, and counts the read if it is there, or can be nowhere. If
-    /// neither is certain, it is looked for [elsewhere](Self::copy_elsewhere). It does nothing but that, because most are there.
+    /// neither is certain, it is looked for [elsewhere](Self::copy_elsewhere); if it is there and there is more to do, it is read
+    /// [under the lock](Self::copy_locked).
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -198,24 +200,25 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
             }
             return self.copy_elsewhere(hash, key);
         }
-        let found = || {
-            // Asked before the copy is made, so that it vouches for no one who was removed by then.
-            let horizon = self.present.horizon();
-            let seen = sight.copy_of(bucket, lanes)?;
-            let ended = reading.end();
-            if !seen.is_of(key) {
-                cold_path();
-                return None;
-            }
-            let value = seen.value(horizon)?.clone();
-            ended.count_hits(1);
-            Some(value)
+        // Asked before the copy is made, so that it vouches for no one who was removed by then.
+        let horizon = self.present.horizon();
+        let Some(seen) = sight.copy_of(bucket, lanes) else {
+            cold_path();
+            drop(reading);
+            return self.copy_elsewhere(hash, key);
         };
-        if let found @ Some(_) = found() {
-            return found;
+        let ended = reading.end();
+        if !seen.is_of(key) {
+            cold_path();
+            return self.copy_elsewhere(hash, key);
         }
-        cold_path();
-        self.copy_elsewhere(hash, key)
+        let Some(value) = seen.value(horizon) else {
+            cold_path();
+            return self.copy_locked(hash, key);
+        };
+        let value = value.clone();
+        ended.count_hits(1);
+        Some(value)
     }
 
     /// Looks for a key at all places where it may stand, without a lock, and counts the read unless it is unclear.
@@ -223,7 +226,13 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let Some(reading) = self.readers.enter_here() else { return Glance::Unclear };
+        let Some(reading) = self.readers.enter_here() else {
+            if !self.readers.is_empty() {
+                // The next read of this thread will have a mark.
+                thread::assign();
+            }
+            return Glance::Unclear;
+        };
         let Some(sight) = Sight::of(self.lock_of(hash)) else { return Glance::Unclear };
         self.walk_chain(reading, &sight, (hash, key)).unwrap_or(Glance::Unclear)
     }

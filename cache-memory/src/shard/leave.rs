@@ -36,7 +36,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Chooses who has to make room: an entry whose time is over or that is dead, else the policy's victim. It is still in
-    /// its slot, but policy and wheel have forgotten it: to be [unlinked](Self::unlink_chosen) or [replaced](Self::link). What the
+    /// its slot, but policy and wheel have forgotten it: to be [unlinked](Self::unlink_chosen) or [replaced](Self::exchange). What the
     /// policy of one shard learns reaches the others through `advice`, and so does that there are [ruins](RUINS), which have
     /// to make room before any victim: then nobody is chosen.
     #[inline(always)]
@@ -54,11 +54,19 @@ impl<K, V> Shard<K, V> {
         if !self.heed(advice) {
             return None;
         }
-        let victim = self.evictor.evict(&mut self.slab);
-        if self.evictor.leads() {
-            self.learn_rules();
-        }
+        let victim = if self.evictor.leads() {
+            self.evict_and_learn()
+        } else {
+            self.evictor.evict(&mut self.slab)
+        };
         victim.map(|victim| (victim, Cause::Evicted))
+    }
+
+    #[inline(never)]
+    fn evict_and_learn(&mut self) -> Option<Slot> {
+        let victim = self.evictor.evict(&mut self.slab);
+        self.learn_rules();
+        victim
     }
 
     /// Tells what this shard has learned, if it leads, else goes by what is told. Says whether it may evict.
@@ -181,7 +189,6 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Forgets the extras of the entry in this slot, if it has any, and says the same.
-    #[inline]
     pub(super) fn forget_extras(&mut self, slot: Slot, cause: Cause) -> (u64, Cause) {
         if self.slab.node(slot).is_marked() {
             self.forget_marked(slot, cause)

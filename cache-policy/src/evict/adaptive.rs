@@ -52,6 +52,14 @@ impl Adaptive {
         }
     }
 
+    /// Chooses the next victim by the rule at work.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see the caller")]
+    pub(super) fn evict_by_advice(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        (self.made_room, self.is_full) = (true, true);
+        self.stages.evict(slab, self.rule)
+    }
+
     #[inline]
     fn try_out(&mut self, fingerprint: u32) {
         if let Some(judge) = &mut self.judge
@@ -67,15 +75,15 @@ impl Evict for Adaptive {
         self.judge.as_ref().filter(|_| self.is_full).map_or(NO_USE, |judge| judge.watch())
     }
 
-    #[inline(never)]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see the caller")]
     fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
         if self.judge.is_some() {
             self.try_out(slab.fingerprint(slot));
         }
-        let rule = self.rule;
-        self.stages.insert(slab, slot, rule);
+        self.stages.insert(slab, slot, self.rule);
         if !std::mem::take(&mut self.made_room) {
-            self.stages.drain_window(slab, rule);
+            self.stages.drain_window(slab, self.rule);
             if let Some(judge) = &mut self.judge {
                 judge.fit(self.stages.held());
             }
@@ -94,15 +102,13 @@ impl Evict for Adaptive {
         self.stages.remove(slab, slot);
     }
 
-    #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
-        (self.made_room, self.is_full) = (true, true);
         if let Some(judge) = &mut self.judge {
             judge.limit(self.stages.held());
             let best = judge.best();
             self.follow(best);
         }
-        self.stages.evict(slab, self.rule)
+        self.evict_by_advice(slab)
     }
 
     fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u16) {

@@ -217,8 +217,21 @@ impl Evictor {
     }
 
     /// A new entry has taken this slot.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert into a full cache is one piece of code: a call in it costs a twentieth of the whole"
+    )]
     pub fn insert(&mut self, slab: &mut impl Slab, slot: Slot) {
+        match &mut self.rule {
+            Rule::Adaptive(rule) => rule.insert(slab, slot),
+            _ => self.insert_by_rule(slab, slot),
+        }
+    }
+
+    /// By any rule but the usual one, which has its code where it is called.
+    #[inline(never)]
+    fn insert_by_rule(&mut self, slab: &mut impl Slab, slot: Slot) {
         with_rule!(self, rule => rule.insert(slab, slot));
     }
 
@@ -268,19 +281,26 @@ impl Evictor {
     }
 
     /// Chooses the next victim and forgets it; its slot is still taken. `None` if there are no entries.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "an insert into a full cache is one piece of code: a call in it costs a twentieth of the whole"
+    )]
     pub fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
-        if self.leads {
-            return self.evict_and_learn(slab);
+        match &mut self.rule {
+            Rule::Adaptive(rule) if !self.leads => rule.evict_by_advice(slab),
+            _ => self.evict_and_learn(slab),
         }
-        with_rule!(self, rule => rule.evict(slab))
     }
 
+    /// By any rule but the usual one, or by one that leads and may learn.
     #[inline(never)]
     fn evict_and_learn(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         with_rule!(self, rule => {
             let victim = rule.evict(slab);
-            (self.attention.watch, self.advice) = (rule.watch(), rule.advice());
+            if self.leads {
+                (self.attention.watch, self.advice) = (rule.watch(), rule.advice());
+            }
             victim
         })
     }

@@ -49,7 +49,8 @@ impl Returns {
 
     /// Forgets a fingerprint, and tells whether it is one of the newest: of so many 1024ths of those that
     /// this was fitted to.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as the look")]
     pub(super) fn take(&mut self, fingerprint: u32, share: u32) -> bool {
         let (bucket, tag) = self.find(fingerprint);
         let Some(bucket) = self.buckets.get_mut(bucket) else { return false };
@@ -65,8 +66,10 @@ impl Returns {
     }
 
     /// The bucket of a fingerprint, and what is kept of it.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
     fn find(&self, fingerprint: u32) -> (usize, u16) {
+        // The highest bits of a product depend on all bits, the lowest on the lowest: two fingerprints have both alike by chance.
         let hash = (u64::from(fingerprint) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let bucket = ((hash >> 32) * self.buckets.len() as u64) >> 32;
         (bucket as usize, ((hash >> 16) as u16).max(LEAST_TAG))
@@ -87,6 +90,7 @@ impl Bucket {
 
     /// Forgets the newest of these tags, of which there is one at least, and tells whether it is among so many 1024ths of the
     /// places.
+    #[cold]
     fn take(&mut self, tag: u16, share: u32) -> bool {
         let (places, newest) = (self.places_of(tag), u32::from(self.0[0]));
         // Behind its end the ring goes on at its beginning.
