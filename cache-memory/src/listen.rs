@@ -74,8 +74,8 @@ impl<K, V> Departures<'_, K, V> {
 impl<K, V> Drop for Departures<'_, K, V> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(Kept { first, others }) = self.kept.take() {
-            self.reporter.dismiss_all(first, others);
+        if self.kept.is_some() {
+            self.reporter.dismiss_all(&mut self.kept);
         }
     }
 }
@@ -115,10 +115,12 @@ impl<K, V> Reporter<K, V> {
         }
     }
 
-    fn dismiss_all(&self, first: Departed<K, V>, others: Vec<Departed<K, V>>) {
-        if self.listener.is_none() && others.is_empty() {
-            return self.survive(|| drop(first));
+    fn dismiss_all(&self, kept: &mut Option<Kept<K, V>>) {
+        if self.listener.is_none() && kept.as_ref().is_some_and(|kept| kept.others.is_empty()) {
+            // Dropped where it is: to move it out first costs as much as to drop it.
+            return self.survive(|| *kept = None);
         }
+        let Some(Kept { first, others }) = kept.take() else { return };
         for gone in std::iter::once(first).chain(others) {
             self.report(&gone.key, &gone.value, gone.cause);
             self.survive(|| drop(gone));
