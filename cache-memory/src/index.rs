@@ -154,8 +154,7 @@ impl Index {
     #[cold]
     fn grow(&mut self, fingerprints: impl Iterator<Item = (u32, Slot)>) {
         let by_half = self.buckets.len() + self.buckets.len() / 2 + 1;
-        // Shards differ a little in size, so a sixteenth more than the fair share.
-        let in_the_end = buckets_for(self.expected + self.expected / 16);
+        let in_the_end = buckets_for(self.expected);
         let near_the_end = by_half * 5 / 4 >= in_the_end && self.buckets.len() < in_the_end;
         self.rebuild(if near_the_end { in_the_end } else { by_half }, fingerprints);
     }

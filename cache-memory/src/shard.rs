@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     /// What an entry weighs where nothing else is said.
     pub(crate) weight_of_one: u64,
-    /// How many entries it will hold in the end; 0 where that is not known.
+    /// How many entries it will hold in the end, at most; 0 where that is not known.
     pub(crate) expected: usize,
     /// Whether its policy tries out rules for all: one shard does.
     pub(crate) leads: bool,

@@ -115,6 +115,8 @@ impl Staged {
         let uses = |slot| u16::from(slab.node(slot).uses);
         let looked_at = [
             next.map_or(0, |slot| uses(slot) ^ self.returns.preview(slab.fingerprint(slot))),
+            // The lower half will do as well as any.
+            next.map_or(0, |slot| slab.links(slot).newer as u16),
             self.probation.oldest().map_or(0, uses),
             self.returns.preview(fingerprint),
         ];
