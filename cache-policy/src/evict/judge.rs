@@ -58,9 +58,9 @@ const LEAST_ROOM: u32 = 256;
 const STEADY: u32 = 64;
 /// How long it rests: until so many times as many entries as are held have had to make room. A change that matters makes
 /// more of them leave.
-const REST: u32 = 6;
+const REST: u32 = 4;
 /// After how many verdicts it rests again, if they change nothing.
-const AWAKE: u32 = 2;
+const AWAKE: u32 = 4;
 /// The smallest sample: one key in 32. More bits would leave too few requests to decide by while they matter.
 const MOST_SHIFT: u32 = 5;
 /// How much of what was seen before still counts after a verdict, of which there are two in as many requests as
