@@ -37,14 +37,14 @@ impl Default for Properties {
 
 impl Slots {
     /// Puts an entry with this fingerprint and class into a slot: of weight 1, without a cost and a deadline.
+    #[inline]
     pub fn put(&mut self, slot: Slot, fingerprint: u32, class: u8) {
-        let index = slot as usize;
         let entry = (Node::new(fingerprint, class), Links::UNSET);
-        if index >= self.entries.len() {
-            self.entries.resize(index + 1, entry);
+        match self.entries.get_mut(slot as usize) {
+            Some(held) => *held = entry,
+            None => self.entries.resize(slot as usize + 1, entry),
         }
-        self.entries[index] = entry;
-        if let Some(properties) = self.properties.get_mut(index) {
+        if let Some(properties) = self.properties.get_mut(slot as usize) {
             *properties = Properties::default();
         }
     }

@@ -18,7 +18,8 @@ pub(super) struct Sketch {
     added: u32,
     /// How much may be added until all counters are halved.
     period: u32,
-    entries_per_block: u32,
+    /// A block is for two to this power of entries.
+    entries_shift: u32,
 }
 
 /// Four rows of two words; a word holds sixteen counters.
@@ -33,6 +34,15 @@ struct Counter {
     shift: u32,
 }
 
+impl Counter {
+    /// The one of a hash in this row.
+    #[inline]
+    fn of(hash: u64, row: usize) -> Self {
+        let bits = hash >> (44 + 5 * row);
+        Self { word: 2 * row + (bits & 1) as usize, shift: (bits >> 1 & 15) as u32 * 4 }
+    }
+}
+
 const ROWS: usize = 4;
 /// The bits of a counter, all set: its highest value.
 const MASK: u64 = 15;
@@ -44,18 +54,18 @@ const PERIOD_PER_ENTRY: u32 = 10;
 impl Sketch {
     /// At most eight bytes an entry: estimates are good enough to be compared alone.
     pub(super) fn fine() -> Self {
-        Self { blocks: Vec::new(), added: 0, period: 0, entries_per_block: 8 }
+        Self { blocks: Vec::new(), added: 0, period: 0, entries_shift: 3 }
     }
 
     /// At most four bytes an entry.
     pub(super) fn coarse() -> Self {
-        Self { entries_per_block: 16, ..Self::fine() }
+        Self { entries_shift: 4, ..Self::fine() }
     }
 
     /// Fits it to so many entries. It grows by doubling, and keeps what it knows; it does not shrink.
     pub(super) fn fit(&mut self, entries: u32) {
         self.period = entries.max(LEAST_ENTRIES).saturating_mul(PERIOD_PER_ENTRY);
-        let whole_blocks = (entries / self.entries_per_block).max(1);
+        let whole_blocks = (entries >> self.entries_shift).max(1);
         while self.blocks.len() * 2 <= whole_blocks as usize || self.blocks.is_empty() {
             self.double();
         }
@@ -63,9 +73,10 @@ impl Sketch {
 
     /// Counts a fingerprint so many times more.
     pub(super) fn add(&mut self, fingerprint: u32, times: u8) {
-        let (block, counters) = self.find(fingerprint);
+        let (block, hash) = self.find(fingerprint);
         let Some(Block(words)) = self.blocks.get_mut(block) else { return };
-        for Counter { word, shift } in counters {
+        for row in 0..ROWS {
+            let Counter { word, shift } = Counter::of(hash, row);
             let count = words[word] >> shift & MASK;
             let sum = (count + u64::from(times)).min(MASK);
             words[word] += (sum - count) << shift;
@@ -78,25 +89,25 @@ impl Sketch {
 
     /// How often a fingerprint was counted lately, at most 15.
     pub(super) fn estimate(&self, fingerprint: u32) -> u8 {
-        let (block, counters) = self.find(fingerprint);
+        let (block, hash) = self.find(fingerprint);
         let Some(Block(words)) = self.blocks.get(block) else { return 0 };
-        let counts = counters.map(|Counter { word, shift }| words[word] >> shift & MASK);
+        let counts = (0..ROWS).map(|row| {
+            let Counter { word, shift } = Counter::of(hash, row);
+            words[word] >> shift & MASK
+        });
         #[expect(clippy::cast_possible_truncation, reason = "masked to four bits")]
-        let least = counts.into_iter().fold(MASK, u64::min) as u8;
+        let least = counts.fold(MASK, u64::min) as u8;
         least
     }
 
-    /// The block of a fingerprint, and its counter in each row.
+    /// The block of a fingerprint, and the hash that tells its counters.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
-    fn find(&self, fingerprint: u32) -> (usize, [Counter; ROWS]) {
+    fn find(&self, fingerprint: u32) -> (usize, u64) {
         let hash = (u64::from(fingerprint) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // The highest bits of a product are its best, the lowest depend on the lowest of the fingerprint alone.
         let block = (hash ^ hash >> 32) as usize & self.blocks.len().wrapping_sub(1);
-        let counters = [0, 1, 2, 3].map(|row| {
-            let bits = hash >> (44 + 5 * row);
-            Counter { word: 2 * row + (bits & 1) as usize, shift: (bits >> 1 & 15) as u32 * 4 }
-        });
-        (block, counters)
+        (block, hash)
     }
 
     /// A block is told by the lowest bits of a hash, so what was in one block is in that one or in its copy.
