@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strata::codec::{Codec, CodecFailure, Json, Msgpack};
 
-use super::on_small_stack;
+use super::{Account, on_small_stack};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Nest(Vec<Nest>);
@@ -77,11 +77,16 @@ fn refuses<V: Debug + Serialize + DeserializeOwned + 'static>(codec: impl Codec<
 fn nine_hundred_levels_are_refused_on_a_small_stack() {
     refuses::<Nest>(Msgpack, vec![0x91; 900]);
     refuses::<serde_json::Value>(Msgpack, vec![0x91; 900]);
+    // A map of a value read without its type, and a large struct, take the most for a level.
+    refuses::<serde_json::Value>(Msgpack, b"\x81\xA4next".repeat(900));
+    refuses::<Account>(Msgpack, b"\x81\xA4kept".repeat(900));
     refuses::<Untagged>(Msgpack, vec![0x91; 900]);
     refuses::<Chain>(Msgpack, b"\x81\xA4next".repeat(900));
     refuses::<Tree>(Msgpack, b"\x81\xA6Branch".repeat(900));
     refuses::<Nest>(Json, vec![b'['; 900]);
     refuses::<serde_json::Value>(Json, vec![b'['; 900]);
+    refuses::<serde_json::Value>(Json, b"{\"next\":".repeat(900));
+    refuses::<Account>(Json, b"{\"kept\":".repeat(900));
     refuses::<Untagged>(Json, vec![b'['; 900]);
     refuses::<Chain>(Json, b"{\"next\":".repeat(900));
     refuses::<Tree>(Json, b"{\"Branch\":".repeat(900));
