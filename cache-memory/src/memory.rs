@@ -90,6 +90,22 @@ where
         self.engine().read(key, |held| read(Found(held)))
     }
 
+    /// Like [`get_with`](Self::get_with), but `read` may decline the entry, which counts neither as a read nor as a use of it then.
+    ///
+    /// ```
+    /// use cache_memory::Memory;
+    /// let ages: Memory<String, u8> = Memory::new();
+    /// ages.insert("Ada".into(), 36);
+    /// assert_eq!(ages.get_if("Ada", |found| (*found.value() >= 40).then_some(())), None);
+    /// assert_eq!((ages.stats().hits, ages.stats().misses), (0, 0));
+    /// ```
+    pub fn get_if<Q, R>(&self, key: &Q, read: impl FnOnce(Found<'_, K, V>) -> Option<R>) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.engine().read_if(key, |held| read(Found(held)))
+    }
+
     /// Like [`get_with`](Self::get_with), but counts neither as a read nor as a use of the entry.
     pub fn peek_with<Q, R>(&self, key: &Q, read: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R>
     where

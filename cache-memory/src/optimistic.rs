@@ -87,7 +87,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
     {
         let hash = self.hash(key);
         if const { needs_drop::<K>() || needs_drop::<V>() } {
-            return self.read_locked(hash, key, |held| held.value.clone());
+            return self.read_locked(hash, key, |held| Some(held.value.clone()));
         }
         self.glance(hash, key)
     }
@@ -126,6 +126,6 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.read_locked(hash, key, |held| held.value.clone())
+        self.read_locked(hash, key, |held| Some(held.value.clone()))
     }
 }

@@ -179,8 +179,8 @@ impl<K, V> Shard<K, V> {
         Some(Held { key, value, expires, is_marked: node.is_marked(), extras, slot })
     }
 
-    /// Runs `read` on the entry in this slot if it is alive, and counts that as a use. `due` tells whether its time is
-    /// over, and is asked only if it has an end and the wheel cannot vouch for it up to the tick `horizon`.
+    /// Runs `read` on the entry in this slot if it is alive, and counts that as a use unless it declines. `due` tells whether the
+    /// entry's time is over, and is asked only if it has an end and the wheel cannot vouch for it up to the tick `horizon`.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -191,7 +191,7 @@ impl<K, V> Shard<K, V> {
         slot: Slot,
         horizon: impl FnOnce() -> u64,
         due: impl FnOnce(Time) -> bool,
-        read: impl FnOnce(Held<'_, K, V>) -> R,
+        read: impl FnOnce(Held<'_, K, V>) -> Option<R>,
     ) -> Option<R> {
         debug_assert_eq!(self.uses, self.evictor.attention(), "somebody has not told that it has changed");
         debug_assert_eq!(self.rules, self.rules(), "somebody has not told that they changed");
@@ -207,9 +207,13 @@ impl<K, V> Shard<K, V> {
             expires = end();
         }
         let is_marked = node.is_marked();
-        let watched = self.uses.note_use(node);
+        let Some(answer) = read(Held { key, value, expires, is_marked, extras, slot }) else {
+            cold_path();
+            return None;
+        };
         // What would have to be dropped if the policy panicked had to stand in memory meanwhile.
-        let answer = ManuallyDrop::new(read(Held { key, value, expires, is_marked, extras, slot }));
+        let answer = ManuallyDrop::new(answer);
+        let watched = self.uses.note_use(node);
         if watched {
             cold_path();
             self.evictor.observe(&mut self.slab, slot);

@@ -37,9 +37,13 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    let found = if forced { None } else { cache.shared.find(key) };
-    let aged = found.is_some();
-    found.and_then(Seen::fresh).ok_or_else(|| Asked { cache: cache.clone(), aged })
+    let seen = if forced { Seen::Nothing } else { cache.shared.find(key) };
+    let aged = match seen {
+        Seen::Fresh(hit) => return Ok(hit),
+        Seen::Aged => true,
+        Seen::Nothing => false,
+    };
+    Err(Asked { cache: cache.clone(), aged })
 }
 
 impl<K, V> Asked<K, V>

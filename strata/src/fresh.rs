@@ -11,7 +11,6 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
-use std::hint::cold_path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,15 +26,14 @@ use crate::stats::LoadCounts;
 use crate::tiers::Silent;
 use crate::wait::Wait;
 
-/// What a look into memory has found. Two words, so that it is handed on in registers.
-pub(crate) struct Seen<V> {
-    value: Arc<V>,
-    /// When it ceases to be fresh, or [`UNCERTAIN`].
-    ends: Time,
+/// What a look into memory has found.
+pub(crate) enum Seen<V> {
+    /// It is fresh for certain, and nobody has to know of the read.
+    Fresh(Hit<V>),
+    /// There is a value of which the age matters. Not counted yet, neither as a read nor as a use.
+    Aged,
+    Nothing,
 }
-
-/// No value ends when its clock begins.
-const UNCERTAIN: Time = Time::ZERO;
 
 /// A value and its age.
 struct Aged<V> {
@@ -52,26 +50,6 @@ pub(crate) enum Verdict<V> {
     Load,
 }
 
-impl<V> Seen<V> {
-    /// The answer, if it is fresh for certain and nobody has to know of the read.
-    #[inline]
-    pub(crate) fn fresh(self) -> Option<Hit<V>> {
-        if self.ends == UNCERTAIN {
-            cold_path();
-            let_go(self.value);
-            return None;
-        }
-        Some(Hit::new(self.value, Source::Memory, self.ends))
-    }
-}
-
-/// Drops what it is handed, which so need not stand in memory.
-#[cold]
-#[inline(never)]
-fn let_go<V>(value: Arc<V>) {
-    drop(value);
-}
-
 impl<V> Aged<V> {
     fn hit(&self) -> Hit<V> {
         Hit::new(Arc::clone(&self.value), Source::Memory, self.life.stale())
@@ -83,15 +61,29 @@ where
     K: CacheKey + Clone,
     V: Send + Sync + 'static,
 {
-    /// Looks into memory, which counts as a read and as a use. Where the age matters, the value has to be looked up again, so
+    /// Looks into memory, which counts as a read and as a use unless the age matters: then the value has to be looked up again, so
     /// that a hit carries nothing but itself.
-    #[inline]
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Seen<V>>
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "a hit is one piece of code: a call in it costs a fifth of the whole"
+    )]
+    pub(crate) fn find<Q>(&self, key: &Q) -> Seen<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.memory.get_with(key, |found| self.look(&found))
+        let mut is_aged = false;
+        let fresh = self.memory.get_if(key, |found| {
+            let ends = self.ends_for_certain(&found);
+            is_aged = ends.is_none();
+            Some((Arc::clone(found.value().value()), ends?))
+        });
+        match fresh {
+            Some((value, ends)) => Seen::Fresh(Hit::new(value, Source::Memory, ends)),
+            None if is_aged => Seen::Aged,
+            None => Seen::Nothing,
+        }
     }
 
     /// A fresh value in memory, or a stale one that may answer, if those are served.
@@ -101,23 +93,26 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(key)?.fresh().or_else(|| self.without_loader(key, serves_stale))
+        match self.find(key) {
+            Seen::Fresh(hit) => Some(hit),
+            Seen::Aged => self.without_loader(key, serves_stale),
+            Seen::Nothing => None,
+        }
     }
 
+    /// When this value ceases to be fresh, if that is certainly not now and nobody has to know of the read.
     #[inline]
-    fn look(&self, found: &Found<'_, K, Kept<V>>) -> Seen<V> {
-        let kept = found.value();
-        let ends = match &kept.ages {
-            None => found.expires(),
+    fn ends_for_certain(&self, found: &Found<'_, K, Kept<V>>) -> Option<Time> {
+        match &found.value().ages {
+            None => Some(found.expires()),
             Some(ages) if ages.notice() == Time::NEVER || self.memory.is_surely_before(ages.notice()) => {
-                ages.stale()
+                Some(ages.stale())
             }
-            Some(_) => UNCERTAIN,
-        };
-        Seen { value: Arc::clone(kept.value()), ends }
+            Some(_) => None,
+        }
     }
 
-    /// The answer to a read that has no loader. The memory tier has counted it as a hit.
+    /// The answer to a read that has no loader and has seen an aged value.
     #[cold]
     #[inline(never)]
     pub(crate) fn without_loader<Q>(&self, key: &Q, serves_stale: bool) -> Option<Hit<V>>
@@ -140,7 +135,7 @@ where
         None
     }
 
-    /// What is to be done for a read that has a loader.
+    /// What is to be done for a read that has a loader and has seen an aged value.
     #[cold]
     pub(crate) fn judge<Q>(&self, key: &Q, throttle: Duration) -> Verdict<V>
     where
@@ -238,17 +233,14 @@ where
         });
     }
 
-    /// The aged value that a look has found, or what is there in its place by now.
+    /// The aged value that a look has found, or what is there in its place by now. This is the read that counts.
     fn aged<Q>(&self, key: &Q) -> Result<Aged<V>, Option<Hit<V>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let found = self.memory.peek_with(key, |found| (found.value().clone(), found.expires()));
-        let Some((kept, expires)) = found else {
-            LoadCounts::count(&self.loads.found_stale);
-            return Err(None);
-        };
+        let found = self.memory.get_with(key, |found| (found.value().clone(), found.expires()));
+        let Some((kept, expires)) = found else { return Err(None) };
         let (value, record) = match kept.into_parts() {
             (value, Some(record)) => (value, record),
             (value, None) => return Err(Some(Hit::new(value, Source::Memory, expires))),

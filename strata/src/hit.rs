@@ -97,6 +97,15 @@ impl<V> Hit<V> {
         Self { value, source, stale: None, expires }
     }
 
+    /// Takes it out of its box, part by part: so the compiler knows from each part's type that this is an answer and no error. Bytes that
+    /// are copied as a whole would be asked what they are, and with them every other answer that is handed on at the same place.
+    #[inline]
+    #[expect(clippy::boxed_local, reason = "the parts are to be read where they are")]
+    pub(crate) fn unboxed(self: Box<Self>) -> Self {
+        let Self { value, source, stale, expires } = *self;
+        Self { value, source, stale, expires }
+    }
+
     pub(crate) fn with_stale(self, why: Stale) -> Self {
         Self { stale: Some(why), ..self }
     }

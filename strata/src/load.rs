@@ -24,7 +24,7 @@ use cache_core::CacheKey;
 use crate::cache::{Cache, Shared};
 use crate::fence::Ticket;
 use crate::flight::{Failure, Landing, Leader, Seat};
-use crate::fresh::Verdict;
+use crate::fresh::{Seen, Verdict};
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
 use crate::loaded::{LoadError, Loaded};
@@ -226,24 +226,24 @@ where
             flying
         } else {
             let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
-            let mut is_aged = false;
-            if !forced && let Some(seen) = this.cache.shared.find(this.key) {
+            let seen = if forced { Seen::Nothing } else { this.cache.shared.find(this.key) };
+            let is_aged = match seen {
                 // Returns by itself: joined with the others, the answer would be copied.
-                if let Some(hit) = seen.fresh() {
-                    return Poll::Ready(Ok(hit));
-                }
-                is_aged = true;
-            }
+                Seen::Fresh(hit) => return Poll::Ready(Ok(hit)),
+                Seen::Aged => true,
+                Seen::Nothing => false,
+            };
             cold_path();
             let Some(loader) = this.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
             let call = Call { cache: this.cache, key: this.key, asked: this.options.options(), loader };
             match call.go_on(is_aged) {
-                Ok(hit) => return Poll::Ready(Ok(*hit)),
+                Ok(hit) => return Poll::Ready(Ok(hit.unboxed())),
                 Err(flying) => flying,
             }
         };
         match poll(flying, context) {
-            Ok(landed) => Poll::Ready(*landed),
+            Ok(Ok(hit)) => Poll::Ready(Ok(hit.unboxed())),
+            Ok(Err(error)) => Poll::Ready(Err(*error)),
             Err(flying) => {
                 this.flying = Rare::some(flying);
                 Poll::Pending
@@ -252,8 +252,8 @@ where
     }
 }
 
-/// What has come of a flight: boxed, or the flight itself, if it is still on its way.
-type Polled<'a, V, E> = Result<Box<Result<Hit<V>, LoadError<E>>>, Flying<'a, V>>;
+/// What has come of a flight: an answer or an error, boxed, or the flight itself, if it is still on its way.
+type Polled<'a, V, E> = Result<Result<Box<Hit<V>>, Box<LoadError<E>>>, Flying<'a, V>>;
 
 /// Apart, so that a call that finds its answer carries nothing of this; by value and boxed, so that the places of flight and answer are
 /// lent to nobody and may be registers.
@@ -264,7 +264,8 @@ fn poll<'a, V, E: fmt::Display + Send + Sync + 'static>(
     context: &mut Context<'_>,
 ) -> Polled<'a, V, E> {
     match flying.as_mut().poll(context) {
-        Poll::Ready(landed) => Ok(Box::new(landed.map_err(LoadError::known))),
+        Poll::Ready(Ok(hit)) => Ok(Ok(Box::new(hit))),
+        Poll::Ready(Err(error)) => Ok(Err(Box::new(error.known()))),
         Poll::Pending => Err(flying),
     }
 }

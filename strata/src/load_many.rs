@@ -14,7 +14,7 @@ use crate::below::Sought;
 use crate::cache::{Cache, Shared};
 use crate::close::Place;
 use crate::flight::{Failure, Follower, Landing, Leader, Seat};
-use crate::fresh::Verdict;
+use crate::fresh::{Seen, Verdict};
 use crate::hit::{Hit, Source, Stale};
 use crate::kept::Last;
 use crate::loaded::{LoadError, Loaded};
@@ -227,8 +227,10 @@ where
 
     /// What memory answers. A key that is to be refreshed behind its answer is loaded with the missing ones.
     fn find_or_refresh(&self, key: &K, options: &Options, boarded: &mut Boarded<K, V>) -> Option<Hit<V>> {
-        if let Some(hit) = self.find(key)?.fresh() {
-            return Some(hit);
+        match self.find(key) {
+            Seen::Fresh(hit) => return Some(hit),
+            Seen::Aged => {}
+            Seen::Nothing => return None,
         }
         match self.judge(key, options.throttle()) {
             Verdict::Answer(hit) => Some(hit),

@@ -274,6 +274,26 @@ fn keys_whose_hashes_collide_stay_apart() {
 }
 
 #[test]
+fn an_entry_that_was_declined_was_not_used() {
+    // The one is told of a use, the other finds it in the node.
+    for (policy, accepted) in
+        [Policy::Lru, Policy::Sieve].into_iter().flat_map(|it| [(it, false), (it, true)])
+    {
+        let memory = Memory::new().with_policy(policy).with_shards(1).with_max_entries(2);
+        for key in 0..2 {
+            memory.insert(key, key);
+        }
+        assert_eq!(memory.get_if(&0, |found| accepted.then(|| *found.value())), accepted.then_some(0));
+        memory.insert(2, 2);
+        assert_eq!(memory.contains(&0), accepted, "a use saves it from being the next to go");
+        let stats = memory.stats();
+        assert_eq!((stats.hits, stats.misses), (u64::from(accepted), 0));
+        assert_eq!(memory.get_if(&9, |_| Some(())), None);
+        assert_eq!(memory.stats().misses, 1, "what is not there is missed");
+    }
+}
+
+#[test]
 fn extremes_of_time_neither_panic_nor_wrap() {
     let clock = ManualClock::new();
     let memory = Memory::new().with_clock(Arc::new(clock.clone())).with_sweep_every(None);

@@ -109,13 +109,19 @@ impl Subject {
 
 type Operation = fn(&Subject);
 
-const OPERATIONS: [(&str, Operation); 20] = [
+const OPERATIONS: [(&str, Operation); 21] = [
     ("get", |it| drop(it.memory.get(&it.key(1)))),
     ("get_many", |it| {
         let keys = [1, 99, 2].map(|number| it.key(number));
         drop(it.memory.get_many(&keys));
     }),
     ("get_with", |it| _ = it.memory.get_with(&it.key(1), |_| it.fuse.pass(READ))),
+    ("get_if", |it| {
+        it.memory.get_if(&it.key(1), |_| {
+            it.fuse.pass(READ);
+            Some(())
+        });
+    }),
     ("peek_with", |it| _ = it.memory.peek_with(&it.key(1), |_| it.fuse.pass(READ))),
     ("ttl", |it| _ = it.memory.ttl(&it.key(1))),
     ("replace", |it| it.insert(1, Put::new())),

@@ -50,8 +50,8 @@ pub use self::seal::{Keyring, SealKey, SealKeyError};
 /// Why a codec could not encode or decode, in its own words. They go into logs, so they say nothing of the value.
 pub type CodecFailure = Box<dyn Error + Send + Sync>;
 
-/// The deepest nesting that is encoded or decoded. Source: in a debug build 900 levels overflow a stack of 2 MiB, and
-/// these do not overflow one of 512 KiB.
+/// The deepest nesting that is encoded or decoded: as deep as `serde_json` reads. Source: in a debug build 900 levels overflow a stack of
+/// 2 MiB, and these take less than 1 MiB; optimised, less than 512 KiB.
 #[cfg(any(feature = "json", feature = "msgpack"))]
 pub(crate) const MAX_DEPTH: u8 = 128;
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strata::codec::{Codec, CodecFailure, Json, Msgpack};
 
-use super::on_small_stack;
+use super::{Account, on_small_stack};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Nest(Vec<Nest>);
@@ -77,11 +77,16 @@ fn refuses<V: Debug + Serialize + DeserializeOwned + 'static>(codec: impl Codec<
 fn nine_hundred_levels_are_refused_on_a_small_stack() {
     refuses::<Nest>(Msgpack, vec![0x91; 900]);
     refuses::<serde_json::Value>(Msgpack, vec![0x91; 900]);
+    // A map of a value read without its type, and a large struct, take the most for a level.
+    refuses::<serde_json::Value>(Msgpack, b"\x81\xA4next".repeat(900));
+    refuses::<Account>(Msgpack, b"\x81\xA4kept".repeat(900));
     refuses::<Untagged>(Msgpack, vec![0x91; 900]);
     refuses::<Chain>(Msgpack, b"\x81\xA4next".repeat(900));
     refuses::<Tree>(Msgpack, b"\x81\xA6Branch".repeat(900));
     refuses::<Nest>(Json, vec![b'['; 900]);
     refuses::<serde_json::Value>(Json, vec![b'['; 900]);
+    refuses::<serde_json::Value>(Json, b"{\"next\":".repeat(900));
+    refuses::<Account>(Json, b"{\"kept\":".repeat(900));
     refuses::<Untagged>(Json, vec![b'['; 900]);
     refuses::<Chain>(Json, b"{\"next\":".repeat(900));
     refuses::<Tree>(Json, b"{\"Branch\":".repeat(900));
@@ -134,11 +139,21 @@ fn a_length_is_a_claim_and_not_an_order() {
 }
 
 #[test]
-fn what_a_json_value_takes_is_what_the_docs_say() {
-    let maps = Bytes::from([&b"\xDC\x03\xE8"[..], &b"\x81\xA0\xC0".repeat(1000)].concat());
-    let memory = measure(|| drop(Codec::<serde_json::Value>::decode(&Msgpack, &maps).expect("a list")));
-    let times = memory.bytes_max / maps.len() as u64;
-    assert!((200..=250).contains(&times), "{times} times the input");
+fn what_values_take_is_what_the_docs_say() {
+    fn times<V: Serialize + DeserializeOwned + 'static>(bytes: Vec<u8>) -> u64 {
+        let bytes = Bytes::from(bytes);
+        let memory = measure(|| drop(Codec::<V>::decode(&Msgpack, &bytes).expect("a value")));
+        memory.bytes_max / bytes.len() as u64
+    }
+    // Maps of one in maps of one, as deep as they may be: two bytes each.
+    let chain = [&b"\x81\xA0".repeat(126)[..], b"\xC0"].concat();
+    let maps = times::<serde_json::Value>([&b"\xDC\x03\xE8"[..], &chain.repeat(1000)].concat());
+    assert!((300..=330).contains(&maps), "{maps} times the input");
+    // One more than its room, so that it has just been doubled.
+    let numbers = times::<Vec<u64>>([&b"\xDC\x10\x01"[..], &[0; 4097]].concat());
+    assert!((16..=24).contains(&numbers), "{numbers} times the input");
+    let text = times::<String>([&b"\xDA\x10\x00"[..], &[b'a'; 4096]].concat());
+    assert!(text <= 2, "{text} times the input");
 }
 
 #[test]
