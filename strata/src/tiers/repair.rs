@@ -63,19 +63,20 @@ impl Tiers {
     /// Tells a tier the next thing that it is owed; `None` if that is nothing.
     async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
         Some(match level.backlog.next()? {
-            Next::Group(group, moment) => {
-                let outcome = level.remove_group(&group).await;
+            Next::Group(group, moment, from) => {
+                let outcome = level.remove_part(&group, from.as_ref()).await;
                 match &outcome {
-                    Ok(()) => {
+                    Ok(Some(rest)) => level.backlog.went_on(&group, moment, rest),
+                    Ok(None) => {
                         level.backlog.repaired_group(&group, moment);
                         if let Some(teller) = self.teller_of(level) {
                             teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
                         }
                     }
                     Err(error) if error.kind() == ErrorKind::Invalid => level.backlog.owe_all(&group),
-                    Err(_) => {}
+                    Err(_) => level.backlog.defer_group(&group),
                 }
-                outcome
+                outcome.map(drop)
             }
             Next::Key(key) => {
                 let _turn = self.turn(std::slice::from_ref(&key)).await;
@@ -92,10 +93,12 @@ impl Tiers {
                             teller.tell(vec![target], Action::Expire, version).await;
                         }
                     }
-                    Err(error) if error.is_retryable() || error.kind() == ErrorKind::Suspended => {}
+                    Err(error) if error.is_retryable() || error.kind() == ErrorKind::Suspended => {
+                        level.backlog.defer_key();
+                    }
                     // It will never be taken: the older value goes, and then nothing is owed any more.
                     Err(_) if is_value => level.backlog.owe_removal(&key),
-                    Err(error) if error.kind() == ErrorKind::Refused => {}
+                    Err(error) if error.kind() == ErrorKind::Refused => level.backlog.defer_key(),
                     Err(_) => level.backlog.settled(&key),
                 }
                 outcome
