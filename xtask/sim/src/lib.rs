@@ -17,8 +17,6 @@
 
 #![expect(clippy::expect_used, reason = "a simulation that cannot be set up has nothing to say")]
 
-mod parts;
-
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -26,6 +24,7 @@ use std::time::Duration;
 use cache_core::{Clock, ErrorKind, Key, Store};
 use cache_memory::{MemoryLease, MemoryStore, MemoryTransport};
 use cache_testkit::chaos::{Chaos, ChaosTransport, Fault, Odds, Way};
+use cache_testkit::parts::Parts;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use strata::codec::{Framer, Raw};
@@ -34,8 +33,6 @@ use strata::{Bus, Cache, Finding, Hit, LoadError, Memory, Monitor, Options, Tags
 use tokio::sync::Mutex as Turn;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-
-use self::parts::Parts;
 
 /// A loader's error.
 #[derive(Debug)]
@@ -158,7 +155,8 @@ impl World {
         let memory = Arc::new(MemoryStore::new(1 << 20).with_clock(clock()));
         let keys = (0..KEYS).map(|key| Key::new(format!("sim:{key}")).expect("legal")).collect();
         // In every other life a removal of everything takes longer than its caller waits.
-        let shared: Arc<dyn Store> = if seed % 2 == 1 { Arc::new(Parts::new(memory, keys)) } else { memory };
+        let shared: Arc<dyn Store> =
+            if seed % 2 == 1 { Arc::new(Parts::new(memory, keys, SECOND / 15)) } else { memory };
         let transport = Arc::new(MemoryTransport::new());
         let lease = random.random_bool(0.5).then(|| Arc::new(MemoryLease::new().with_clock(clock())));
         let mut options = Options::new().with_ttl(Ttl::from_secs(3600));

@@ -1,29 +1,35 @@
-//! A store that removes one key after the other, each of which takes its time, so that no caller waits for the end of a removal: what a
-//! server with millions of keys does.
+//! A store whose removals come in parts, each of which takes its time, so that no caller waits for the end: what a server with millions of
+//! keys does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{Entry, Key, Note, Part, Removed, Rest, Result, Store, StoreInfo, Tag, Tags, Ttl};
-use cache_memory::MemoryStore;
 
-use crate::passes;
-
-/// A third of the time that callers wait.
-const PART: Duration = Duration::from_millis(66);
-
-/// Around the store that all processes share.
+/// A store around another one, which removes one key with each part of a removal by prefix.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    inner: Arc<MemoryStore>,
-    /// All that there may be.
+pub struct Parts {
+    inner: Arc<dyn Store>,
     keys: Vec<Key>,
+    each: Duration,
+    asked: AtomicU64,
 }
 
 impl Parts {
-    pub(crate) fn new(inner: Arc<MemoryStore>, keys: Vec<Key>) -> Self {
-        Self { inner, keys }
+    /// Around a store that holds nothing but some of these keys. `each` part takes so long.
+    pub fn new(inner: Arc<dyn Store>, keys: Vec<Key>, each: Duration) -> Self {
+        Self { inner, keys, each, asked: AtomicU64::new(0) }
+    }
+
+    /// How many parts have been begun.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(SeqCst)
+    }
+
+    fn find(&self, key: &Key) {
+        assert!(self.keys.contains(key), "a removal would not find {key}");
     }
 }
 
@@ -39,8 +45,7 @@ impl Store for Parts {
     }
 
     async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
-        let is_known = |(key, _): &(Key, Entry)| self.keys.contains(key);
-        assert!(entries.iter().all(is_known), "a removal would not find it");
+        entries.iter().for_each(|(key, _)| self.find(key));
         self.inner.put_many(entries).await
     }
 
@@ -65,13 +70,13 @@ impl Store for Parts {
     }
 
     async fn remove_prefix_part(&self, prefix: &str, from: Option<&Rest>) -> Result<Part> {
-        passes(PART).await;
+        self.asked.fetch_add(1, SeqCst);
+        let _ = tokio::time::timeout(self.each, std::future::pending::<()>()).await;
         let at = from.and_then(Rest::downcast_ref::<usize>).copied().unwrap_or(0);
-        let doomed: Vec<Key> =
-            self.keys[at..=at].iter().filter(|key| key.as_str().starts_with(prefix)).cloned().collect();
-        let removed = Removed::Exactly(self.inner.remove_many(&doomed).await?);
-        let next = at + 1;
-        Ok(Part { removed, rest: (next < self.keys.len()).then(|| Rest::new(next)) })
+        let doomed = self.keys.get(at).filter(|key| key.as_str().starts_with(prefix));
+        let removed = self.inner.remove_many(doomed.map_or(&[], std::slice::from_ref)).await?;
+        let rest = (at + 1 < self.keys.len()).then(|| Rest::new(at + 1));
+        Ok(Part { removed: Removed::Exactly(removed), rest })
     }
 
     async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
@@ -79,7 +84,7 @@ impl Store for Parts {
     }
 
     async fn put_noted(&self, key: Key, entry: Entry, note: &Note) -> Result<bool> {
-        assert!(self.keys.contains(&key), "a removal would not find it");
+        self.find(&key);
         self.inner.put_noted(key, entry, note).await
     }
 }
