@@ -45,7 +45,9 @@ impl Store for Parts {
     }
 
     async fn put_many(&self, entries: Vec<(Key, Entry)>) -> Result<()> {
-        entries.iter().for_each(|(key, _)| self.find(key));
+        for (key, _) in &entries {
+            self.find(key);
+        }
         self.inner.put_many(entries).await
     }
 

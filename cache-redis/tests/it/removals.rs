@@ -31,7 +31,7 @@ fn watched(server: &Server) -> thread::JoinHandle<Vec<Vec<String>>> {
 }
 
 #[tokio::test]
-async fn no_command_of_a_removal_of_50_000_keys_looks_at_more_than_500() -> Result<()> {
+pub(crate) async fn no_command_of_a_removal_of_50_000_keys_looks_at_more_than_500() -> Result<()> {
     let server = Server::start();
     let store = RedisStore::new(connection(&server));
     let entries = (0..KEYS).map(|number| (key(&format!("p:{number}")), Entry::new("v"))).collect();

@@ -16,6 +16,9 @@ mod limits;
 #[path = "it/load.rs"]
 mod load;
 #[cfg(test)]
+#[path = "it/removals.rs"]
+mod removals;
+#[cfg(test)]
 #[path = "it/retried.rs"]
 mod retried;
 #[cfg(test)]
