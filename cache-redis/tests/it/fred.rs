@@ -10,7 +10,7 @@ use cache_testkit::redis::{Cluster, Sentinels, Server, Setup};
 use crate::conformance::all;
 use crate::servers::{DRIVER, cluster_config, ends, hasty, key, sentinel_config, succeeds};
 use crate::{
-    bus, cluster, faults, gathering, lease, messages, network, notes, removals, scripted, strangers, takeover,
+    bus, cluster, faults, gathering, lease, messages, network, notes, removals, scripted, strangers,
 };
 
 /// At the same time, because they mostly wait.
@@ -99,7 +99,6 @@ over_fred! {
     cluster::a_slot_half_of_which_has_moved_answers_as_a_whole,
     cluster::a_slot_that_nobody_has_is_an_error_that_passes_and_disturbs_no_other,
     cluster::calls_follow_slots_that_move_one_by_one_and_in_batches,
-    cluster::scripts_follow_slots_that_move_to_servers_that_do_not_know_them,
     faults::a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it_twice,
     faults::a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_empty,
     faults::a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old,
@@ -133,13 +132,9 @@ over_fred! {
     network::large_batches_in_both_directions_do_not_block_each_other,
     network::what_is_asked_of_a_key_is_done_in_order_whichever_connection_is_slow,
     notes::a_restart_that_brings_a_placeholder_back_brings_no_note_back,
-    notes::after_a_failover_earlier_notes_are_refused_and_later_ones_are_good,
-    notes::where_a_slot_has_moved_in_between_nothing_is_stored_and_all_goes_on,
     removals::a_removal_begins_anew_where_nobody_says_whose_cursors_these_are,
-    removals::a_removal_finds_what_moves_to_a_server_that_it_has_done,
     removals::a_removal_goes_on_over_another_connection_where_it_has_come_to,
     removals::after_a_failover_a_removal_begins_anew_at_the_new_primary,
-    removals::no_command_of_a_removal_of_50_000_keys_looks_at_more_than_500,
     scripted::a_lease_of_a_server_that_answers_oddly_is_nobodys,
     scripted::a_primary_that_dies_while_it_is_asked_for_its_role_holds_nobody_up,
     scripted::a_server_that_never_ends_an_answer_is_left,
@@ -149,5 +144,4 @@ over_fred! {
     scripted::what_comes_before_around_and_instead_of_an_answer_is_never_a_wrong_value,
     strangers::a_server_that_lies_is_an_error_whatever_it_says,
     strangers::a_wrong_password_is_told_and_not_repeated,
-    takeover::a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_window,
 }
