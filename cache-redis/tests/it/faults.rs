@@ -245,7 +245,7 @@ async fn no_more_calls_are_on_their_way_than_allowed() {
 #[tokio::test]
 pub(crate) async fn connections_end_with_whoever_opened_them() {
     let server = Server::start();
-    for _ in 0..50 {
+    for _ in 0..1000 {
         let redis = connection(&server);
         redis.ping().await.expect("it is there");
     }

@@ -51,7 +51,7 @@ pub(crate) async fn a_subscriber_that_was_cut_off_while_idle_learns_it_and_goes_
     let server = Server::start();
     let transport = RedisTransport::new(connection(&server));
     let mut subscription = transport.subscribe("c").await?;
-    for _ in 0..30 {
+    for _ in 0..200 {
         succeeds(async || match server.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).integer() {
             Some(1) => Ok(()),
             _ => Err(()),

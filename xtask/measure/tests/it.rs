@@ -10,6 +10,9 @@ mod chaos;
 #[path = "it/fleet.rs"]
 mod fleet;
 #[cfg(test)]
+#[path = "it/gap.rs"]
+mod gap;
+#[cfg(test)]
 #[path = "it/limits.rs"]
 mod limits;
 #[cfg(test)]

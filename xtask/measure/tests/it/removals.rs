@@ -54,7 +54,7 @@ fn pages(server: &Server) -> u64 {
 }
 
 /// Waits until it is so, far longer than that can take.
-async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     let time = RealTime::new();
     let began = time.now();
     while !is_so().await {
@@ -63,7 +63,7 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test);
 }
 
