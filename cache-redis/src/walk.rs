@@ -1,8 +1,8 @@
 //! A removal by prefix: a walk through the keys of all servers, a page at a time, which may be left and gone on with.
 //!
 //! ```text
-//! server ── page ── page ── ... ── page ─► the next one ─► ... ─► has anybody got slots meanwhile? ── no ─► the end
-//!   ▲                                                                                         └─── yes ── from its first page
+//! server ── page ── page ── ... ── page ─► the next one ─► ... ─► has anybody got slots meanwhile, or is being given one? ── no ─► the end
+//!   ▲                                                                                         └─── yes ── that one from its first page
 //!   └── from its first page where another process answers, as after a restart or a failover
 //! ```
 
@@ -29,11 +29,13 @@ struct Walk {
     /// How often a Cluster had been asked for its slots when all servers were done: a later answer tells whether they still are all.
     asked: Option<u64>,
     waits: u32,
+    /// Those that were walked through once more when all others were done, because they were being given a slot.
+    again: Vec<Arc<Node>>,
 }
 
 impl Walk {
     fn new(pattern: Arc<[u8]>) -> Self {
-        Self { pattern, begun: Vec::new(), next: None, asked: None, waits: 0 }
+        Self { pattern, begun: Vec::new(), next: None, asked: None, waits: 0, again: Vec::new() }
     }
 
     /// The server whose turn it is, if not all are done.
@@ -74,14 +76,33 @@ impl RedisStore {
         } else {
             let asked = *walk.asked.get_or_insert_with(|| redis.asked_for_tables());
             if table.is_newer(asked) {
-                return Ok(Part { removed: Removed::Exactly(0), rest: None });
-            }
-            if walk.waits == MOST_WAITS {
+                let Some(importing) = self.importing(&walk).await? else {
+                    return Ok(Part { removed: Removed::Exactly(0), rest: None });
+                };
+                walk.begun.retain(|(node, _)| !Arc::ptr_eq(node, &importing));
+                walk.again.push(importing);
+            } else if walk.waits == MOST_WAITS {
                 return Err(Fault::Late.during(OPERATION, false));
+            } else {
+                walk.waits += 1;
             }
-            walk.waits += 1;
         }
         Ok(Part { removed: Removed::Exactly(removed), rest: Some(Rest::new(walk)) })
+    }
+
+    /// A server that is being given a slot key by key, of which some may have come, since it was done, from one that was not. Once more is
+    /// enough: by then all others have been walked through, so what comes later has been written later.
+    async fn importing(&self, walk: &Walk) -> Result<Option<Arc<Node>>> {
+        if !self.connection().is_cluster() {
+            return Ok(None);
+        }
+        for (node, _) in &walk.begun {
+            let is_new = !walk.again.iter().any(|known| Arc::ptr_eq(known, node));
+            if is_new && self.connection().is_importing(OPERATION, node).await? {
+                return Ok(Some(Arc::clone(node)));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -64,11 +64,26 @@ impl Connection {
         Ok(is_same.then(|| Cursor { connection: live.id(), ..from.clone() }))
     }
 
+    /// Whether this server of a Cluster is being given a slot, key by key, that is another's still. Who may not ask is told that it is not.
+    pub(crate) async fn is_importing(&self, operation: &'static str, node: &Node) -> Result<bool> {
+        let asked = pin!(async {
+            let _place = self.place().await?;
+            let live = node.live(0).await?;
+            Ok(self.told(&live, redis::cmd("CLUSTER").arg("NODES")).await?.is_some_and(|told| imports(&told)))
+        });
+        self.within(operation, asked).await
+    }
+
     /// Which process this is; `None` where that may not be asked for.
     async fn process(&self, live: &Live) -> Result<Option<Arc<str>>, Fault> {
-        let mut info = redis::cmd("INFO");
-        match self.ask_there(live, info.arg("server")).await {
-            Ok(told) => Ok(run_of(told)),
+        let told = self.told(live, redis::cmd("INFO").arg("server")).await?;
+        Ok(told.and_then(|told| told.lines().find_map(|line| Some(line.strip_prefix("run_id:")?.into()))))
+    }
+
+    /// What a server tells about itself; `None` where it will not.
+    async fn told(&self, live: &Live, command: &Cmd) -> Result<Option<String>, Fault> {
+        match self.ask_there(live, command).await {
+            Ok(told) => redis::from_redis_value(told).map(Some).map_err(|_| Fault::Odd),
             Err(Fault::Redis(error)) if error.code().is_some() => Ok(None),
             Err(fault) => Err(fault),
         }
@@ -79,8 +94,32 @@ impl Connection {
     }
 }
 
-fn run_of(told: Value) -> Option<Arc<str>> {
-    let told: String = redis::from_redis_value(told).ok()?;
-    let run = told.lines().find_map(|line| line.strip_prefix("run_id:"))?;
-    (!run.is_empty()).then(|| run.into())
+/// Whether who tells this of all servers says of itself that a slot comes in, as in `[93-<-292f8b365bb7...]`.
+fn imports(told: &str) -> bool {
+    let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let own =
+        told.lines().map(fields).find(|fields| fields.get(2).is_some_and(|flags| flags.contains("myself")));
+    own.is_some_and(|fields| fields.iter().any(|field| field.starts_with('[') && field.contains("-<-")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_given_a_slot_says_so_of_itself_alone() {
+        let line = |flags: &str, slots: &str| {
+            format!("07c3 127.0.0.1:7000@17000 {flags} - 0 0 1 connected {slots}\n")
+        };
+        let other = line("master", "0-5 [7-<-292f]");
+        for (own, is_importing) in [
+            (line("myself,master", "6-9"), false),
+            (line("myself,master", "6-9 [6->-292f]"), false),
+            (line("myself,master", "6-9 [6->-292f] [10-<-292f]"), true),
+            (String::new(), false),
+        ] {
+            assert_eq!(imports(&[other.clone(), own.clone()].concat()), is_importing, "{own}");
+        }
+        assert!(!imports("") && !imports("\n \n[1-<-2]\n"));
+    }
 }

@@ -174,6 +174,20 @@ pub(crate) async fn after_a_failover_a_removal_begins_anew_at_the_new_primary() 
 
 #[tokio::test]
 pub(crate) async fn a_removal_finds_what_moves_to_a_server_that_it_has_done() {
+    moves_meanwhile(Cluster::move_slot).await;
+}
+
+#[tokio::test]
+pub(crate) async fn a_removal_finds_what_of_half_a_slot_moves_to_a_server_that_it_has_done() {
+    moves_meanwhile(|cluster, slot, to| {
+        cluster.begin_moving(slot, to);
+        cluster.carry(slot, to, 1);
+    })
+    .await;
+}
+
+/// Has slots moved to the first server that is done.
+async fn moves_meanwhile(moved: impl Fn(&Cluster, u16, usize)) {
     let cluster = Cluster::start();
     let mut walk = Walk::begin(patient(cluster_config(&cluster)), "p:").await;
     let done = loop {
@@ -194,7 +208,7 @@ pub(crate) async fn a_removal_finds_what_moves_to_a_server_that_it_has_done() {
     let slots: Vec<u16> = (0..SOME).filter_map(|number| not_done(&number)).take(5).collect();
     assert_eq!(slots.len(), 5);
     for slot in slots {
-        cluster.move_slot(slot, done);
+        moved(&cluster, slot, done);
     }
     assert!(left(&cluster.servers()[done]) > Some(0));
     walk.end().await;
