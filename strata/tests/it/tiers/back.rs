@@ -11,14 +11,19 @@ use tokio::time::Instant;
 use super::away::{DOWN, below};
 use super::*;
 
-const KEYS: u32 = 20;
+pub(super) const KEYS: u32 = 20;
 /// A third of the time that callers wait.
-const PART: Duration = Duration::from_millis(66);
+pub(super) const PART: Duration = Duration::from_millis(66);
 
-/// A tier whose removals of everything take more than six times as long as a call may take, and a process with it that has written all there is.
-async fn of_parts(world: &World) -> (Arc<Parts>, Arc<Chaos>, Cache<u32, String>) {
+/// A tier whose removals of everything take more than six times as long as a call may take.
+pub(super) fn parts(world: &World) -> Arc<Parts> {
     let keys = (0..KEYS).map(|key| Key::new(format!("users:{key}")).expect("legal")).collect();
-    let parts = Arc::new(Parts::new(Arc::<Chaos>::clone(&world.far), keys, PART));
+    Arc::new(Parts::new(Arc::<Chaos>::clone(&world.far), keys, PART))
+}
+
+/// Such a tier, and a process with it that has written all there is.
+async fn of_parts(world: &World) -> (Arc<Parts>, Arc<Chaos>, Cache<u32, String>) {
+    let parts = parts(world);
     let chaos = Arc::new(Chaos::new(Arc::<Parts>::clone(&parts)));
     let node = world.build(ttl(600), |builder| builder.tier(world.tier(&chaos)));
     for key in 0..KEYS {
