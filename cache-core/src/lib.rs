@@ -68,7 +68,7 @@ pub use lease::{Grant, Lease};
 pub use note::{Note, Notes};
 pub use params::{Param, Params};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern, PatternError};
-pub use store::{Removed, Store, StoreExt, StoreInfo};
+pub use store::{Part, Removed, Rest, Store, StoreExt, StoreInfo};
 pub use tag::{MAX_TAG_BYTES, MAX_TAGS, Tag, TagError, Tags};
 pub use transport::{Received, Subscription, Transport};
 pub use ttl::{Ttl, TtlError};

@@ -3,7 +3,9 @@
 //! Required methods come in batches, so that no implementation can make one and many disagree; the conveniences for
 //! one key are in [`StoreExt`]. A store may lose any entry at any time; it may never return a wrong or an expired one.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -41,6 +43,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Removes everything.
     async fn clear(&self) -> Result<Removed>;
+
+    /// Removes a part of what [`remove_prefix`](Self::remove_prefix) removes, and says from where on the rest is to be removed. Nothing is
+    /// given up that way, however many keys there are: a part takes no longer than any other operation.
+    ///
+    /// Whoever begins with `None`, and goes on from each rest until there is none, has removed what was there when he began, as
+    /// by `remove_prefix`; notes of these keys hold no longer then. What is written meanwhile may go too. A rest that does not fit, because it is of
+    /// another store or of another prefix, or because its place is not what it was, is as good as none: then the removal begins anew.
+    ///
+    /// The default is for a store that removes as many as there may be within the time of one operation: all of them.
+    ///
+    /// # Errors
+    /// The same part may be removed again.
+    async fn remove_prefix_part(&self, prefix: &str, from: Option<&Rest>) -> Result<Part> {
+        let _ = from;
+        Ok(Part { removed: self.remove_prefix(prefix).await?, rest: None })
+    }
 
     /// Notes what is known of a key, before its value is read at the source, for [`put_noted`](Self::put_noted). `tags` are
     /// those that are known already of what will be written. Nobody else sees that a note was taken.
@@ -102,6 +120,44 @@ pub enum Removed {
     Exactly(u64),
     /// The place marks groups as dead instead of visiting them, and cannot tell.
     Unknown,
+}
+
+/// What a [part of a removal](Store::remove_prefix_part) has come to.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What it has removed.
+    pub removed: Removed,
+    /// Where to go on; `None` if that was the last part.
+    pub rest: Option<Rest>,
+}
+
+/// From where on a removal is to go on: something that only the store can read that gave it, for as long as the process lives.
+///
+/// ```
+/// use cache_core::Rest;
+/// let rest = Rest::new(7_u64);
+/// assert_eq!(rest.downcast_ref::<u64>(), Some(&7));
+/// assert_eq!(rest.downcast_ref::<String>(), None, "it is of another store");
+/// ```
+#[derive(Clone)]
+pub struct Rest(Arc<dyn Any + Send + Sync>);
+
+impl Rest {
+    /// A rest that the store will know again by this.
+    pub fn new(place: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(place))
+    }
+
+    /// What the store knows it by, if it is one of its own.
+    pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").finish_non_exhaustive()
+    }
 }
 
 /// Conveniences over every [`Store`]. They add no box to the store's own.

@@ -1,12 +1,13 @@
 //! The tier as its users see it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use cache_core::{Entry, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
+use cache_core::{Entry, Key, Note, Part, Removed, Rest, Result, Store, StoreInfo, Tag, Tags, Ttl};
 
 use crate::builder::{BuildError, Builder};
+use crate::index::Spot;
 use crate::log::Log;
 use crate::read;
 use crate::shared::Shared;
@@ -170,12 +171,21 @@ impl Store for Disk {
     }
 
     async fn remove_prefix(&self, prefix: &str) -> Result<Removed> {
-        let prefix = prefix.to_owned();
-        let removed = self.work.write("remove_prefix", 0, move |writer| {
-            let begins = |key: &Key, _: &Tags| key.as_str().starts_with(&prefix);
-            writer.change_all("remove_prefix", begins, |log, now| log.remove_prefix(&prefix, now))
-        });
-        removed.await.map(Removed::Exactly)
+        let (mut removed, mut next) = (0, Some(Spot::default()));
+        while let Some(from) = next {
+            let (here, after) = self.remove_from(prefix, from).await?;
+            (removed, next) = (removed + here, after);
+        }
+        Ok(Removed::Exactly(removed))
+    }
+
+    async fn remove_prefix_part(&self, prefix: &str, from: Option<&Rest>) -> Result<Part> {
+        let from = from.and_then(Rest::downcast_ref::<At>);
+        let from =
+            from.filter(|at| at.prefix == prefix && Weak::as_ptr(&at.disk) == Arc::as_ptr(&self.shared));
+        let (removed, next) = self.remove_from(prefix, from.map_or(Spot::default(), |at| at.spot)).await?;
+        let at = |spot| At { disk: Arc::downgrade(&self.shared), prefix: prefix.to_owned(), spot };
+        Ok(Part { removed: Removed::Exactly(removed), rest: next.map(|spot| Rest::new(at(spot))) })
     }
 
     async fn clear(&self) -> Result<Removed> {
@@ -198,6 +208,25 @@ impl Store for Disk {
         let act = move |writer: &mut Writer| writer.change_noted("put", (&key, &note), put);
         self.work.write("put", bytes, act).await
     }
+}
+
+impl Disk {
+    /// Removes a part of what begins like this, and says where the next one begins.
+    async fn remove_from(&self, prefix: &str, from: Spot) -> Result<(u64, Option<Spot>)> {
+        let prefix = prefix.to_owned();
+        let act = move |writer: &mut Writer| {
+            let begins = |key: &Key, _: &Tags| key.as_str().starts_with(&prefix);
+            writer.change_all("remove_prefix", begins, |log, now| log.remove_part(&prefix, from, now))
+        };
+        self.work.write("remove_prefix", 0, act).await
+    }
+}
+
+/// Where a removal has come to.
+struct At {
+    disk: Weak<Shared>,
+    prefix: String,
+    spot: Spot,
 }
 
 /// What these hold in memory while they wait to be written.

@@ -67,6 +67,13 @@ impl Slot {
     }
 }
 
+/// A place in what was written: so many entries into a segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spot {
+    segment: u64,
+    at: usize,
+}
+
 /// A file of records.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -207,6 +214,23 @@ impl Index {
     /// All entries, in any order.
     pub(crate) fn all(&self) -> Vec<(u64, Slot)> {
         self.slots.iter().map(|(hash, slot)| (*hash, *slot)).collect()
+    }
+
+    /// Up to `most` entries of those that were written from here on, in their order, and where those after them begin. What is written
+    /// anew meanwhile, or once more to make room, comes last, so whoever goes on to the end has seen all that was there.
+    pub(crate) fn part(&self, from: Spot, most: usize) -> (Vec<(u64, Slot)>, Option<Spot>) {
+        let (mut part, mut left) = (Vec::new(), most);
+        for (number, segment) in self.segments.range(from.segment..) {
+            let first = if *number == from.segment { from.at } else { 0 };
+            for (at, hash) in segment.written.iter().enumerate().skip(first) {
+                if left == 0 {
+                    return (part, Some(Spot { segment: *number, at }));
+                }
+                left -= 1;
+                part.extend(self.resident(*hash, *number).map(|slot| (*hash, slot)));
+            }
+        }
+        (part, None)
     }
 
     /// The hashes of the entries that carry this tag.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cache_core::{Content, Entry, Frame, Header, Key, Meta, Tag, Ttl, TypeId, Wall};
 
-use crate::index::{Cause, Slot};
+use crate::index::{Cause, Slot, Spot};
 use crate::log::{Draft, Log};
 use crate::medium::File;
 use crate::record::{Head, Kind, MAX_NAMES, NEVER, Place};
@@ -17,6 +17,9 @@ use crate::segments::SLICE;
 
 /// A longer stale life would reach past the end of a clock's time, and its beginning could not be told any more.
 const LONGEST_STALE: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// How many entries one part of a removal by prefix looks at: a few milliseconds, or as long as a file system takes that has to fetch them.
+const PART: usize = 2048;
 
 impl Log {
     /// Writes entries, in their order.
@@ -75,12 +78,17 @@ impl Log {
         self.remove(&keys, now)
     }
 
-    /// Removes all entries whose key begins like this and counts them. Reads the head of every entry.
-    pub(crate) fn remove_prefix(&mut self, prefix: &str, now: u64) -> io::Result<u64> {
+    /// Removes entries whose key begins like this and counts them: those of the next [`PART`] from here on, whose heads it reads, and says
+    /// where the part after it begins.
+    pub(crate) fn remove_part(
+        &mut self,
+        prefix: &str,
+        from: Spot,
+        now: u64,
+    ) -> io::Result<(u64, Option<Spot>)> {
         let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
-        let mut all = self.index.lock().all();
-        all.sort_unstable_by_key(|(_, slot)| slot.place());
-        for (hash, slot) in all {
+        let (part, next) = self.index.lock().part(from, PART);
+        for (hash, slot) in part {
             match self.head(slot) {
                 Some(head) if head.key.starts_with(prefix) => keys.push(hash),
                 Some(_) => {}
@@ -89,7 +97,7 @@ impl Log {
         }
         // Whose key cannot be read may be among those that are meant.
         self.end(&unreadable, Cause::Corrupt, now);
-        self.remove(&keys, now)
+        Ok((self.remove(&keys, now)?, next))
     }
 
     /// Removes everything and counts it. Costs no more than its files.

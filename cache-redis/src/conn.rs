@@ -16,6 +16,7 @@ mod link;
 mod listen;
 mod live;
 mod node;
+mod scan;
 mod sentinel;
 mod slot;
 
@@ -32,7 +33,10 @@ use tokio::time::timeout;
 
 pub(crate) use alone::command;
 pub(crate) use batch::Keyed;
+pub(crate) use cluster::Table;
 pub(crate) use listen::Listening;
+pub(crate) use node::Node;
+pub(crate) use scan::Cursor;
 pub(crate) use slot::slot;
 
 use self::cluster::Cluster;
@@ -40,7 +44,7 @@ use self::deadline::Deadlines;
 use self::dial::Dialer;
 use self::gather::{Ask, Gathering};
 use self::live::Live;
-use self::node::{Node, Target};
+use self::node::Target;
 use self::sentinel::Sentinels;
 use crate::clock::Moment;
 use crate::config::{Address, Config, ConfigError, Mode};
@@ -301,24 +305,23 @@ impl Connection {
         if let Route::One(node) = &self.inner.route { node.clock().now() } else { None }
     }
 
-    /// Every server that takes writes.
-    pub(crate) async fn primaries(&self, operation: &'static str) -> Result<Vec<Arc<Node>>> {
-        let all = pin!(async {
+    /// Every server that takes writes, and its slots. Where a table is wanted that was asked for `after` so many others, that is waited for,
+    /// though not for as long as a call may take: it may be one from before all the same.
+    pub(crate) async fn table(&self, operation: &'static str, after: Option<u64>) -> Result<Arc<Table>> {
+        let table = pin!(async {
             match &self.inner.route {
-                Route::One(node) => Ok(vec![Arc::clone(node)]),
-                Route::Many(cluster) => cluster.primaries().await,
+                Route::One(node) => Ok(Arc::new(Table::of_one(node))),
+                Route::Many(cluster) => {
+                    cluster.table_after(after, self.inner.config.command_timeout / 2).await
+                }
             }
         });
-        self.within(operation, all).await
+        self.within(operation, table).await
     }
 
-    /// Sends a command to this server.
-    pub(crate) async fn call_at(&self, operation: &'static str, node: &Node, command: Cmd) -> Result<Value> {
-        let answer = pin!(async {
-            let _place = self.place().await?;
-            self.answered(node.live(0).await?.ask(&Question::One(&command)).await)
-        });
-        self.within(operation, answer).await
+    /// How many tables of slots have been asked for.
+    pub(crate) fn asked_for_tables(&self) -> u64 {
+        if let Route::Many(cluster) = &self.inner.route { cluster.asked() } else { 0 }
     }
 
     /// Waits until this server has taken whatever was sent to it before, on any connection: it answers what comes last on each.

@@ -32,6 +32,7 @@ mod record;
 mod script;
 mod store;
 mod transport;
+mod walk;
 
 pub use config::{Address, Config, ConfigError, Mode};
 #[cfg(feature = "tls")]

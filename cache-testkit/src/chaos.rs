@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use cache_core::{Entry, Error, ErrorKind, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
+use cache_core::{
+    Entry, Error, ErrorKind, Key, Note, Part, Removed, Rest, Result, Store, StoreInfo, Tag, Tags, Ttl,
+};
 use tokio::sync::Notify;
 
 pub use self::transport::{ChaosTransport, Odds, Way};
@@ -196,6 +198,10 @@ impl Store for Chaos {
 
     async fn clear(&self) -> Result<Removed> {
         self.meet("clear", self.inner.clear()).await
+    }
+
+    async fn remove_prefix_part(&self, prefix: &str, from: Option<&Rest>) -> Result<Part> {
+        self.meet("remove prefix", self.inner.remove_prefix_part(prefix, from)).await
     }
 
     async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cache_core::{Entry, Key, Note, Removed, Result, Store, StoreInfo, Tag, Tags, Ttl};
+use cache_core::{Entry, Key, Note, Part, Removed, Rest, Result, Store, StoreInfo, Tag, Tags, Ttl};
 use tokio::sync::Semaphore;
 
 /// Stops whoever comes by, until it is let go.
@@ -100,6 +100,10 @@ impl Store for HeldReads {
 
     async fn clear(&self) -> Result<Removed> {
         self.inner.clear().await
+    }
+
+    async fn remove_prefix_part(&self, prefix: &str, from: Option<&Rest>) -> Result<Part> {
+        self.inner.remove_prefix_part(prefix, from).await
     }
 
     async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {

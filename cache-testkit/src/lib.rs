@@ -7,6 +7,7 @@
 //! share    a part of a whole                               how a capacity is given
 //! clock    time by hand                                    what a lifetime is tested with
 //! chaos    stores and transports that fail as told         what a layer and a bus are tested with
+//! parts    a store whose removals take long                 what may not be begun anew for ever
 //! fuse     keys and values that panic                      what the user's code may do
 //! race     loads against invalidations                  whether an old value can come back
 //! history  what was asked and answered                     whether that can be right
@@ -23,6 +24,7 @@ pub mod fuse;
 pub mod history;
 pub mod hold;
 pub mod load;
+pub mod parts;
 pub mod race;
 #[cfg(feature = "redis")]
 pub mod redis;

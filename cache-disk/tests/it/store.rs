@@ -74,6 +74,41 @@ async fn a_restart_keeps_values_lives_and_groups_and_no_more() -> Result<()> {
     Ok(())
 }
 
+#[pollster::test]
+async fn a_removal_in_parts_finds_what_is_written_once_more_meanwhile_and_another_store_begins_anew()
+-> Result<()> {
+    let (_folder, builder, _clock) = by_hand();
+    let disk = build(&builder.with_max_bytes(400_000).with_segment_bytes(4096));
+    let all: Vec<_> = (0..3000).map(|number| key(format!("p:{number}"))).collect();
+    disk.put_many(all.iter().map(|key| (key.clone(), Entry::new("x"))).collect()).await?;
+    let first = disk.remove_prefix_part("p:", None).await?;
+    assert!(first.removed != Removed::Exactly(3000) && first.rest.is_some(), "{first:?}");
+    let late = all.last().expect("many");
+    let mut number = 0;
+    // Those that the first part has not looked at are used, and others make that room is needed.
+    while disk.stats().kept == 0 {
+        assert!(disk.get(late).await?.is_some(), "it was used");
+        disk.put(key(format!("q:{number}")), Entry::new("y".repeat(1000))).await?;
+        number += 1;
+    }
+    let (_other_folder, builder, _clock) = by_hand();
+    let other = build(&builder);
+    other.put_many((0..10).map(|number| (key(format!("p:{number}")), Entry::new("x"))).collect()).await?;
+    let part = other.remove_prefix_part("p:", first.rest.as_ref()).await?;
+    assert!(
+        part.removed == Removed::Exactly(10) && part.rest.is_none(),
+        "it knows nothing of the rest: {part:?}"
+    );
+    let part = disk.remove_prefix_part("q:", first.rest.as_ref()).await?;
+    assert_ne!(part.removed, Removed::Exactly(0), "that was the rest of another prefix");
+    let mut rest = first.rest;
+    while rest.is_some() {
+        rest = disk.remove_prefix_part("p:", rest.as_ref()).await?.rest;
+    }
+    assert_eq!(disk.get_many(&all).await?, vec![None; all.len()]);
+    Ok(())
+}
+
 fn bytes_in(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).expect("it is there").map(|file| file.expect("it can be listed"));
     files.map(|file| file.metadata().expect("it is there").len()).sum()

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::dial::Dialer;
 use super::live::Live;
 use super::node::{Node, Target};
+use super::slot::SLOTS;
 use crate::config::Address;
 use crate::driver::Question;
 use crate::fault::Fault;
@@ -39,6 +41,8 @@ struct Shared {
     dialer: Arc<Dialer>,
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
     wanted: Notify,
+    /// How many tables have been asked for.
+    asked: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -49,33 +53,51 @@ enum State {
 }
 
 /// Ranges of slots in order, and who has them.
-#[derive(Default)]
-struct Table(Vec<(RangeInclusive<u16>, Arc<Node>)>);
+#[derive(Debug)]
+pub(crate) struct Table {
+    ranges: Vec<(RangeInclusive<u16>, Arc<Node>)>,
+    /// The how manieth it is that was asked for.
+    number: u64,
+}
 
 impl Cluster {
     pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
-        let shared = Shared { dialer, nodes: Mutex::default(), wanted: Notify::new() };
+        let shared =
+            Shared { dialer, nodes: Mutex::default(), wanted: Notify::new(), asked: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), keeper: OnceLock::new() }
     }
 
     /// Who has this slot.
     pub(crate) async fn node(&self, slot: u16) -> Result<Arc<Node>, Fault> {
-        let found = self.table().await?.find(slot);
+        let found = self.table().await?.find(slot).map(Arc::clone);
         found.ok_or_else(|| {
             self.look_around();
             Fault::Homeless
         })
     }
 
-    /// Everybody who has slots.
-    pub(crate) async fn primaries(&self) -> Result<Vec<Arc<Node>>, Fault> {
-        let mut all: Vec<Arc<Node>> = Vec::new();
-        for (_, node) in &self.table().await?.0 {
-            if !all.iter().any(|known| Arc::ptr_eq(known, node)) {
-                all.push(Arc::clone(node));
-            }
-        }
-        Ok(all)
+    /// The table; one that was asked for `after` so many others, if there is one within this time.
+    pub(crate) async fn table_after(
+        &self,
+        after: Option<u64>,
+        patience: Duration,
+    ) -> Result<Arc<Table>, Fault> {
+        let table = self.table().await?;
+        let (Some(asked), Some(keeper)) = (after.filter(|asked| !table.is_newer(*asked)), self.keeper.get())
+        else {
+            return Ok(table);
+        };
+        self.look_around();
+        let mut told = keeper.table.clone();
+        let is_newer = |state: &State| matches!(state, State::Known(table) if table.is_newer(asked));
+        // Whoever tells it may be gone with its runtime.
+        let _ = timeout(patience, told.wait_for(is_newer)).await;
+        self.table().await
+    }
+
+    /// How many tables have been asked for.
+    pub(crate) fn asked(&self) -> u64 {
+        self.shared.asked.load(SeqCst)
     }
 
     /// The server at an address, as `host:port`, that the one at `known` has named. Without a host it means its own.
@@ -178,34 +200,35 @@ impl Shared {
         let asking = async {
             let live = node.live(0).await?;
             let mut command = redis::cmd("CLUSTER");
+            let number = self.asked.fetch_add(1, SeqCst) + 1;
             let answer = live.ask(&Question::One(command.arg("SLOTS"))).await?;
-            self.read(&answer, &live.address().host)
+            self.read(&answer, &live.address().host, number)
         };
         timeout(self.dialer.config().connect_timeout, asking).await.unwrap_or(Err(Fault::Late))
     }
 
     /// Reads the answer of a server at `host`; one that does not know its own address means that by an empty one.
-    fn read(&self, answer: &Value, host: &str) -> Result<Table, Fault> {
+    fn read(&self, answer: &Value, host: &str, number: u64) -> Result<Table, Fault> {
         if let Value::ServerError(error) = answer {
             return Err(Fault::Redis(error.clone().into()));
         }
         let Value::Array(ranges) = answer else { return Err(Fault::Odd) };
-        let mut table = Vec::with_capacity(ranges.len());
+        let mut slots = Vec::with_capacity(ranges.len());
         for range in ranges {
             let Value::Array(parts) = range else { return Err(Fault::Odd) };
             let [first, last, Value::Array(primary), ..] = &parts[..] else { return Err(Fault::Odd) };
-            let number = |value: &Value| u16::from_redis_value_ref(value).map_err(|_| Fault::Odd);
+            let whole = |value: &Value| u16::from_redis_value_ref(value).map_err(|_| Fault::Odd);
             let [named, port, ..] = &primary[..] else { return Err(Fault::Odd) };
             let named = Option::<String>::from_redis_value_ref(named).ok().flatten();
             let host = named.filter(|name| !is_unknown(name)).unwrap_or_else(|| host.to_owned());
-            let node = self.node(&Address::new(host, number(port)?));
-            table.push((number(first)?..=number(last)?, node));
+            let node = self.node(&Address::new(host, whole(port)?));
+            slots.push((whole(first)?..=whole(last)?, node));
         }
-        if table.is_empty() {
+        if slots.is_empty() {
             return Err(Fault::Homeless);
         }
-        table.sort_by_key(|(slots, _)| *slots.start());
-        Ok(Table(table))
+        slots.sort_by_key(|(slots, _)| *slots.start());
+        Ok(Table { ranges: slots, number })
     }
 
     /// The server at this address, the same one each time.
@@ -217,8 +240,7 @@ impl Shared {
 
     /// Lets go of servers that have no slots, and of the connections to them.
     fn forget_others(&self, table: &Table) {
-        let has_slots = |node: &Arc<Node>| table.0.iter().any(|(_, owner)| Arc::ptr_eq(owner, node));
-        self.nodes.lock().retain(|_, node| has_slots(node));
+        self.nodes.lock().retain(|_, node| table.has(node));
     }
 }
 
@@ -228,8 +250,38 @@ fn is_unknown(host: &str) -> bool {
 }
 
 impl Table {
-    fn find(&self, slot: u16) -> Option<Arc<Node>> {
-        let at = self.0.partition_point(|(slots, _)| *slots.end() < slot);
-        self.0.get(at).filter(|(slots, _)| slots.contains(&slot)).map(|(_, node)| Arc::clone(node))
+    /// That of a server without others, which is never older than another.
+    pub(crate) fn of_one(node: &Arc<Node>) -> Self {
+        Self { ranges: vec![(0..=SLOTS - 1, Arc::clone(node))], number: u64::MAX }
+    }
+
+    fn find(&self, slot: u16) -> Option<&Arc<Node>> {
+        let at = self.ranges.partition_point(|(slots, _)| *slots.end() < slot);
+        self.ranges.get(at).filter(|(slots, _)| slots.contains(&slot)).map(|(_, node)| node)
+    }
+
+    /// Who has slots, some more than once.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.ranges.iter().map(|(_, node)| node)
+    }
+
+    pub(crate) fn has(&self, node: &Arc<Node>) -> bool {
+        self.nodes().any(|owner| Arc::ptr_eq(owner, node))
+    }
+
+    /// Whether a server has a slot here that it did not have then.
+    pub(crate) fn has_gained(&self, node: &Arc<Node>, then: &Self) -> bool {
+        let is_his = |owner: &&Arc<Node>| Arc::ptr_eq(owner, node);
+        let had = |slot: u16| then.find(slot).is_some_and(|owner| Arc::ptr_eq(owner, node));
+        let same = |slots: &RangeInclusive<u16>| {
+            then.ranges.iter().any(|(known, owner)| known == slots && is_his(&owner))
+        };
+        let mut his = self.ranges.iter().filter(|(_, owner)| is_his(&owner));
+        his.any(|(slots, _)| !same(slots) && !slots.clone().all(had))
+    }
+
+    /// Whether it was asked for after so many others.
+    pub(crate) fn is_newer(&self, asked: u64) -> bool {
+        self.number > asked
     }
 }

@@ -1,6 +1,6 @@
 //! Slots: which part of a Cluster a key belongs to, by the specification of Redis Cluster.
 
-const SLOTS: u16 = 16_384;
+pub(super) const SLOTS: u16 = 16_384;
 
 /// The slot of a key: that of what stands in its first pair of braces, if anything does, so that keys can be kept together.
 pub(crate) fn slot(key: &[u8]) -> u16 {

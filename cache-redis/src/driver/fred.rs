@@ -167,7 +167,7 @@ impl Ears {
     async fn listen(mut self, hear: impl Fn(Heard)) {
         loop {
             match self.next().await {
-                Event::Message(Ok(message)) => hear(heard(message)),
+                Event::Message(Ok(message)) => heard(message).into_iter().for_each(&hear),
                 Event::Confirm(Some(tell)) => {
                     // What came in before the confirmation is told before it.
                     if !self.tell_what_waits(&hear) {
@@ -199,7 +199,7 @@ impl Ears {
     fn tell_what_waits(&mut self, hear: &impl Fn(Heard)) -> bool {
         loop {
             match self.messages.try_recv() {
-                Ok(message) => hear(heard(message)),
+                Ok(message) => heard(message).into_iter().for_each(hear),
                 Err(broadcast::error::TryRecvError::Empty) => return true,
                 Err(_) => return false,
             }
@@ -255,12 +255,13 @@ fn custom(command: &Cmd) -> (CustomCommand, Vec<Answer>) {
     (CustomCommand::new(name, ClusterHash::FirstKey, false), arguments)
 }
 
-fn heard(message: Message) -> Heard {
-    Heard::Message(match message.value {
-        Answer::Bytes(bytes) => bytes,
-        Answer::String(text) => text.into_inner(),
-        other => other.as_bytes().map(Bytes::copy_from_slice).unwrap_or_default(),
-    })
+fn heard(message: Message) -> Option<Heard> {
+    match message.value {
+        Answer::Bytes(bytes) => Some(Heard::Message(bytes)),
+        Answer::String(text) => Some(Heard::Message(text.into_inner())),
+        // Nobody publishes anything else.
+        _ => None,
+    }
 }
 
 /// An answer as everybody above knows it. Errors of the server are answers.

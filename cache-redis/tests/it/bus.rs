@@ -66,7 +66,7 @@ impl Node {
 }
 
 #[tokio::test]
-async fn what_is_published_while_a_connection_is_cut_is_heard_or_doubted() {
+pub(crate) async fn what_is_published_while_a_connection_is_cut_is_heard_or_doubted() {
     let server = Server::start();
     let proxy = Proxy::to(server.address());
     let (here, there) = (Node::open(server.address()).await, Node::open(proxy.address()).await);
@@ -91,7 +91,7 @@ async fn what_is_published_while_a_connection_is_cut_is_heard_or_doubted() {
 }
 
 #[tokio::test]
-async fn a_connection_that_dies_in_silence_is_a_doubt_until_it_is_replaced() {
+pub(crate) async fn a_connection_that_dies_in_silence_is_a_doubt_until_it_is_replaced() {
     let server = Server::start();
     let proxy = Proxy::to(server.address());
     let (here, there) = (Node::open(server.address()).await, Node::open(proxy.address()).await);
@@ -110,7 +110,7 @@ async fn a_connection_that_dies_in_silence_is_a_doubt_until_it_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_was_published_while_the_server_was_away_is_heard_when_it_is_back() {
+pub(crate) async fn what_was_published_while_the_server_was_away_is_heard_when_it_is_back() {
     let mut server = Server::start();
     let (here, there) = (Node::open(server.address()).await, Node::open(server.address()).await);
     server.kill();

@@ -46,7 +46,7 @@ pub(crate) async fn calls_follow_slots_that_move_one_by_one_and_in_batches() -> 
 }
 
 #[tokio::test]
-async fn scripts_follow_slots_that_move_to_servers_that_do_not_know_them() -> Result<()> {
+pub(crate) async fn scripts_follow_slots_that_move_to_servers_that_do_not_know_them() -> Result<()> {
     let cluster = Cluster::start();
     let store = RedisStore::new(Connection::open(patient(cluster_config(&cluster))).expect("legal"));
     let entry = |tag: &str| Entry::new("v").with_tags(Tags::new([tag]).expect("legal"));
@@ -89,7 +89,7 @@ pub(crate) async fn a_dead_primary_disturbs_nobody_else_and_is_replaced() -> Res
 }
 
 #[tokio::test]
-async fn a_slot_half_of_which_has_moved_answers_as_a_whole() -> Result<()> {
+pub(crate) async fn a_slot_half_of_which_has_moved_answers_as_a_whole() -> Result<()> {
     let cluster = Cluster::start();
     let redis = Connection::open(patient(cluster_config(&cluster))).expect("legal");
     let store = RedisStore::new(redis.clone());
@@ -134,7 +134,7 @@ async fn a_slot_half_of_which_has_moved_answers_as_a_whole() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_slot_that_nobody_has_is_an_error_that_passes_and_disturbs_no_other() -> Result<()> {
+pub(crate) async fn a_slot_that_nobody_has_is_an_error_that_passes_and_disturbs_no_other() -> Result<()> {
     let cluster = Cluster::start();
     for server in cluster.servers() {
         server.call(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
@@ -162,7 +162,7 @@ async fn a_slot_that_nobody_has_is_an_error_that_passes_and_disturbs_no_other() 
 }
 
 #[tokio::test]
-async fn a_server_that_names_another_by_its_port_alone_means_its_own_host() -> Result<()> {
+pub(crate) async fn a_server_that_names_another_by_its_port_alone_means_its_own_host() -> Result<()> {
     let cluster = Cluster::start();
     let redis = Connection::open(patient(cluster_config(&cluster))).expect("legal");
     let store = RedisStore::new(redis.clone());

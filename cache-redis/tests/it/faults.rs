@@ -47,7 +47,7 @@ async fn works(redis: &Connection) -> Result<()> {
 }
 
 #[tokio::test]
-async fn scripts_survive_being_forgotten() -> Result<()> {
+pub(crate) async fn scripts_survive_being_forgotten() -> Result<()> {
     let server = Server::start();
     let redis = connection(&server);
     for _ in 0..3 {
@@ -102,7 +102,7 @@ pub(crate) async fn a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_
 }
 
 #[tokio::test]
-async fn a_server_that_is_back_is_found_by_the_next_attempt() {
+pub(crate) async fn a_server_that_is_back_is_found_by_the_next_attempt() {
     let mut server = Server::start();
     // Its own pauses between attempts, which are the longest after the fifth.
     let redis = Connection::open(config(server.address())).expect("legal");
@@ -148,7 +148,8 @@ pub(crate) async fn a_stopped_server_costs_a_deadline_and_is_then_known_to_be_aw
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it_twice() -> Result<()> {
+pub(crate) async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it_twice()
+-> Result<()> {
     let server = Arc::new(Server::start());
     let counters = RedisCounters::new(Connection::open(hasty(config(server.address()))).expect("legal"));
     let limit = 1_000_000;
@@ -183,7 +184,7 @@ async fn a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it
 }
 
 #[tokio::test]
-async fn a_replica_refuses_writes_and_still_reads() -> Result<()> {
+pub(crate) async fn a_replica_refuses_writes_and_still_reads() -> Result<()> {
     let [server, primary] = [Server::start(), Server::start()];
     let redis = connection(&server);
     let store = RedisStore::new(redis.clone());
@@ -244,7 +245,7 @@ async fn no_more_calls_are_on_their_way_than_allowed() {
 #[tokio::test]
 pub(crate) async fn connections_end_with_whoever_opened_them() {
     let server = Server::start();
-    for _ in 0..50 {
+    for _ in 0..1000 {
         let redis = connection(&server);
         redis.ping().await.expect("it is there");
     }
@@ -329,7 +330,7 @@ async fn what_users_name_is_no_part_of_a_script() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_user_who_may_do_only_what_is_needed_is_enough() -> Result<()> {
+pub(crate) async fn a_user_who_may_do_only_what_is_needed_is_enough() -> Result<()> {
     const NEEDED: &str = "+auth +hello +select +ping +time +role +client|setname +get +mget +set +unlink \
                           +scan +publish +subscribe +eval +evalsha +strlen +getrange +pttl +pexpire +persist +hget +hset \
                           +hdel";

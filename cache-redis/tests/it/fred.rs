@@ -9,7 +9,9 @@ use cache_testkit::redis::{Cluster, Sentinels, Server, Setup};
 
 use crate::conformance::all;
 use crate::servers::{DRIVER, cluster_config, ends, hasty, key, sentinel_config, succeeds};
-use crate::{cluster, faults, gathering, messages, network, strangers};
+use crate::{
+    bus, cluster, faults, gathering, lease, messages, network, notes, removals, scripted, strangers,
+};
 
 /// At the same time, because they mostly wait.
 #[test]
@@ -89,27 +91,57 @@ macro_rules! over_fred {
 }
 
 over_fred! {
+    bus::a_connection_that_dies_in_silence_is_a_doubt_until_it_is_replaced,
+    bus::what_is_published_while_a_connection_is_cut_is_heard_or_doubted,
+    bus::what_was_published_while_the_server_was_away_is_heard_when_it_is_back,
     cluster::a_dead_primary_disturbs_nobody_else_and_is_replaced,
+    cluster::a_server_that_names_another_by_its_port_alone_means_its_own_host,
+    cluster::a_slot_half_of_which_has_moved_answers_as_a_whole,
+    cluster::a_slot_that_nobody_has_is_an_error_that_passes_and_disturbs_no_other,
     cluster::calls_follow_slots_that_move_one_by_one_and_in_batches,
+    faults::a_client_that_is_killed_in_mid_decision_may_lose_it_and_never_counts_it_twice,
     faults::a_dead_server_is_an_error_at_once_and_an_empty_one_after_it_is_just_empty,
     faults::a_full_server_refuses_what_is_new_and_lets_go_of_what_is_old,
+    faults::a_replica_refuses_writes_and_still_reads,
+    faults::a_server_that_is_back_is_found_by_the_next_attempt,
     faults::a_stopped_server_costs_a_deadline_and_is_then_known_to_be_away,
+    faults::a_user_who_may_do_only_what_is_needed_is_enough,
     faults::after_a_failover_everything_goes_on_at_the_new_primary,
     faults::an_application_starts_without_its_redis,
     faults::connections_end_with_whoever_opened_them,
+    faults::scripts_survive_being_forgotten,
     gathering::an_error_is_told_to_whom_it_belongs,
     gathering::each_gets_its_own_answer_and_the_server_few_commands,
+    lease::a_clock_that_was_set_back_lets_nobody_wait_for_a_dead_holder_longer_than_its_lease,
+    lease::a_holder_that_lives_keeps_its_lease_though_the_clock_is_set_back_and_gives_it_back,
+    lease::a_lease_as_it_was_written_before_is_held_until_its_end,
+    lease::a_lease_of_a_server_that_comes_back_empty_is_anothers_and_its_number_is_larger,
     messages::a_channel_whose_slot_moves_is_followed,
     messages::a_connection_that_has_died_in_silence_is_found_by_its_heartbeat,
+    messages::a_failover_is_followed,
     messages::a_message_ahead_of_the_confirmation_is_not_taken_for_it,
+    messages::a_server_that_restarts_empty_is_subscribed_to_again,
     messages::a_subscriber_that_the_server_drops_as_too_slow_learns_it_and_goes_on,
-    messages::a_subscription_outlives_the_connections_that_calls_are_made_on,
     messages::a_subscriber_that_was_cut_off_while_idle_learns_it_and_goes_on,
+    messages::a_subscription_outlives_the_connections_that_calls_are_made_on,
     network::a_half_open_connection_is_found_and_replaced,
+    network::a_host_that_accepts_and_says_nothing_is_away,
+    network::a_removal_of_many_goes_behind_what_was_written_on_each_connection,
     network::an_answer_that_comes_too_late_is_not_given_to_the_next_question,
     network::an_answer_that_is_cut_at_any_byte_is_an_error_and_never_a_wrong_value,
-    network::a_removal_of_many_goes_behind_what_was_written_on_each_connection,
     network::large_batches_in_both_directions_do_not_block_each_other,
     network::what_is_asked_of_a_key_is_done_in_order_whichever_connection_is_slow,
+    notes::a_restart_that_brings_a_placeholder_back_brings_no_note_back,
+    removals::a_removal_begins_anew_where_nobody_says_whose_cursors_these_are,
+    removals::a_removal_goes_on_over_another_connection_where_it_has_come_to,
+    removals::after_a_failover_a_removal_begins_anew_at_the_new_primary,
+    scripted::a_lease_of_a_server_that_answers_oddly_is_nobodys,
+    scripted::a_primary_that_dies_while_it_is_asked_for_its_role_holds_nobody_up,
+    scripted::a_server_that_never_ends_an_answer_is_left,
+    scripted::a_server_whose_clock_tells_no_time_is_no_server,
+    scripted::messages_of_no_channel_of_ours_and_odd_ones_are_not_heard,
+    scripted::sentinels_that_are_away_hang_or_know_nothing_hide_nobody,
+    scripted::what_comes_before_around_and_instead_of_an_answer_is_never_a_wrong_value,
     strangers::a_server_that_lies_is_an_error_whatever_it_says,
+    strangers::a_wrong_password_is_told_and_not_repeated,
 }

@@ -49,7 +49,7 @@ impl Skewed {
 }
 
 #[test]
-fn a_clock_that_was_set_back_lets_nobody_wait_for_a_dead_holder_longer_than_its_lease() {
+pub(crate) fn a_clock_that_was_set_back_lets_nobody_wait_for_a_dead_holder_longer_than_its_lease() {
     for back in [SECOND / 2, HOLD, HOUR, 10 * 365 * 24 * HOUR] {
         let redis = Skewed::new();
         let fence = redis.acquire().expect("nobody has it");
@@ -71,7 +71,7 @@ fn a_clock_that_was_set_back_lets_nobody_wait_for_a_dead_holder_longer_than_its_
 }
 
 #[test]
-fn a_holder_that_lives_keeps_its_lease_though_the_clock_is_set_back_and_gives_it_back() {
+pub(crate) fn a_holder_that_lives_keeps_its_lease_though_the_clock_is_set_back_and_gives_it_back() {
     let redis = Skewed::new();
     let fence = redis.acquire().expect("nobody has it");
     redis.passes(-HOUR);
@@ -85,7 +85,7 @@ fn a_holder_that_lives_keeps_its_lease_though_the_clock_is_set_back_and_gives_it
 }
 
 #[test]
-fn a_lease_as_it_was_written_before_is_held_until_its_end() {
+pub(crate) fn a_lease_as_it_was_written_before_is_held_until_its_end() {
     let redis = Skewed::new();
     redis.server.call(&["SET", "l", &format!("{BEGIN} {}", BEGIN + HOLD)]);
     assert_eq!(redis.acquire(), None);
@@ -95,7 +95,8 @@ fn a_lease_as_it_was_written_before_is_held_until_its_end() {
 }
 
 #[tokio::test]
-async fn a_lease_of_a_server_that_comes_back_empty_is_anothers_and_its_number_is_larger() -> Result<()> {
+pub(crate) async fn a_lease_of_a_server_that_comes_back_empty_is_anothers_and_its_number_is_larger()
+-> Result<()> {
     let mut server = Server::start();
     let lease = RedisLease::new(connection(&server));
     let hold = Duration::from_mins(1);

@@ -87,7 +87,7 @@ pub(crate) async fn a_half_open_connection_is_found_and_replaced() {
 }
 
 #[tokio::test]
-async fn a_host_that_accepts_and_says_nothing_is_away() {
+pub(crate) async fn a_host_that_accepts_and_says_nothing_is_away() {
     let server = Server::start();
     let proxy = Proxy::to(server.address());
     proxy.hold();

@@ -190,7 +190,7 @@ async fn what_is_no_string_gives_way_to_a_placeholder() -> Result<()> {
 }
 
 #[tokio::test]
-async fn where_a_slot_has_moved_in_between_nothing_is_stored_and_all_goes_on() -> Result<()> {
+pub(crate) async fn where_a_slot_has_moved_in_between_nothing_is_stored_and_all_goes_on() -> Result<()> {
     let cluster = Cluster::start();
     let store = open(patient(cluster_config(&cluster)));
     let entry = || Entry::new("v").with_tags(tags(&["t"]));
@@ -213,7 +213,7 @@ async fn where_a_slot_has_moved_in_between_nothing_is_stored_and_all_goes_on() -
 }
 
 #[tokio::test]
-async fn after_a_failover_earlier_notes_are_refused_and_later_ones_are_good() -> Result<()> {
+pub(crate) async fn after_a_failover_earlier_notes_are_refused_and_later_ones_are_good() -> Result<()> {
     let mut group = Sentinels::start();
     let store = open(hasty(sentinel_config(&group)));
     let entry = || Entry::new("v").with_tags(tags(&["t"]));
@@ -243,7 +243,7 @@ async fn after_a_failover_earlier_notes_are_refused_and_later_ones_are_good() ->
 }
 
 #[tokio::test]
-async fn a_restart_that_brings_a_placeholder_back_brings_no_note_back() -> Result<()> {
+pub(crate) async fn a_restart_that_brings_a_placeholder_back_brings_no_note_back() -> Result<()> {
     let server = Server::start();
     let store = open(hasty(config(server.address())));
     let note = succeeds(async || store.note(&key("k"), &Tags::NONE).await).await;

@@ -104,7 +104,7 @@ async fn names_begin_with_the_prefix_and_leave_others_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_and_not_repeated() {
+pub(crate) async fn a_wrong_password_is_told_and_not_repeated() {
     let server = Server::with(&Setup::new().with_password("right"));
     let text = format!("redis://:wrong-secret@{}", server.address());
     let redis = Connection::open(hasty(Config::from_url(&text).expect("legal"))).expect("legal");

@@ -37,7 +37,7 @@ async fn longest_wait(counters: &RedisCounters) -> Duration {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_window() -> Result<()> {
+pub(crate) async fn a_server_that_takes_over_or_comes_back_empty_admits_nothing_for_a_window() -> Result<()> {
     let mut group = Sentinels::start();
     let redis = Connection::open(hasty(sentinel_config(&group))).expect("legal");
     let (plain, strict) =

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Clock, Entry, Key, Note, Removed, Result, Store, StoreInfo, SystemClock, Tag, Tags, Ttl};
+use cache_core::{
+    Clock, Entry, Key, Note, Part, Removed, Rest, Result, Store, StoreInfo, SystemClock, Tag, Tags, Ttl,
+};
 pub use cache_policy::{Backoff, Passage, Trip};
 
 pub use self::breaker::{BreakerStats, CircuitBreaker, Watch};
@@ -116,6 +118,10 @@ impl<L: Layer> Store for Layered<L> {
         self.layer.around(self.on("clear"), || self.inner.clear()).await
     }
 
+    async fn remove_prefix_part(&self, prefix: &str, from: Option<&Rest>) -> Result<Part> {
+        self.layer.around(self.on("remove prefix"), || self.inner.remove_prefix_part(prefix, from)).await
+    }
+
     async fn note(&self, key: &Key, tags: &Tags) -> Result<Note> {
         self.layer.around(self.on("note"), || self.inner.note(key, tags)).await
     }
@@ -165,6 +171,8 @@ pub struct Guarded {
     pub breaker: Arc<CircuitBreaker>,
     /// The store within the breaker, for its probes.
     limited: Arc<dyn Store>,
+    /// How long one try may take.
+    pub(crate) timeout: Duration,
 }
 
 impl Guarded {
@@ -233,7 +241,7 @@ impl Guards {
         let breaker = Arc::new(CircuitBreaker::new(self.trip, self.clock));
         let broken = Layered::new(Arc::clone(&breaker), Arc::clone(&limited));
         let retried = Layered::new(Retries::new(self.tries, self.backoff), Arc::new(broken));
-        Guarded { store: Arc::new(retried), breaker, limited }
+        Guarded { store: Arc::new(retried), breaker, limited, timeout: self.timeout }
     }
 }
 

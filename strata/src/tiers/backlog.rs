@@ -5,12 +5,13 @@
 //! everything that this cache has there.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cache_core::{Entry, Key, Tags, Time};
+use cache_core::{Entry, Key, Rest, Tags, Time};
+use cache_invalidation::Action;
 use tokio::sync::Notify;
 
 use super::tell::Group;
@@ -19,6 +20,8 @@ use super::tell::Group;
 const MAX_KEYS: usize = 10_000;
 /// How many removals of groups wait at most.
 const MAX_GROUPS: usize = 64;
+/// How many keys are told between two parts of groups: about as much work as a part.
+const KEYS_BETWEEN: usize = 16;
 /// How many bytes of values wait at most.
 const MAX_BYTES: usize = 16 << 20;
 
@@ -38,12 +41,29 @@ pub(super) struct Backlog {
 struct Waiting {
     /// What each is owed, and since which moment.
     keys: HashMap<Key, (Owed, Moment)>,
-    groups: Vec<(Group, Moment)>,
+    /// The one whose turn it is first.
+    groups: VecDeque<OwedGroup>,
+    /// How many keys are told before it is the turn of a group again.
+    keys_left: usize,
+    /// How many keys are passed by, because they could not be told.
+    passed: usize,
     bytes: usize,
     /// How often something was owed.
     made: u64,
     /// Whether somebody is at work on it.
     is_attended: bool,
+}
+
+/// A group that is to be removed.
+#[derive(Clone)]
+pub(super) struct OwedGroup {
+    pub(super) group: Group,
+    /// When it was owed last.
+    pub(super) moment: Moment,
+    /// What others are to be told when it is done.
+    pub(super) action: Action,
+    /// Where its removal goes on; `None` before its first part.
+    pub(super) rest: Option<Rest>,
 }
 
 /// A moment in what is owed.
@@ -61,8 +81,8 @@ pub(super) struct Owed {
 
 /// The next thing to do.
 pub(super) enum Next {
-    /// With the moment at which it was owed last.
-    Group(Group, Moment),
+    /// A part of a group.
+    Group(OwedGroup),
     Key(Key),
 }
 
@@ -116,17 +136,20 @@ impl Backlog {
         self.settle(&mut waiting, is_full);
     }
 
-    /// Notes that a group is to be removed.
-    pub(super) fn owe_group(&self, group: Group) {
+    /// Notes that a group is to be removed, or the `rest` of it.
+    pub(super) fn owe_group(&self, group: Group, action: Action, rest: Option<Rest>) {
         let mut waiting = self.lock();
         waiting.overtake(|key, tags| group.contains(key, tags));
         waiting.made += 1;
         let moment = Moment(waiting.made);
         let groups = &mut waiting.groups;
-        match groups.iter_mut().find(|(other, _)| *other == group) {
-            // A removal of it that is on its way may have been too early.
-            Some((_, owed)) => *owed = moment,
-            None => groups.push((group, moment)),
+        match groups.iter_mut().find(|owed| owed.group == group) {
+            // A removal of it that is on its way may have been too early, and so may its parts.
+            Some(owed) => {
+                (owed.moment, owed.rest) = (moment, None);
+                owed.action = owed.action.max(action);
+            }
+            None => groups.push_back(OwedGroup { group, moment, action, rest }),
         }
         let is_full = groups.len() > MAX_GROUPS;
         self.settle(&mut waiting, is_full);
@@ -147,7 +170,7 @@ impl Backlog {
             waiting.keys.clear();
             waiting.bytes = 0;
             waiting.made += 1;
-            waiting.groups = vec![(self.all.clone(), Moment(waiting.made))];
+            waiting.groups = VecDeque::from([self.whole(waiting)]);
         }
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
     }
@@ -163,7 +186,7 @@ impl Backlog {
             return false;
         }
         let waiting = self.lock();
-        waiting.keys.contains_key(key) || waiting.groups.iter().any(|(group, _)| group.contains(key, tags))
+        waiting.keys.contains_key(key) || waiting.groups.iter().any(|owed| owed.group.contains(key, tags))
     }
 
     /// What waits now, for whoever is about to ask the tier: it may be told of that before the answer, which is older, is here.
@@ -173,7 +196,7 @@ impl Backlog {
         }
         let waiting = self.lock();
         let keys = keys.iter().filter(|key| waiting.keys.contains_key(*key)).cloned().collect();
-        Doubted { keys, groups: waiting.groups.iter().map(|(group, _)| group.clone()).collect() }
+        Doubted { keys, groups: waiting.groups.iter().map(|owed| owed.group.clone()).collect() }
     }
 
     /// Now.
@@ -198,14 +221,19 @@ impl Backlog {
         }
     }
 
-    /// What is to be told next, groups first; `None`, and nobody attends any more, if there is nothing.
+    /// What is to be told next: groups first, but after a part of one that is not done yet it is the turn of others, and of some keys, so
+    /// that a removal of millions holds up no other. `None`, and nobody attends any more, if there is nothing.
     pub(super) fn next(&self) -> Option<Next> {
         let mut waiting = self.lock();
-        if let Some((group, moment)) = waiting.groups.first() {
-            return Some(Next::Group(group.clone(), *moment));
+        let Waiting { keys, groups, keys_left, passed, .. } = &mut *waiting;
+        if let Some(owed) = groups.front()
+            && (*keys_left == 0 || keys.is_empty())
+        {
+            return Some(Next::Group(owed.clone()));
         }
-        if let Some(key) = waiting.keys.keys().next() {
-            return Some(Next::Key(key.clone()));
+        if let Some(first) = keys.keys().next() {
+            *keys_left = keys_left.saturating_sub(1);
+            return Some(Next::Key(keys.keys().nth(*passed % keys.len()).unwrap_or(first).clone()));
         }
         waiting.is_attended = false;
         self.emptied.notify_waiters();
@@ -233,11 +261,11 @@ impl Backlog {
     /// This group will never be removed there by itself: all of the cache is to be, or, if that is the group, nothing.
     pub(super) fn owe_all(&self, group: &Group) {
         let mut waiting = self.lock();
-        waiting.groups.retain(|(other, _)| other != group && *other != self.all);
+        waiting.made += 1;
+        let all = self.whole(&waiting);
+        waiting.groups.retain(|owed| owed.group != *group && owed.group != self.all);
         if *group != self.all {
-            waiting.made += 1;
-            let moment = Moment(waiting.made);
-            waiting.groups.push((self.all.clone(), moment));
+            waiting.groups.push_back(all);
         }
         self.settle(&mut waiting, false);
     }
@@ -262,8 +290,26 @@ impl Backlog {
     pub(super) fn repaired_group(&self, group: &Group, moment: Moment) {
         self.repaired.fetch_add(1, Relaxed);
         let mut waiting = self.lock();
-        waiting.groups.retain(|(other, owed)| other != group || *owed != moment);
+        waiting.groups.retain(|owed| owed.group != *group || owed.moment != moment);
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
+    }
+
+    /// The tier has removed a part of this group, as it was owed at that moment: if it was owed again since, that is to begin anew.
+    pub(super) fn went_on(&self, group: &Group, moment: Moment, rest: &Rest) {
+        if let Some(owed) = self.lock().give_way(group).filter(|owed| owed.moment == moment) {
+            owed.rest = Some(rest.clone());
+        }
+    }
+
+    /// This group could not be removed at the moment: others come first.
+    pub(super) fn defer_group(&self, group: &Group) {
+        self.lock().give_way(group);
+    }
+
+    /// The key whose turn it was could not be told at the moment: others come first.
+    pub(super) fn defer_key(&self) {
+        let mut waiting = self.lock();
+        waiting.passed = waiting.passed.wrapping_add(1);
     }
 
     /// Nobody attends to it any more.
@@ -278,6 +324,12 @@ impl Backlog {
             given_up: self.given_up.load(Relaxed),
             repaired: self.repaired.load(Relaxed),
         }
+    }
+
+    /// The removal of all, in place of what could not be remembered or removed by itself.
+    fn whole(&self, waiting: &Waiting) -> OwedGroup {
+        let action = waiting.groups.iter().map(|owed| owed.action).max().unwrap_or(Action::Expire);
+        OwedGroup { group: self.all.clone(), moment: Moment(waiting.made), action, rest: None }
     }
 
     fn forget(&self, waiting: &mut Waiting, key: &Key) {
@@ -324,6 +376,15 @@ impl Waiting {
         }
     }
 
+    /// Puts a group behind all others, and behind some keys.
+    fn give_way(&mut self, group: &Group) -> Option<&mut OwedGroup> {
+        let at = self.groups.iter().position(|owed| owed.group == *group)?;
+        let owed = self.groups.remove(at)?;
+        self.groups.push_back(owed);
+        self.keys_left = KEYS_BETWEEN;
+        self.groups.back_mut()
+    }
+
     fn overtake(&mut self, is_meant: impl Fn(&Key, &Tags) -> bool) {
         for (key, (owed, _)) in &mut self.keys {
             if owed.entry.as_ref().is_some_and(|entry| is_meant(key, &entry.meta.tags)) {
@@ -359,10 +420,10 @@ mod tests {
         let tags = Tags::new(["c:t"]).expect("legal");
         let group = Group::Tag(Tag::new("c:t").expect("legal"));
         backlog.owe(key.clone(), Owed { entry: None, version: 1, since: Time::ZERO });
-        backlog.owe_group(group);
+        backlog.owe_group(group, Action::Remove, None);
         let doubted = backlog.doubted(&[key.clone(), tagged.clone(), other.clone()]);
         backlog.repaired(&key);
-        let Some(Next::Group(group, moment)) = backlog.next() else { panic!("it is owed") };
+        let Some(Next::Group(OwedGroup { group, moment, .. })) = backlog.next() else { panic!("it is owed") };
         backlog.repaired_group(&group, moment);
         assert!(!backlog.doubts(&key, &Tags::NONE) && !backlog.doubts(&tagged, &tags));
         assert!(doubted.contains(&key, &Tags::NONE) && doubted.contains(&tagged, &tags));
@@ -374,13 +435,69 @@ mod tests {
     fn a_group_that_is_owed_again_while_it_is_removed_is_still_owed() {
         let (backlog, key) = (Backlog::new(Group::All("c".into())), Key::new("c:1").expect("legal"));
         let group = Group::Prefix("c:".into());
-        backlog.owe_group(group.clone());
-        let Some(Next::Group(_, begun)) = backlog.next() else { panic!("it is owed") };
-        backlog.owe_group(group.clone());
+        backlog.owe_group(group.clone(), Action::Remove, None);
+        let Some(Next::Group(OwedGroup { moment: begun, .. })) = backlog.next() else { panic!("it is owed") };
+        backlog.owe_group(group.clone(), Action::Remove, None);
         backlog.repaired_group(&group, begun);
         assert!(backlog.doubts(&key, &Tags::NONE), "what was written between the two is to be removed");
-        let Some(Next::Group(_, again)) = backlog.next() else { panic!("it is owed") };
+        let Some(Next::Group(OwedGroup { moment: again, .. })) = backlog.next() else { panic!("it is owed") };
         backlog.repaired_group(&group, again);
         assert!(!backlog.doubts(&key, &Tags::NONE) && backlog.next().is_none());
+    }
+
+    #[test]
+    fn a_group_that_is_owed_again_while_its_parts_are_removed_begins_anew() {
+        let backlog = Backlog::new(Group::All("c".into()));
+        let group = Group::Prefix("c:".into());
+        backlog.owe_group(group.clone(), Action::Expire, Some(Rest::new(1_u8)));
+        let part = || {
+            let Some(Next::Group(owed)) = backlog.next() else { panic!("it is owed") };
+            (owed.action, owed.moment, owed.rest.and_then(|rest| rest.downcast_ref::<u8>().copied()))
+        };
+        let (action, begun, rest) = part();
+        assert_eq!((action, rest), (Action::Expire, Some(1)), "where its caller has come to");
+        backlog.went_on(&group, begun, &Rest::new(2_u8));
+        assert_eq!(part().2, Some(2));
+        backlog.owe_group(group.clone(), Action::Remove, Some(Rest::new(7_u8)));
+        assert_eq!(part().2, None, "what was written since is behind both");
+        backlog.went_on(&group, begun, &Rest::new(3_u8));
+        let (action, again, rest) = part();
+        assert_eq!((action, rest), (Action::Remove, None), "that was a part of the one before");
+        backlog.repaired_group(&group, again);
+        assert!(backlog.next().is_none());
+    }
+
+    #[test]
+    fn a_group_of_many_parts_holds_up_neither_others_nor_keys() {
+        let backlog = Backlog::new(Group::All("c".into()));
+        let (long, short) = (Group::Prefix("c:long".into()), Group::Prefix("c:short".into()));
+        backlog.owe_group(long.clone(), Action::Remove, None);
+        backlog.owe_group(short.clone(), Action::Remove, None);
+        let keys = (0..3).map(|number| Key::new(format!("c:{number}")).expect("legal"));
+        for key in keys {
+            backlog.owe(key, Owed { entry: None, version: 1, since: Time::ZERO });
+        }
+        let (mut parts, mut told, mut hangs) = (0, HashSet::new(), None);
+        while told.len() < 3 || backlog.doubts(&Key::new("c:short").expect("legal"), &Tags::NONE) {
+            match backlog.next() {
+                Some(Next::Group(OwedGroup { group, moment, .. })) if group == long => {
+                    parts += 1;
+                    backlog.went_on(&group, moment, &Rest::new(parts));
+                }
+                Some(Next::Group(OwedGroup { group, moment, .. })) => backlog.repaired_group(&group, moment),
+                Some(Next::Key(key)) => {
+                    told.insert(key.clone());
+                    if *hangs.get_or_insert_with(|| key.clone()) == key {
+                        backlog.defer_key();
+                    } else {
+                        backlog.repaired(&key);
+                    }
+                }
+                None => panic!("it is owed"),
+            }
+            assert!(parts < 3, "{} keys were told after {parts} parts", told.len());
+        }
+        backlog.defer_group(&long);
+        assert_eq!(backlog.stats().waiting, 2, "what is long, and what hangs");
     }
 }

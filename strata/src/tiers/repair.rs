@@ -12,7 +12,7 @@ use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
 use cache_invalidation::{Action, Target};
 use futures_util::future::join_all;
 
-use super::backlog::{Next, Owed};
+use super::backlog::{Next, Owed, OwedGroup};
 use super::tell::aged;
 use super::{Level, Tiers};
 use crate::layer::Watch;
@@ -63,19 +63,21 @@ impl Tiers {
     /// Tells a tier the next thing that it is owed; `None` if that is nothing.
     async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
         Some(match level.backlog.next()? {
-            Next::Group(group, moment) => {
-                let outcome = level.remove_group(&group).await;
+            Next::Group(OwedGroup { group, moment, action, rest }) => {
+                let outcome = level.remove_part(&group, rest.as_ref()).await;
                 match &outcome {
-                    Ok(()) => {
+                    Ok(Some(rest)) => level.backlog.went_on(&group, moment, rest),
+                    Ok(None) => {
                         level.backlog.repaired_group(&group, moment);
                         if let Some(teller) = self.teller_of(level) {
-                            teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
+                            // Who has asked meanwhile holds what was removed, and a copy of that may stand in for nothing.
+                            teller.tell(vec![teller.target(&group)], action, 0).await;
                         }
                     }
                     Err(error) if error.kind() == ErrorKind::Invalid => level.backlog.owe_all(&group),
-                    Err(_) => {}
+                    Err(_) => level.backlog.defer_group(&group),
                 }
-                outcome
+                outcome.map(drop)
             }
             Next::Key(key) => {
                 let _turn = self.turn(std::slice::from_ref(&key)).await;
@@ -92,10 +94,12 @@ impl Tiers {
                             teller.tell(vec![target], Action::Expire, version).await;
                         }
                     }
-                    Err(error) if error.is_retryable() || error.kind() == ErrorKind::Suspended => {}
+                    Err(error) if error.is_retryable() || error.kind() == ErrorKind::Suspended => {
+                        level.backlog.defer_key();
+                    }
                     // It will never be taken: the older value goes, and then nothing is owed any more.
                     Err(_) if is_value => level.backlog.owe_removal(&key),
-                    Err(error) if error.kind() == ErrorKind::Refused => {}
+                    Err(error) if error.kind() == ErrorKind::Refused => level.backlog.defer_key(),
                     Err(_) => level.backlog.settled(&key),
                 }
                 outcome

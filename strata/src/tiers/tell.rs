@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Entry, Error, Key, Note, Result, Tag, Tags, Ttl};
+use cache_core::{Entry, Key, Note, Rest, Result, Tag, Tags, Ttl};
+use cache_invalidation::Action;
 use futures_util::future::join_all;
 
 use super::backlog::{Moment, Owed};
 use super::fetch::Silent;
 use super::{Level, Tiers, Turn, count};
+use crate::sync::{Instant, timeout};
 
 /// What each tier knew of a key; nothing where it could not be asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -136,7 +138,7 @@ impl Tiers {
                 level.backlog.owe(key.clone(), Owed { entry: None, version: 0, since: self.clock.now() });
             }
             if let Some(group) = group {
-                level.backlog.owe_group(group.clone());
+                level.backlog.owe_group(group.clone(), Action::Remove, None);
             }
         }
         self.attend();
@@ -177,14 +179,17 @@ impl Tiers {
         removed
     }
 
-    /// Removes a group from all tiers. Whoever calls has seen to it that nobody writes what was made before.
-    pub(crate) async fn remove_group(self: &Arc<Self>, group: &Group) {
+    /// Removes a group from all tiers. Whoever calls has seen to it that nobody writes what was made before, and tells others of this `action`.
+    pub(crate) async fn remove_group(self: &Arc<Self>, group: &Group, action: Action) {
         for level in self.levels.iter().rev() {
-            match level.remove_group(group).await {
-                Ok(()) => level.backlog.overtake(group),
-                Err(error) => {
-                    level.failed(&error, 1);
-                    level.backlog.owe_group(group.clone());
+            let mut rest = None;
+            match level.remove_group(group, &mut rest).await {
+                Ok(()) if rest.is_none() => level.backlog.overtake(group),
+                outcome => {
+                    if let Err(error) = outcome {
+                        level.failed(&error, 1);
+                    }
+                    level.backlog.owe_group(group.clone(), action, rest);
                 }
             }
         }
@@ -235,18 +240,37 @@ impl Level {
         }
     }
 
-    pub(super) async fn remove_group(&self, group: &Group) -> Result<(), Error> {
-        match group {
-            Group::Tag(tag) => self.store.remove_tag(tag).await.map(drop),
-            Group::Prefix(prefix) => self.store.remove_prefix(prefix).await.map(drop),
-            Group::All(name) => {
-                self.store.remove_prefix(&format!("{name}:")).await?;
-                match Key::new(&**name) {
-                    Ok(bare) => self.store.remove_many(&[bare]).await.map(drop),
-                    Err(_) => Ok(()),
-                }
-            }
+    /// Removes a group part by part, until nothing is left, or until its caller has waited for as long as for any other operation; then
+    /// there is a `rest`.
+    async fn remove_group(&self, group: &Group, rest: &mut Option<Rest>) -> Result<()> {
+        let began = Instant::now();
+        *rest = self.remove_part(group, None).await?;
+        let most = self.guarded.as_ref().map_or(Duration::MAX, |guarded| guarded.timeout);
+        while rest.is_some() && began.elapsed() < most {
+            let part = self.remove_part(group, rest.as_ref());
+            // Who runs out of time has the part begun again by whoever attends to the tier, who gives it all the time that it may take.
+            let Ok(left) = timeout(most.saturating_sub(began.elapsed()), part).await else { break };
+            *rest = left?;
         }
+        Ok(())
+    }
+
+    /// Removes a part of a group, and says where the rest begins.
+    pub(super) async fn remove_part(&self, group: &Group, from: Option<&Rest>) -> Result<Option<Rest>> {
+        let part = match group {
+            Group::Tag(tag) => {
+                self.store.remove_tag(tag).await?;
+                return Ok(None);
+            }
+            Group::Prefix(prefix) => self.store.remove_prefix_part(prefix, from).await?,
+            Group::All(name) => {
+                if let (None, Ok(bare)) = (from, Key::new(&**name)) {
+                    self.store.remove_many(&[bare]).await?;
+                }
+                self.store.remove_prefix_part(&format!("{name}:"), from).await?
+            }
+        };
+        Ok(part.rest)
     }
 }
 

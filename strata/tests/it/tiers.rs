@@ -23,13 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use cache_core::Clock;
+use cache_core::{Clock, Store};
 use cache_memory::MemoryStore;
 use cache_testkit::chaos::Chaos;
 use cache_testkit::clock::ManualClock;
 use strata::codec::{Framer, Raw};
 use strata::layer::{Backoff, Guards, Trip};
-use strata::{Builder, Cache, Hit, Memory, Options, Source, Tier, Time, Ttl, Wall};
+use strata::{Builder, Cache, Hit, Memory, Options, Source, Tags, Tier, Time, Ttl, Wall};
 
 use crate::Down;
 
@@ -87,14 +87,14 @@ impl World {
     }
 
     /// Guarded as in use, with a breaker that goes by the clock of the tests.
-    fn tier(&self, store: &Arc<Chaos>) -> Tier {
+    fn tier<S: Store>(&self, store: &Arc<S>) -> Tier {
         let guards = Guards::new()
             .with_timeout(Duration::from_millis(200))
             .with_trip(Trip::new(5, PAUSE))
             .with_tries(1)
             .with_backoff(Backoff::new(Duration::ZERO, Duration::ZERO))
             .with_clock(Arc::new(self.clock.clone()));
-        Tier::new(Arc::<Chaos>::clone(store)).with_guards(guards)
+        Tier::new(Arc::<S>::clone(store)).with_guards(guards)
     }
 
     /// A loader that counts its runs and answers with their number.

@@ -10,11 +10,17 @@ mod chaos;
 #[path = "it/fleet.rs"]
 mod fleet;
 #[cfg(test)]
+#[path = "it/gap.rs"]
+mod gap;
+#[cfg(test)]
 #[path = "it/limits.rs"]
 mod limits;
 #[cfg(test)]
 #[path = "it/load.rs"]
 mod load;
+#[cfg(test)]
+#[path = "it/removals.rs"]
+mod removals;
 #[cfg(test)]
 #[path = "it/retried.rs"]
 mod retried;

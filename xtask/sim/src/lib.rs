@@ -21,9 +21,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use cache_core::{Clock, ErrorKind};
+use cache_core::{Clock, ErrorKind, Key, Store};
 use cache_memory::{MemoryLease, MemoryStore, MemoryTransport};
 use cache_testkit::chaos::{Chaos, ChaosTransport, Fault, Odds, Way};
+use cache_testkit::parts::Parts;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use strata::codec::{Framer, Raw};
@@ -151,7 +152,11 @@ impl World {
     fn new(seed: u64, random: &mut StdRng) -> Self {
         let start = Instant::now();
         let clock = || Arc::new(Simulated(start));
-        let shared = Arc::new(MemoryStore::new(1 << 20).with_clock(clock()));
+        let memory = Arc::new(MemoryStore::new(1 << 20).with_clock(clock()));
+        let keys = (0..KEYS).map(|key| Key::new(format!("sim:{key}")).expect("legal")).collect();
+        // In every other life a removal of everything takes longer than its caller waits.
+        let shared: Arc<dyn Store> =
+            if seed % 2 == 1 { Arc::new(Parts::new(memory, keys, SECOND / 15)) } else { memory };
         let transport = Arc::new(MemoryTransport::new());
         let lease = random.random_bool(0.5).then(|| Arc::new(MemoryLease::new().with_clock(clock())));
         let mut options = Options::new().with_ttl(Ttl::from_secs(3600));
@@ -159,7 +164,7 @@ impl World {
             options = options.with_fail_safe_for(Duration::from_hours(1)).with_fail_safe_throttle(SECOND);
         }
         let stores: Vec<_> = (0..=NODES as u64)
-            .map(|node| Arc::new(Chaos::new(Arc::<MemoryStore>::clone(&shared)).dawdling(seed + node)))
+            .map(|node| Arc::new(Chaos::new(Arc::clone(&shared)).dawdling(seed + node)))
             .collect();
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
         let links: Vec<_> = (0..=NODES).map(link).collect();

@@ -1,7 +1,7 @@
 //! What every [`Store`] promises about groups: a removal by tag, by prefix or of everything ends exactly the entries
 //! that it names, and counts them where the store can.
 
-use cache_core::{Entry, Key, Removed, Result, Store, StoreExt, Tag, Ttl};
+use cache_core::{Entry, Key, Removed, Rest, Result, Store, StoreExt, Tag, Ttl};
 
 use super::{put_plain, tags};
 use crate::suite::key;
@@ -20,6 +20,7 @@ pub async fn all(store: &dyn Store) {
         prefixes_are_text_not_patterns(store);
         an_unknown_prefix_removes_nothing(store);
         the_empty_prefix_removes_everything(store);
+        the_parts_of_a_removal_are_the_whole(store);
         clear_removes_everything(store);
         clear_counts(store);
     }
@@ -141,6 +142,28 @@ pub async fn the_empty_prefix_removes_everything(store: &dyn Store) -> Result<()
     }
     store.remove_prefix("").await?;
     assert_there(store, &keys.map(|key| (key, false))).await
+}
+
+/// Part by part goes what goes at once, and no more, also where a part is asked for twice. A rest of nobody is as good as none.
+pub async fn the_parts_of_a_removal_are_the_whole(store: &dyn Store) -> Result<()> {
+    let keys: Vec<Key> = (0..1000).map(|number| key(&format!("parts:{number}"))).collect();
+    let others = [key("part"), key("other:parts:1")];
+    let entries = keys.iter().chain(&others).map(|key| (key.clone(), Entry::new("x")));
+    store.put_many(entries.collect()).await?;
+    let prefix = key("parts:");
+    let first = store.remove_prefix_part(prefix.as_str(), None).await?;
+    let (mut removed, mut rest) = (vec![first.removed], Some(Rest::new("of nobody")));
+    while rest.is_some() {
+        let part = store.remove_prefix_part(prefix.as_str(), rest.as_ref()).await?;
+        removed.push(part.removed);
+        rest = part.rest;
+        assert!(removed.len() < 2000, "it does not end");
+    }
+    let exact = |removed| if let Removed::Exactly(count) = removed { count } else { 0 };
+    assert_removed(store, Removed::Exactly(removed.into_iter().map(exact).sum()), 1000);
+    assert_eq!(store.get_many(&keys).await?, vec![None; keys.len()]);
+    let [one, two] = others;
+    assert_there(store, &[(one, true), (two, true)]).await
 }
 
 /// After a clear nothing is there, and the store works on.

@@ -2,10 +2,101 @@
 
 use std::time::Duration;
 
+use cache_core::{Key, StoreExt};
+use cache_testkit::chaos::Fault;
+use cache_testkit::parts::Parts;
 use strata::layer::Passage;
+use tokio::time::Instant;
 
 use super::away::{DOWN, below};
 use super::*;
+
+pub(super) const KEYS: u32 = 20;
+/// A third of the time that callers wait.
+pub(super) const PART: Duration = Duration::from_millis(66);
+
+/// A tier whose removals of everything take more than six times as long as a call may take.
+pub(super) fn parts(world: &World) -> Arc<Parts> {
+    let keys = (0..KEYS).map(|key| Key::new(format!("users:{key}")).expect("legal")).collect();
+    Arc::new(Parts::new(Arc::<Chaos>::clone(&world.far), keys, PART))
+}
+
+/// Such a tier, and a process with it that has written all there is.
+async fn of_parts(world: &World) -> (Arc<Parts>, Arc<Chaos>, Cache<u32, String>) {
+    let parts = parts(world);
+    let chaos = Arc::new(Chaos::new(Arc::<Parts>::clone(&parts)));
+    let node = world.build(ttl(600), |builder| builder.tier(world.tier(&chaos)));
+    for key in 0..KEYS {
+        let tags =
+            Options::new().with_tags(Tags::new([if key == 7 { "odd" } else { "other" }]).expect("legal"));
+        node.insert_with(key, "a".to_owned(), tags).await.expect("never fails");
+    }
+    (parts, chaos, node)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_takes_longer_than_callers_wait_goes_on_where_it_has_come_to() {
+    let world = World::new();
+    let (parts, _, node) = of_parts(&world).await;
+    let began = Instant::now();
+    node.clear().await.expect("never fails");
+    assert_eq!(began.elapsed(), Duration::from_millis(200), "the limit of a call");
+    assert_eq!(parts.asked(), 5, "the fourth was given up, and begun again behind");
+    assert!(below(&world, 19).await.is_some() && below(&world, 2).await.is_none());
+    assert!(
+        node.get(&19).await.expect("never fails").is_none(),
+        "until it is removed the tier is not believed"
+    );
+    assert_eq!((node.tiers()[0].backlog, node.tiers()[0].errors), (1, 0), "to take long is no error");
+    // Time passes in steps of 50 ms, of which a part takes two.
+    world.pass(2 * PART * KEYS).await;
+    assert_eq!((node.tiers()[0].backlog, node.tiers()[0].passage), (0, Some(Passage::Closed)));
+    assert_eq!(parts.asked(), u64::from(KEYS) + 1, "no part that was done was done again");
+    for key in 0..KEYS {
+        assert_eq!(below(&world, key).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_without_guards_is_waited_for_however_long_it_takes() {
+    let world = World::new();
+    let (parts, _, _) = of_parts(&world).await;
+    let tier = Tier::new(Arc::<Parts>::clone(&parts)).without_guards();
+    let node = world.build(ttl(600), |builder| builder.tier(tier));
+    node.clear().await.expect("never fails");
+    assert_eq!((parts.asked(), node.tiers()[0].backlog), (u64::from(KEYS), 0));
+    assert_eq!(below(&world, 19).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_hangs_holds_up_no_other() {
+    let world = World::new();
+    let (_, chaos, node) = of_parts(&world).await;
+    chaos.set(Some(DOWN));
+    node.remove_prefix("1").await.expect("never fails");
+    node.remove_tag("odd").await.expect("never fails");
+    for key in [2, 3, 4] {
+        node.remove(&key).await.expect("never fails");
+    }
+    assert_eq!(node.tiers()[0].backlog, 5);
+    // Its parts never end from now on, and all else works.
+    chaos.set_only("remove prefix", Fault::Hangs);
+    world.pass(Duration::from_millis(1500)).await;
+    assert_eq!(node.tiers()[0].backlog, 1, "the one that hangs");
+    for key in [2, 3, 4] {
+        assert_eq!(below(&world, key).await, None);
+    }
+    let odd = chaos.get(&Key::new("users:7").expect("legal")).await.expect("it answers");
+    assert_eq!(odd, None, "its tag is gone");
+    chaos.set(None);
+    world.pass(Duration::from_secs(3)).await;
+    assert_eq!(node.tiers()[0].backlog, 0);
+    assert!(
+        below(&world, 1).await.is_none()
+            && below(&world, 19).await.is_none()
+            && below(&world, 5).await.is_some()
+    );
+}
 
 #[tokio::test(start_paused = true)]
 async fn with_the_guards_that_it_has_by_itself_a_tier_is_back_within_200_ms_whenever_that_was() {

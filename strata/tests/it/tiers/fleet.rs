@@ -46,20 +46,24 @@ impl Fleet {
             (hit.as_str().to_owned(), hit.source(), hit.stale())
         })
     }
+
+    /// Has a hundred callers of each of so many processes ask for one key at once, and says how many loads that took.
+    async fn ask_hundredfold(&self, nodes: u32) -> u32 {
+        let nodes: Vec<_> = (0..nodes).map(|_| self.node(ttl(60))).collect();
+        let asked: Vec<_> = nodes.iter().flat_map(|node| (0..100).map(|_| self.ask(node))).collect();
+        self.world.pass(Duration::from_secs(1)).await;
+        self.source.add_permits(1000);
+        self.world.pass(Duration::from_secs(1)).await;
+        for asked in asked {
+            assert!(asked.await.expect("no panic").0.starts_with("load "));
+        }
+        self.world.loads.load(SeqCst)
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_loads_a_key_once() {
-    let fleet = Fleet::new();
-    let nodes: Vec<_> = (0..5).map(|_| fleet.node(ttl(60))).collect();
-    let asked: Vec<_> = nodes.iter().flat_map(|node| [fleet.ask(node), fleet.ask(node)]).collect();
-    fleet.world.pass(Duration::from_secs(1)).await;
-    fleet.source.add_permits(100);
-    fleet.world.pass(Duration::from_secs(1)).await;
-    for asked in asked {
-        assert_eq!(asked.await.expect("no panic").0, "load 1");
-    }
-    assert_eq!(fleet.world.loads.load(SeqCst), 1);
+    assert_eq!(Fleet::new().ask_hundredfold(10).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,29 +157,37 @@ async fn who_has_a_copy_does_not_wait_for_another_process() {
     assert_eq!(fleet.ask(&second).await.expect("no panic"), ("load 2".to_owned(), Source::Tier, None));
 }
 
-#[tokio::test(start_paused = true)]
-async fn where_no_lease_can_be_had_everybody_loads() {
-    #[derive(Debug)]
-    struct Away;
+/// Leases that cannot be had.
+#[derive(Debug)]
+struct Away;
 
-    #[async_trait]
-    impl Lease for Away {
-        async fn acquire(&self, _: &Key, _: Duration) -> Result<Option<Grant>> {
-            Err(Error::new(ErrorKind::Unavailable, "nowhere", "acquire"))
-        }
-
-        async fn renew(&self, _: &Grant, _: Duration) -> Result<bool> {
-            Err(Error::new(ErrorKind::Unavailable, "nowhere", "renew"))
-        }
-
-        async fn release(&self, _: Grant) -> Result<bool> {
-            Err(Error::new(ErrorKind::Unavailable, "nowhere", "release"))
-        }
+#[async_trait]
+impl Lease for Away {
+    async fn acquire(&self, _: &Key, _: Duration) -> Result<Option<Grant>> {
+        Err(Error::new(ErrorKind::Unavailable, "nowhere", "acquire"))
     }
 
+    async fn renew(&self, _: &Grant, _: Duration) -> Result<bool> {
+        Err(Error::new(ErrorKind::Unavailable, "nowhere", "renew"))
+    }
+
+    async fn release(&self, _: Grant) -> Result<bool> {
+        Err(Error::new(ErrorKind::Unavailable, "nowhere", "release"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_lease_can_be_had_everybody_loads() {
     let fleet = Fleet { lease: Arc::new(Away), ..Fleet::new() };
     fleet.source.add_permits(100);
     assert_eq!(fleet.ask(&fleet.node(ttl(60))).await.expect("no panic").1, Source::Loader);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_leases_and_tier_are_away_ten_processes_load_once_each() {
+    let fleet = Fleet { lease: Arc::new(Away), ..Fleet::new() };
+    fleet.world.far.set(Some(Fault::Fails(ErrorKind::Unavailable)));
+    assert_eq!(fleet.ask_hundredfold(10).await, 10);
 }
 
 /// Leases that nobody answers for.

@@ -7,6 +7,7 @@ use cache_memory::MemoryTransport;
 use cache_testkit::chaos::{ChaosTransport, Fault, Way};
 use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags, Wall};
 
+use super::back::{KEYS, PART, parts};
 use super::*;
 
 /// Three processes with one tier and a bus, each behind a link of its own.
@@ -19,6 +20,10 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) async fn new(options: Options) -> Self {
+        Self::over(options, |world| world.tier(&world.far)).await
+    }
+
+    async fn over(options: Options, tier: impl Fn(&World) -> Tier) -> Self {
         let (world, transport) = (World::new(), Arc::new(MemoryTransport::new()));
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
         let links: Vec<_> = (0..3).map(link).collect();
@@ -29,9 +34,8 @@ impl Fleet {
                 .expect("there is a runtime")
         };
         let buses: Vec<_> = links.iter().enumerate().map(bus).collect();
-        let node = |bus: &Bus| {
-            world.build(options.clone(), |builder| builder.tier(world.tier(&world.far)).bus(bus.clone()))
-        };
+        let node =
+            |bus: &Bus| world.build(options.clone(), |builder| builder.tier(tier(&world)).bus(bus.clone()));
         let nodes = buses.iter().map(node).collect();
         let fleet = Self { world, nodes, links, buses };
         fleet.world.pass(Duration::from_secs(3)).await;
@@ -55,6 +59,21 @@ impl Fleet {
             assert_eq!(self.held(key).map(|held| held.is_some()), [true, true]);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_while_a_removal_is_under_way_stands_in_for_nothing_afterwards() {
+    let options = ttl(600).with_fail_safe_for(Duration::from_hours(1));
+    let fleet = Fleet::over(options, |world| world.tier(&parts(world))).await;
+    fleet.fill([19]).await;
+    fleet.nodes[0].clear().await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    let late = fleet.nodes[1].get(&19).await.expect("never fails");
+    assert_eq!(late.as_deref().map(String::as_str), Some("old"), "it has not come to this one yet");
+    fleet.world.pass(2 * PART * KEYS).await;
+    assert_eq!((fleet.nodes[0].tiers()[0].backlog, fleet.held(19)), (0, [None, None]));
+    let failed = fleet.nodes[1].get_or_load(&19, || async { Err::<String, _>(Down(1)) }).await;
+    assert!(failed.is_err(), "what was removed is no copy to fall back on: {failed:?}");
 }
 
 #[tokio::test(start_paused = true)]
