@@ -168,7 +168,10 @@ mod tests {
         let mut freed = Room::default();
         assert!(budget.take_missing(Room::of_one(8), &mut freed));
         assert!(!budget.take_missing(Room::of_one(3), &mut freed), "too heavy");
-        assert!(budget.take_missing(Room::of_one(2), &mut freed), "the failed attempt has given its place back");
+        assert!(
+            budget.take_missing(Room::of_one(2), &mut freed),
+            "the failed attempt has given its place back"
+        );
         assert!(!budget.take_missing(Room::of_one(0), &mut freed), "no third place");
     }
 

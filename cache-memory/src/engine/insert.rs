@@ -117,7 +117,8 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
                 Ok(())
             }
             Some(slot) => {
-                let freed = shard.remove(slot, Cause::Replaced, &mut gone).map(Room::of_one).unwrap_or_default();
+                let freed =
+                    shard.remove(slot, Cause::Replaced, &mut gone).map(Room::of_one).unwrap_or_default();
                 self.store_piecemeal(&mut shard, (None, freed), (pair, about), &mut gone)
             }
         };

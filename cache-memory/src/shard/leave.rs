@@ -54,11 +54,8 @@ impl<K, V> Shard<K, V> {
         if !self.heed(advice) {
             return None;
         }
-        let victim = if self.evictor.leads() {
-            self.evict_and_learn()
-        } else {
-            self.evictor.evict(&mut self.slab)
-        };
+        let victim =
+            if self.evictor.leads() { self.evict_and_learn() } else { self.evictor.evict(&mut self.slab) };
         victim.map(|victim| (victim, Cause::Evicted))
     }
 
