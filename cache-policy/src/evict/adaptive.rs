@@ -111,7 +111,7 @@ impl Evict for Adaptive {
         self.evict_by_advice(slab)
     }
 
-    fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u16) {
+    fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u32) {
         self.stages.preview(slab, fingerprint)
     }
 

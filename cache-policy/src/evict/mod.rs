@@ -71,7 +71,7 @@ trait Evict: fmt::Debug {
 
     /// Looks at what an insert of this fingerprint and the eviction before it will look at first, and says who is likely to
     /// be the victim and a number that depends on all that was looked at.
-    fn preview(&self, _slab: &impl Slab, _fingerprint: u32) -> (Option<Slot>, u16) {
+    fn preview(&self, _slab: &impl Slab, _fingerprint: u32) -> (Option<Slot>, u32) {
         (None, 0)
     }
 
@@ -276,7 +276,7 @@ impl Evictor {
     /// all of it from memory at the same time. Says who is likely to be the victim, and a number that depends on what was
     /// looked at, for [`black_box`](std::hint::black_box).
     #[inline]
-    pub fn preview(&mut self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u16) {
+    pub fn preview(&mut self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u32) {
         with_rule!(self, rule => rule.preview(slab, fingerprint))
     }
 

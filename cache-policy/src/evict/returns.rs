@@ -61,8 +61,8 @@ impl Returns {
 
     /// Looks at the bucket of a fingerprint.
     #[inline]
-    pub(super) fn preview(&self, fingerprint: u32) -> u16 {
-        self.buckets.get(self.find(fingerprint).0).map_or(0, |bucket| bucket.0[0])
+    pub(super) fn preview(&self, fingerprint: u32) -> u32 {
+        self.buckets.get(self.find(fingerprint).0).map_or(0, |bucket| bucket.0[0].into())
     }
 
     /// The bucket of a fingerprint, and what is kept of it.

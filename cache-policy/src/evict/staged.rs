@@ -110,13 +110,12 @@ impl Staged {
     }
 
     /// See [`Evict::preview`](super::Evict::preview).
-    pub(super) fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u16) {
+    pub(super) fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u32) {
         let next = self.window.oldest();
-        let uses = |slot| u16::from(slab.node(slot).uses);
+        let uses = |slot| u32::from(slab.node(slot).uses);
         let looked_at = [
             next.map_or(0, |slot| uses(slot) ^ self.returns.preview(slab.fingerprint(slot))),
-            // The lower half will do as well as any.
-            next.map_or(0, |slot| slab.links(slot).newer as u16),
+            next.map_or(0, |slot| slab.links(slot).newer),
             self.probation.oldest().map_or(0, uses),
             self.returns.preview(fingerprint),
         ];
