@@ -1,6 +1,6 @@
 //! What a run of operations cost, in a way that a busy machine blurs least.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -26,6 +26,13 @@ pub(super) fn finish<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => pollster::block_on(future),
+        Poll::Pending => wait(future),
     }
+}
+
+/// Apart, so that what waits does not stand in the way of what is there.
+#[cold]
+#[inline(never)]
+fn wait<F: Future>(future: Pin<&mut F>) -> F::Output {
+    pollster::block_on(future)
 }
