@@ -110,7 +110,7 @@ where
             let ended = end(&shared);
             if let (Some(below), Some(group)) = (&shared.below, group) {
                 below.tiers.quiet().await;
-                below.tiers.remove_group(&group).await;
+                below.tiers.remove_group(&group, action).await;
                 end(&shared);
             }
             if let Some(teller) = &shared.teller {

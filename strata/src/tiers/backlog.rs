@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_core::{Entry, Key, Rest, Tags, Time};
+use cache_invalidation::Action;
 use tokio::sync::Notify;
 
 use super::tell::Group;
@@ -54,12 +55,15 @@ struct Waiting {
 }
 
 /// A group that is to be removed.
-struct OwedGroup {
-    group: Group,
+#[derive(Clone)]
+pub(super) struct OwedGroup {
+    pub(super) group: Group,
     /// When it was owed last.
-    moment: Moment,
+    pub(super) moment: Moment,
+    /// What others are to be told when it is done.
+    pub(super) action: Action,
     /// Where its removal goes on; `None` before its first part.
-    rest: Option<Rest>,
+    pub(super) rest: Option<Rest>,
 }
 
 /// A moment in what is owed.
@@ -77,8 +81,8 @@ pub(super) struct Owed {
 
 /// The next thing to do.
 pub(super) enum Next {
-    /// A part of a group, with the moment at which it was owed last, and where the part begins.
-    Group(Group, Moment, Option<Rest>),
+    /// A part of a group.
+    Group(OwedGroup),
     Key(Key),
 }
 
@@ -133,7 +137,7 @@ impl Backlog {
     }
 
     /// Notes that a group is to be removed, or the `rest` of it.
-    pub(super) fn owe_group(&self, group: Group, rest: Option<Rest>) {
+    pub(super) fn owe_group(&self, group: Group, action: Action, rest: Option<Rest>) {
         let mut waiting = self.lock();
         waiting.overtake(|key, tags| group.contains(key, tags));
         waiting.made += 1;
@@ -141,8 +145,11 @@ impl Backlog {
         let groups = &mut waiting.groups;
         match groups.iter_mut().find(|owed| owed.group == group) {
             // A removal of it that is on its way may have been too early, and so may its parts.
-            Some(owed) => (owed.moment, owed.rest) = (moment, None),
-            None => groups.push_back(OwedGroup { group, moment, rest }),
+            Some(owed) => {
+                (owed.moment, owed.rest) = (moment, None);
+                owed.action = owed.action.max(action);
+            }
+            None => groups.push_back(OwedGroup { group, moment, action, rest }),
         }
         let is_full = groups.len() > MAX_GROUPS;
         self.settle(&mut waiting, is_full);
@@ -163,8 +170,7 @@ impl Backlog {
             waiting.keys.clear();
             waiting.bytes = 0;
             waiting.made += 1;
-            let all = OwedGroup { group: self.all.clone(), moment: Moment(waiting.made), rest: None };
-            waiting.groups = VecDeque::from([all]);
+            waiting.groups = VecDeque::from([self.whole(waiting)]);
         }
         self.count.store((waiting.keys.len() + waiting.groups.len()) as u64, Relaxed);
     }
@@ -223,7 +229,7 @@ impl Backlog {
         if let Some(owed) = groups.front()
             && (*keys_left == 0 || keys.is_empty())
         {
-            return Some(Next::Group(owed.group.clone(), owed.moment, owed.rest.clone()));
+            return Some(Next::Group(owed.clone()));
         }
         if let Some(first) = keys.keys().next() {
             *keys_left = keys_left.saturating_sub(1);
@@ -255,11 +261,11 @@ impl Backlog {
     /// This group will never be removed there by itself: all of the cache is to be, or, if that is the group, nothing.
     pub(super) fn owe_all(&self, group: &Group) {
         let mut waiting = self.lock();
+        waiting.made += 1;
+        let all = self.whole(&waiting);
         waiting.groups.retain(|owed| owed.group != *group && owed.group != self.all);
         if *group != self.all {
-            waiting.made += 1;
-            let moment = Moment(waiting.made);
-            waiting.groups.push_back(OwedGroup { group: self.all.clone(), moment, rest: None });
+            waiting.groups.push_back(all);
         }
         self.settle(&mut waiting, false);
     }
@@ -318,6 +324,12 @@ impl Backlog {
             given_up: self.given_up.load(Relaxed),
             repaired: self.repaired.load(Relaxed),
         }
+    }
+
+    /// The removal of all, in place of what could not be remembered or removed by itself.
+    fn whole(&self, waiting: &Waiting) -> OwedGroup {
+        let action = waiting.groups.iter().map(|owed| owed.action).max().unwrap_or(Action::Expire);
+        OwedGroup { group: self.all.clone(), moment: Moment(waiting.made), action, rest: None }
     }
 
     fn forget(&self, waiting: &mut Waiting, key: &Key) {
@@ -408,10 +420,10 @@ mod tests {
         let tags = Tags::new(["c:t"]).expect("legal");
         let group = Group::Tag(Tag::new("c:t").expect("legal"));
         backlog.owe(key.clone(), Owed { entry: None, version: 1, since: Time::ZERO });
-        backlog.owe_group(group, None);
+        backlog.owe_group(group, Action::Remove, None);
         let doubted = backlog.doubted(&[key.clone(), tagged.clone(), other.clone()]);
         backlog.repaired(&key);
-        let Some(Next::Group(group, moment, _)) = backlog.next() else { panic!("it is owed") };
+        let Some(Next::Group(OwedGroup { group, moment, .. })) = backlog.next() else { panic!("it is owed") };
         backlog.repaired_group(&group, moment);
         assert!(!backlog.doubts(&key, &Tags::NONE) && !backlog.doubts(&tagged, &tags));
         assert!(doubted.contains(&key, &Tags::NONE) && doubted.contains(&tagged, &tags));
@@ -423,12 +435,12 @@ mod tests {
     fn a_group_that_is_owed_again_while_it_is_removed_is_still_owed() {
         let (backlog, key) = (Backlog::new(Group::All("c".into())), Key::new("c:1").expect("legal"));
         let group = Group::Prefix("c:".into());
-        backlog.owe_group(group.clone(), None);
-        let Some(Next::Group(_, begun, _)) = backlog.next() else { panic!("it is owed") };
-        backlog.owe_group(group.clone(), None);
+        backlog.owe_group(group.clone(), Action::Remove, None);
+        let Some(Next::Group(OwedGroup { moment: begun, .. })) = backlog.next() else { panic!("it is owed") };
+        backlog.owe_group(group.clone(), Action::Remove, None);
         backlog.repaired_group(&group, begun);
         assert!(backlog.doubts(&key, &Tags::NONE), "what was written between the two is to be removed");
-        let Some(Next::Group(_, again, _)) = backlog.next() else { panic!("it is owed") };
+        let Some(Next::Group(OwedGroup { moment: again, .. })) = backlog.next() else { panic!("it is owed") };
         backlog.repaired_group(&group, again);
         assert!(!backlog.doubts(&key, &Tags::NONE) && backlog.next().is_none());
     }
@@ -437,20 +449,20 @@ mod tests {
     fn a_group_that_is_owed_again_while_its_parts_are_removed_begins_anew() {
         let backlog = Backlog::new(Group::All("c".into()));
         let group = Group::Prefix("c:".into());
-        backlog.owe_group(group.clone(), Some(Rest::new(1_u8)));
+        backlog.owe_group(group.clone(), Action::Expire, Some(Rest::new(1_u8)));
         let part = || {
-            let Some(Next::Group(group, moment, rest)) = backlog.next() else { panic!("it is owed") };
-            (group, moment, rest.and_then(|rest| rest.downcast_ref::<u8>().copied()))
+            let Some(Next::Group(owed)) = backlog.next() else { panic!("it is owed") };
+            (owed.action, owed.moment, owed.rest.and_then(|rest| rest.downcast_ref::<u8>().copied()))
         };
-        let (_, begun, rest) = part();
-        assert_eq!(rest, Some(1), "where its caller has come to");
+        let (action, begun, rest) = part();
+        assert_eq!((action, rest), (Action::Expire, Some(1)), "where its caller has come to");
         backlog.went_on(&group, begun, &Rest::new(2_u8));
         assert_eq!(part().2, Some(2));
-        backlog.owe_group(group.clone(), Some(Rest::new(7_u8)));
+        backlog.owe_group(group.clone(), Action::Remove, Some(Rest::new(7_u8)));
         assert_eq!(part().2, None, "what was written since is behind both");
         backlog.went_on(&group, begun, &Rest::new(3_u8));
-        let (_, again, rest) = part();
-        assert_eq!(rest, None, "that was a part of the one before");
+        let (action, again, rest) = part();
+        assert_eq!((action, rest), (Action::Remove, None), "that was a part of the one before");
         backlog.repaired_group(&group, again);
         assert!(backlog.next().is_none());
     }
@@ -459,8 +471,8 @@ mod tests {
     fn a_group_of_many_parts_holds_up_neither_others_nor_keys() {
         let backlog = Backlog::new(Group::All("c".into()));
         let (long, short) = (Group::Prefix("c:long".into()), Group::Prefix("c:short".into()));
-        backlog.owe_group(long.clone(), None);
-        backlog.owe_group(short.clone(), None);
+        backlog.owe_group(long.clone(), Action::Remove, None);
+        backlog.owe_group(short.clone(), Action::Remove, None);
         let keys = (0..3).map(|number| Key::new(format!("c:{number}")).expect("legal"));
         for key in keys {
             backlog.owe(key, Owed { entry: None, version: 1, since: Time::ZERO });
@@ -468,11 +480,11 @@ mod tests {
         let (mut parts, mut told, mut hangs) = (0, HashSet::new(), None);
         while told.len() < 3 || backlog.doubts(&Key::new("c:short").expect("legal"), &Tags::NONE) {
             match backlog.next() {
-                Some(Next::Group(group, moment, _)) if group == long => {
+                Some(Next::Group(OwedGroup { group, moment, .. })) if group == long => {
                     parts += 1;
                     backlog.went_on(&group, moment, &Rest::new(parts));
                 }
-                Some(Next::Group(group, moment, _)) => backlog.repaired_group(&group, moment),
+                Some(Next::Group(OwedGroup { group, moment, .. })) => backlog.repaired_group(&group, moment),
                 Some(Next::Key(key)) => {
                     told.insert(key.clone());
                     if *hangs.get_or_insert_with(|| key.clone()) == key {

@@ -12,7 +12,7 @@ use cache_core::{Entry, ErrorKind, Key, Result, StoreExt};
 use cache_invalidation::{Action, Target};
 use futures_util::future::join_all;
 
-use super::backlog::{Next, Owed};
+use super::backlog::{Next, Owed, OwedGroup};
 use super::tell::aged;
 use super::{Level, Tiers};
 use crate::layer::Watch;
@@ -63,14 +63,15 @@ impl Tiers {
     /// Tells a tier the next thing that it is owed; `None` if that is nothing.
     async fn repair_next(&self, level: &Level) -> Option<Result<()>> {
         Some(match level.backlog.next()? {
-            Next::Group(group, moment, from) => {
-                let outcome = level.remove_part(&group, from.as_ref()).await;
+            Next::Group(OwedGroup { group, moment, action, rest }) => {
+                let outcome = level.remove_part(&group, rest.as_ref()).await;
                 match &outcome {
                     Ok(Some(rest)) => level.backlog.went_on(&group, moment, rest),
                     Ok(None) => {
                         level.backlog.repaired_group(&group, moment);
                         if let Some(teller) = self.teller_of(level) {
-                            teller.tell(vec![teller.target(&group)], Action::Expire, 0).await;
+                            // Who has asked meanwhile holds what was removed, and a copy of that may stand in for nothing.
+                            teller.tell(vec![teller.target(&group)], action, 0).await;
                         }
                     }
                     Err(error) if error.kind() == ErrorKind::Invalid => level.backlog.owe_all(&group),

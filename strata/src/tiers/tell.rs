@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{Entry, Key, Note, Rest, Result, Tag, Tags, Ttl};
+use cache_invalidation::Action;
 use futures_util::future::join_all;
 
 use super::backlog::{Moment, Owed};
@@ -137,7 +138,7 @@ impl Tiers {
                 level.backlog.owe(key.clone(), Owed { entry: None, version: 0, since: self.clock.now() });
             }
             if let Some(group) = group {
-                level.backlog.owe_group(group.clone(), None);
+                level.backlog.owe_group(group.clone(), Action::Remove, None);
             }
         }
         self.attend();
@@ -178,8 +179,8 @@ impl Tiers {
         removed
     }
 
-    /// Removes a group from all tiers. Whoever calls has seen to it that nobody writes what was made before.
-    pub(crate) async fn remove_group(self: &Arc<Self>, group: &Group) {
+    /// Removes a group from all tiers. Whoever calls has seen to it that nobody writes what was made before, and tells others of this `action`.
+    pub(crate) async fn remove_group(self: &Arc<Self>, group: &Group, action: Action) {
         for level in self.levels.iter().rev() {
             let mut rest = None;
             match level.remove_group(group, &mut rest).await {
@@ -188,7 +189,7 @@ impl Tiers {
                     if let Err(error) = outcome {
                         level.failed(&error, 1);
                     }
-                    level.backlog.owe_group(group.clone(), rest);
+                    level.backlog.owe_group(group.clone(), action, rest);
                 }
             }
         }

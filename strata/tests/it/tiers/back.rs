@@ -9,16 +9,22 @@ use strata::layer::Passage;
 use tokio::time::Instant;
 
 use super::away::{DOWN, below};
+use super::news::Fleet;
 use super::*;
 
 const KEYS: u32 = 20;
 /// A third of the time that callers wait.
 const PART: Duration = Duration::from_millis(66);
 
-/// A tier whose removals of everything take more than six times as long as a call may take, and a process with it that has written all there is.
-async fn of_parts(world: &World) -> (Arc<Parts>, Arc<Chaos>, Cache<u32, String>) {
+/// A tier whose removals of everything take more than six times as long as a call may take.
+fn parts(world: &World) -> Arc<Parts> {
     let keys = (0..KEYS).map(|key| Key::new(format!("users:{key}")).expect("legal")).collect();
-    let parts = Arc::new(Parts::new(Arc::<Chaos>::clone(&world.far), keys, PART));
+    Arc::new(Parts::new(Arc::<Chaos>::clone(&world.far), keys, PART))
+}
+
+/// Such a tier, and a process with it that has written all there is.
+async fn of_parts(world: &World) -> (Arc<Parts>, Arc<Chaos>, Cache<u32, String>) {
+    let parts = parts(world);
     let chaos = Arc::new(Chaos::new(Arc::<Parts>::clone(&parts)));
     let node = world.build(ttl(600), |builder| builder.tier(world.tier(&chaos)));
     for key in 0..KEYS {
@@ -50,6 +56,21 @@ async fn a_removal_that_takes_longer_than_callers_wait_goes_on_where_it_has_come
     for key in 0..KEYS {
         assert_eq!(below(&world, key).await, None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_while_a_removal_is_under_way_stands_in_for_nothing_afterwards() {
+    let options = ttl(600).with_fail_safe_for(Duration::from_hours(1));
+    let fleet = Fleet::over(options, |world| world.tier(&parts(world))).await;
+    fleet.fill([19]).await;
+    fleet.nodes[0].clear().await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    let late = fleet.nodes[1].get(&19).await.expect("never fails");
+    assert_eq!(late.as_deref().map(String::as_str), Some("old"), "it has not come to this one yet");
+    fleet.world.pass(2 * PART * KEYS).await;
+    assert_eq!((fleet.nodes[0].tiers()[0].backlog, fleet.held(19)), (0, [None, None]));
+    let failed = fleet.nodes[1].get_or_load(&19, || async { Err::<String, _>(Down(1)) }).await;
+    assert!(failed.is_err(), "what was removed is no copy to fall back on: {failed:?}");
 }
 
 #[tokio::test(start_paused = true)]

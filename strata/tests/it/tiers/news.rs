@@ -19,6 +19,10 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) async fn new(options: Options) -> Self {
+        Self::over(options, |world| world.tier(&world.far)).await
+    }
+
+    pub(super) async fn over(options: Options, tier: impl Fn(&World) -> Tier) -> Self {
         let (world, transport) = (World::new(), Arc::new(MemoryTransport::new()));
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
         let links: Vec<_> = (0..3).map(link).collect();
@@ -29,9 +33,8 @@ impl Fleet {
                 .expect("there is a runtime")
         };
         let buses: Vec<_> = links.iter().enumerate().map(bus).collect();
-        let node = |bus: &Bus| {
-            world.build(options.clone(), |builder| builder.tier(world.tier(&world.far)).bus(bus.clone()))
-        };
+        let node =
+            |bus: &Bus| world.build(options.clone(), |builder| builder.tier(tier(&world)).bus(bus.clone()));
         let nodes = buses.iter().map(node).collect();
         let fleet = Self { world, nodes, links, buses };
         fleet.world.pass(Duration::from_secs(3)).await;
@@ -40,11 +43,11 @@ impl Fleet {
     }
 
     /// What the others answer from memory.
-    fn held(&self, key: u32) -> [Option<String>; 2] {
+    pub(super) fn held(&self, key: u32) -> [Option<String>; 2] {
         [1, 2].map(|node: usize| self.nodes[node].get_local(&key).map(|hit| hit.as_str().to_owned()))
     }
 
-    async fn fill(&self, keys: impl IntoIterator<Item = u32>) {
+    pub(super) async fn fill(&self, keys: impl IntoIterator<Item = u32>) {
         for key in keys {
             let tags = Options::new().with_tags(Tags::new([format!("t{key}")]).expect("legal"));
             self.nodes[0].insert_with(key, "old".to_owned(), tags).await.expect("never fails");

@@ -48,6 +48,16 @@ fn a_fleet_keeps_its_promises_whatever_happens_to_it() {
     assert!(reads >= (seeds.end - seeds.start) * 20, "{reads} reads are too few to say anything");
 }
 
+/// What has found something once, beyond those seeds.
+const FOUND: [u64; 1] = [76_717];
+
+#[test]
+fn so_it_does_where_it_did_not_once() {
+    for seed in FOUND {
+        assert_eq!(life(seed).wrong, [""; 0], "STRATA_SIM_SEED={seed}");
+    }
+}
+
 #[test]
 fn a_seed_replays() {
     // In one life of a hundred two keys share a stripe of a fence, whose hasher nobody seeds, and a value more is fenced off.
