@@ -9,14 +9,15 @@ use strata::layer::Passage;
 use tokio::time::Instant;
 
 use super::away::{DOWN, below};
+use super::news::Fleet;
 use super::*;
 
-pub(super) const KEYS: u32 = 20;
+const KEYS: u32 = 20;
 /// A third of the time that callers wait.
-pub(super) const PART: Duration = Duration::from_millis(66);
+const PART: Duration = Duration::from_millis(66);
 
 /// A tier whose removals of everything take more than six times as long as a call may take.
-pub(super) fn parts(world: &World) -> Arc<Parts> {
+fn parts(world: &World) -> Arc<Parts> {
     let keys = (0..KEYS).map(|key| Key::new(format!("users:{key}")).expect("legal")).collect();
     Arc::new(Parts::new(Arc::<Chaos>::clone(&world.far), keys, PART))
 }
@@ -55,6 +56,21 @@ async fn a_removal_that_takes_longer_than_callers_wait_goes_on_where_it_has_come
     for key in 0..KEYS {
         assert_eq!(below(&world, key).await, None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_while_a_removal_is_under_way_stands_in_for_nothing_afterwards() {
+    let options = ttl(600).with_fail_safe_for(Duration::from_hours(1));
+    let fleet = Fleet::over(options, |world| world.tier(&parts(world))).await;
+    fleet.fill([19]).await;
+    fleet.nodes[0].clear().await.expect("never fails");
+    fleet.world.pass(Duration::from_millis(50)).await;
+    let late = fleet.nodes[1].get(&19).await.expect("never fails");
+    assert_eq!(late.as_deref().map(String::as_str), Some("old"), "it has not come to this one yet");
+    fleet.world.pass(2 * PART * KEYS).await;
+    assert_eq!((fleet.nodes[0].tiers()[0].backlog, fleet.held(19)), (0, [None, None]));
+    let failed = fleet.nodes[1].get_or_load(&19, || async { Err::<String, _>(Down(1)) }).await;
+    assert!(failed.is_err(), "what was removed is no copy to fall back on: {failed:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,6 @@ use cache_memory::MemoryTransport;
 use cache_testkit::chaos::{ChaosTransport, Fault, Way};
 use strata::{Bus, CacheKey, KeyWriter, Pattern, Stale, Tags, Wall};
 
-use super::back::{KEYS, PART, parts};
 use super::*;
 
 /// Three processes with one tier and a bus, each behind a link of its own.
@@ -23,7 +22,7 @@ impl Fleet {
         Self::over(options, |world| world.tier(&world.far)).await
     }
 
-    async fn over(options: Options, tier: impl Fn(&World) -> Tier) -> Self {
+    pub(super) async fn over(options: Options, tier: impl Fn(&World) -> Tier) -> Self {
         let (world, transport) = (World::new(), Arc::new(MemoryTransport::new()));
         let link = |_| Arc::new(ChaosTransport::new(Arc::<MemoryTransport>::clone(&transport)));
         let links: Vec<_> = (0..3).map(link).collect();
@@ -44,11 +43,11 @@ impl Fleet {
     }
 
     /// What the others answer from memory.
-    fn held(&self, key: u32) -> [Option<String>; 2] {
+    pub(super) fn held(&self, key: u32) -> [Option<String>; 2] {
         [1, 2].map(|node: usize| self.nodes[node].get_local(&key).map(|hit| hit.as_str().to_owned()))
     }
 
-    async fn fill(&self, keys: impl IntoIterator<Item = u32>) {
+    pub(super) async fn fill(&self, keys: impl IntoIterator<Item = u32>) {
         for key in keys {
             let tags = Options::new().with_tags(Tags::new([format!("t{key}")]).expect("legal"));
             self.nodes[0].insert_with(key, "old".to_owned(), tags).await.expect("never fails");
@@ -59,21 +58,6 @@ impl Fleet {
             assert_eq!(self.held(key).map(|held| held.is_some()), [true, true]);
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_read_while_a_removal_is_under_way_stands_in_for_nothing_afterwards() {
-    let options = ttl(600).with_fail_safe_for(Duration::from_hours(1));
-    let fleet = Fleet::over(options, |world| world.tier(&parts(world))).await;
-    fleet.fill([19]).await;
-    fleet.nodes[0].clear().await.expect("never fails");
-    fleet.world.pass(Duration::from_millis(50)).await;
-    let late = fleet.nodes[1].get(&19).await.expect("never fails");
-    assert_eq!(late.as_deref().map(String::as_str), Some("old"), "it has not come to this one yet");
-    fleet.world.pass(2 * PART * KEYS).await;
-    assert_eq!((fleet.nodes[0].tiers()[0].backlog, fleet.held(19)), (0, [None, None]));
-    let failed = fleet.nodes[1].get_or_load(&19, || async { Err::<String, _>(Down(1)) }).await;
-    assert!(failed.is_err(), "what was removed is no copy to fall back on: {failed:?}");
 }
 
 #[tokio::test(start_paused = true)]
