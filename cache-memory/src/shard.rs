@@ -7,7 +7,7 @@ mod enter;
 mod leave;
 
 use std::hint::cold_path;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, needs_drop};
 
 use cache_core::Time;
 use cache_policy::{Attention, Evictor, Hand, Node, Policy, Slab as _, Slot, Wheel};
@@ -134,7 +134,11 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn find<Q: Equivalent<K> + ?Sized>(&self, fingerprint: u32, key: &Q) -> Option<Slot> {
         let cells = &self.slab.cells;
-        self.index.find(fingerprint, |slot| cells.get(slot).is_some_and(|cell| key.equivalent(&cell.pair.0)))
+        // What a key owns is elsewhere, and perhaps far: it is looked at only if all of the hash is alike.
+        let may_be =
+            |cell: &Cell<K, V>| const { !needs_drop::<K>() } || cell.node.fingerprint() == fingerprint;
+        let is_same = |cell: &Cell<K, V>| may_be(cell) && key.equivalent(&cell.pair.0);
+        self.index.find(fingerprint, |slot| cells.get(slot).is_some_and(is_same))
     }
 
     /// Fetches what [`find`](Self::find) will look at first; see [`Index::preview`].
