@@ -90,7 +90,8 @@ where
         self.engine().read(key, |held| read(Found(held)))
     }
 
-    /// Like [`get_with`](Self::get_with), but `read` may decline the entry, which counts neither as a read nor as a use of it then.
+    /// Like [`get_with`](Self::get_with), but `read` may decline the entry, which counts neither as a read nor as a use of it then. What is not
+    /// there, or has ended, is a miss as ever.
     ///
     /// ```
     /// use cache_memory::Memory;

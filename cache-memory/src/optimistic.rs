@@ -2,7 +2,7 @@
 //!
 //! Nothing shared is written, so any number of threads read the same keys without waiting for each other's lines of memory;
 //! with two of them a hit takes a third of the time that it takes under a lock. What such a read cannot do is left to one
-//! under the lock: it counts the miss, marks an entry that is used for the first time, tells the policy of a use that it
+//! under the lock: it marks an entry that is used for the first time, tells the policy of a use that it
 //! wants to hear of, asks the clock about an entry near its end, and waits for a writer.
 //!
 //! ```text
@@ -120,7 +120,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         is_done
     }
 
-    /// Reads a value of which a use is to be noted, or about which the clock is to be asked.
+    /// Reads a value of which a use is to be noted, or about which the clock is to be asked, or which somebody is writing.
     #[inline(never)]
     fn copy_locked<Q>(&self, hash: Hash64, key: &Q) -> Option<V>
     where

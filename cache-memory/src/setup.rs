@@ -117,7 +117,7 @@ where
         })
     }
 
-    /// Tells the time by this clock. Default: the system's monotonic clock.
+    /// Tells the time by this clock, which must not panic: it is asked under locks. Default: the system's monotonic clock.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         self.rebuild(|setup| Setup { clock, is_steady: false, ..setup })
@@ -248,7 +248,7 @@ impl<K, V> Setup<K, V> {
 
     fn plan(&self, shards: usize) -> Plan {
         let expected = self.max_entries.and_then(|max| usize::try_from(max).ok());
-        let expected = expected.filter(|max| *max < 1 << 40).map_or(0, |max| most_of_share(max / shards));
+        let expected = expected.filter(|max| *max < 1 << 40).map_or(0, |max| most_of_share(max, shards));
         Plan { policy: self.policy, weight_of_one: Self::weight_of_one(), expected, leads: true }
     }
 
@@ -258,10 +258,11 @@ impl<K, V> Setup<K, V> {
     }
 }
 
-/// What a shard may come to hold whose fair share is this. Hashes fill them unevenly: one in thirty thousand is more than four
+/// What a shard may come to hold of so many entries: the only one, all of them. Hashes fill them unevenly: one in thirty thousand is more than four
 /// standard deviations above its share. Of small shards that would be too much to set aside, so they may have to grow.
-fn most_of_share(share: usize) -> usize {
-    share + (4 * share.isqrt()).min(share / 16)
+fn most_of_share(entries: usize, shards: usize) -> usize {
+    let share = entries / shards;
+    if shards == 1 { share } else { share + (4 * share.isqrt()).min(share / 16) }
 }
 
 impl<K: 'static, V: 'static> Default for Setup<K, V> {

@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     /// What an entry weighs where nothing else is said.
     pub(crate) weight_of_one: u64,
-    /// How many entries it will hold in the end, at most; 0 where that is not known.
+    /// How many entries it will hold in the end, most likely at most; 0 where that is not known.
     pub(crate) expected: usize,
     /// Whether its policy tries out rules for all: one shard does.
     pub(crate) leads: bool,
@@ -134,7 +134,7 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn find<Q: Equivalent<K> + ?Sized>(&self, fingerprint: u32, key: &Q) -> Option<Slot> {
         let cells = &self.slab.cells;
-        // What a key owns is elsewhere, and perhaps far: it is looked at only if all of the hash is alike.
+        // What a key owns is elsewhere, and perhaps far: it is looked at only if the whole fingerprint is alike.
         let may_be =
             |cell: &Cell<K, V>| const { !needs_drop::<K>() } || cell.node.fingerprint() == fingerprint;
         let is_same = |cell: &Cell<K, V>| may_be(cell) && key.equivalent(&cell.pair.0);

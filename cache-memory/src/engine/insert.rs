@@ -174,8 +174,8 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         Ok(())
     }
 
-    /// Does the same where victims do not make just the room that is needed: goes on from the first of them, and from what was
-    /// freed before.
+    /// Does the same where victims do not make just the room that is needed, or somebody has extras: goes on from the first victim, and
+    /// from what was freed before.
     #[inline(never)]
     fn store_piecemeal(
         &self,

@@ -1,4 +1,7 @@
 //! Who enters a shard: by itself, in the place of one who leaves, or in that of an older entry of its key.
+//!
+//! The ways differ in what has to be written: who has nothing of its own and comes in the place of one who had nothing either, as most
+//! in a full cache, changes a cell, two tags of the index and the policy's queues.
 
 use cache_core::{Tags, Time};
 use cache_policy::{Node, Slab as _, Slot};
@@ -32,7 +35,7 @@ impl<K, V> Shard<K, V> {
         self.settle(pair, about);
     }
 
-    /// Puts such an entry in the place of one who leaves, and whom policy and wheel have forgotten already.
+    /// Puts such an entry in the place of one who was [chosen](Self::choose) to leave.
     pub(crate) fn exchange(
         &mut self,
         (slot, cause): (Slot, Cause),

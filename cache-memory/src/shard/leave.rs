@@ -36,7 +36,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Chooses who has to make room: an entry whose time is over or that is dead, else the policy's victim. It is still in
-    /// its slot, but policy and wheel have forgotten it: to be [unlinked](Self::unlink_chosen) or [replaced](Self::exchange). What the
+    /// its slot, but the policy has forgotten it, and the wheel if its time was over: to be [unlinked](Self::unlink_chosen) or [replaced](Self::exchange). What the
     /// policy of one shard learns reaches the others through `advice`, and so does that there are [ruins](RUINS), which have
     /// to make room before any victim: then nobody is chosen.
     #[inline(always)]
@@ -55,7 +55,7 @@ impl<K, V> Shard<K, V> {
             return None;
         }
         let victim =
-            if self.evictor.leads() { self.evict_and_learn() } else { self.evictor.evict(&mut self.slab) };
+            if self.evictor.learns() { self.evict_and_learn() } else { self.evictor.evict(&mut self.slab) };
         victim.map(|victim| (victim, Cause::Evicted))
     }
 

@@ -274,6 +274,18 @@ fn keys_whose_hashes_collide_stay_apart() {
 }
 
 #[test]
+fn readers_of_every_shard_know_what_its_policy_has_learned_by_evictions() {
+    for policy in Policy::ALL {
+        let memory: Memory<u32, u32> =
+            Memory::new().with_policy(policy).with_shards(4).with_max_entries(8192).with_sweep_every(None);
+        (0..16_384).for_each(|key| assert!(memory.insert(key, key).is_stored()));
+        // A build for tests compares at each read what a shard believes with what its policy says.
+        let found = (0..16_384).filter(|key| memory.get_with(key, |_| ()).is_some()).count();
+        assert_eq!((found, memory.stats().hits), (8192, 8192), "{policy}");
+    }
+}
+
+#[test]
 fn an_entry_that_was_declined_was_not_used() {
     // The one is told of a use, the other finds it in the node.
     for (policy, accepted) in

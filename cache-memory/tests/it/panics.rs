@@ -39,6 +39,7 @@ const ACTS: [Act; 12] = [
 struct Subject {
     fuse: Arc<Fuse>,
     heard: Arc<AtomicU64>,
+    is_plain: bool,
     clock: ManualClock,
     memory: Memory<Key, Value>,
 }
@@ -46,16 +47,22 @@ struct Subject {
 const CAPACITY: u8 = 8;
 
 impl Subject {
-    fn new(policy: Policy) -> Self {
+    /// A plain one weighs nothing and tells nobody, and half of its entries have nothing of their own: most inserts take a way that is for
+    /// such only.
+    fn new(policy: Policy, is_plain: bool) -> Self {
         let (fuse, heard, clock) = (Fuse::new(), Arc::new(AtomicU64::new(0)), ManualClock::new());
         let (weighs, listens, counts) = (Arc::clone(&fuse), Arc::clone(&fuse), Arc::clone(&heard));
         let memory = Memory::new()
             .with_policy(policy)
             .with_shards(2)
             .with_max_entries(CAPACITY.into())
-            .with_max_bytes(CAPACITY.into())
             .with_clock(Arc::new(clock.clone()))
-            .with_sweep_every(None)
+            .with_sweep_every(None);
+        if is_plain {
+            return Self { fuse, heard, is_plain, clock, memory };
+        }
+        let memory = memory
+            .with_max_bytes(CAPACITY.into())
             .with_weigher(move |_: &Key, _: &Value| {
                 weighs.pass(WEIGH);
                 1
@@ -64,7 +71,11 @@ impl Subject {
                 counts.fetch_add(1, SeqCst);
                 listens.pass(LISTEN);
             });
-        Self { fuse, heard, clock, memory }
+        Self { fuse, heard, is_plain, clock, memory }
+    }
+
+    fn weight(&self) -> u64 {
+        if self.is_plain { size_of::<(Key, Value)>() as u64 } else { 1 }
     }
 
     fn key(&self, number: u8) -> Key {
@@ -81,7 +92,10 @@ impl Subject {
 
     fn fill(&self) {
         let put = Put::new().with_ttl(Ttl::from_secs(1)).with_tags(Tags::new(["t"]).expect("legal"));
-        (0..CAPACITY).for_each(|number| self.insert(number, put.clone()));
+        for number in 0..CAPACITY {
+            let has_nothing = self.is_plain && number % 2 == 0;
+            self.insert(number, if has_nothing { Put::new() } else { put.clone() });
+        }
     }
 
     /// Lets one operation run into the panic, and looks at what is left.
@@ -92,8 +106,12 @@ impl Subject {
         self.fuse.arm(None);
         let stats = self.memory.stats();
         books_balance(&stats);
-        assert!(stats.entries <= u64::from(CAPACITY) && stats.bytes == stats.entries, "{stats:?}");
-        assert_eq!(self.heard.load(SeqCst), stats.inserts - stats.entries, "announced: {stats:?}");
+        assert!(
+            stats.entries <= u64::from(CAPACITY) && stats.bytes == stats.entries * self.weight(),
+            "{stats:?}"
+        );
+        let announced = if self.is_plain { 0 } else { stats.inserts - stats.entries };
+        assert_eq!(self.heard.load(SeqCst), announced, "announced: {stats:?}");
         let held = i64::try_from(stats.entries).expect("small");
         assert_eq!(self.fuse.alive(), [held; 2], "alive");
         self.memory.remove_expired();
@@ -157,7 +175,7 @@ const OPERATIONS: [(&str, Operation); 21] = [
     ("for_each", |it| it.memory.for_each(|_| it.fuse.pass(VISIT))),
     ("set_limits", |it| {
         it.memory.set_limits(Some(2), None);
-        it.memory.set_limits(Some(CAPACITY.into()), Some(CAPACITY.into()));
+        it.memory.set_limits(Some(CAPACITY.into()), Some(u64::from(CAPACITY) * it.weight()));
     }),
     ("set_policy", |it| Policy::ALL.into_iter().for_each(|policy| it.memory.set_policy(policy))),
 ];
@@ -169,10 +187,15 @@ fn code_of_the_user_may_panic_anywhere() {
         for policy in Policy::ALL {
             for (name, operation) in OPERATIONS {
                 // At once, and when some of the work is done.
-                for after in [0, 1, 3] {
-                    let subject = Subject::new(policy);
+                for (after, is_plain) in
+                    [0, 1, 3].into_iter().flat_map(|after| [(after, false), (after, true)])
+                {
+                    let subject = Subject::new(policy, is_plain);
                     let attempt = catch_unwind(AssertUnwindSafe(|| subject.survive(operation, (act, after))));
-                    assert!(attempt.is_ok(), "{act:?} after {after} in {name} by {policy}");
+                    assert!(
+                        attempt.is_ok(),
+                        "{act:?} after {after} in {name} by {policy}, plain: {is_plain}"
+                    );
                     blown += u32::from(subject.fuse.has_blown());
                 }
             }

@@ -266,7 +266,9 @@ fn a_flood_of_a_million_tagged_keys_with_ends_leaves_no_memory_behind() {
     flood(0..10_000);
     let kept = measure(|| flood(10_000..1_010_000)).bytes_current;
     assert!(kept < 1_000_000, "{kept} bytes more than after ten thousand keys: one for each of a million");
-    assert_eq!(memory.clear(), 1000);
+    assert_eq!(memory.len(), 1000);
+    // Who has been kept for two seconds may have ended just now, and is not counted.
+    assert!(memory.clear() > 900);
     assert_eq!(memory.count_tag("1009999"), 0);
 }
 

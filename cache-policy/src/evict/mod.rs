@@ -250,7 +250,7 @@ impl Evictor {
         self.attention.note_use(node)
     }
 
-    /// What it wants to know of uses. Changes only where it evicts, if it [leads](Self::leads), or [changes](Self::change).
+    /// What it wants to know of uses. Changes only where it evicts, if it [learns](Self::learns) by that, or [changes](Self::change).
     #[inline]
     pub fn attention(&self) -> Attention {
         self.attention
@@ -293,13 +293,21 @@ impl Evictor {
         }
     }
 
-    /// By any rule but the usual one, or by one that leads and may learn.
+    /// Tells whether its [`attention`](Self::attention) may change by an eviction: not that of the usual rule where it goes by what
+    /// another one has learned.
+    #[inline]
+    pub fn learns(&self) -> bool {
+        self.leads || !matches!(self.rule, Rule::Adaptive(_))
+    }
+
+    /// By any rule but the usual one, or by one that leads.
     #[inline(never)]
     fn evict_and_learn(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         with_rule!(self, rule => {
             let victim = rule.evict(slab);
+            self.attention.watch = rule.watch();
             if self.leads {
-                (self.attention.watch, self.advice) = (rule.watch(), rule.advice());
+                self.advice = rule.advice();
             }
             victim
         })

@@ -69,7 +69,6 @@ impl Returns {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
     fn find(&self, fingerprint: u32) -> (usize, u16) {
-        // The highest bits of a product depend on all bits, the lowest on the lowest: two fingerprints have both alike by chance.
         let hash = (u64::from(fingerprint) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let bucket = ((hash >> 32) * self.buckets.len() as u64) >> 32;
         (bucket as usize, ((hash >> 16) as u16).max(LEAST_TAG))

@@ -1,7 +1,10 @@
 //! A Cluster whose slots move and whose servers die: calls follow, and what is on other servers is not disturbed.
 
+use std::time::Duration;
+
 use cache_core::{Entry, Key, Result, Store, StoreExt, Tags, Ttl};
 use cache_redis::{Connection, RedisStore};
+use cache_testkit::clock::{Passage, RealTime};
 use cache_testkit::redis::Cluster;
 
 use crate::servers::{cluster_config, ends, hasty, key, patient, succeeds};
@@ -85,6 +88,31 @@ pub(crate) async fn a_dead_primary_disturbs_nobody_else_and_is_replaced() -> Res
     cluster.kill(1);
     succeeds(async || store.put_many(entries(&keys)).await).await;
     assert!(succeeds(async || all_there(&store, &keys).await).await);
+    Ok(())
+}
+
+#[tokio::test]
+pub(crate) async fn a_primary_that_hangs_for_ten_seconds_is_replaced_and_does_no_harm_when_it_goes_on()
+-> Result<()> {
+    let cluster = Cluster::with_replicas(1);
+    let redis = Connection::open(hasty(cluster_config(&cluster))).expect("legal");
+    let store = RedisStore::new(redis.clone());
+    let keys = keys(60);
+    succeeds(async || store.put_many(entries(&keys)).await).await;
+    cluster.servers()[1].stop();
+    let used = async {
+        // Each call ends, by an error at most, until a replica has taken over.
+        succeeds(async || store.put_many(entries(&keys)).await).await;
+        succeeds(async || all_there(&store, &keys).await).await
+    };
+    let time = RealTime::new();
+    let (all_there_meanwhile, ()) = tokio::join!(used, time.pass(Duration::from_secs(10)));
+    assert!(all_there_meanwhile);
+    cluster.servers()[1].cont();
+    for _ in 0..20 {
+        succeeds(async || store.put_many(entries(&keys)).await).await;
+        assert!(succeeds(async || all_there(&store, &keys).await).await);
+    }
     Ok(())
 }
 

@@ -95,6 +95,7 @@ over_fred! {
     bus::what_is_published_while_a_connection_is_cut_is_heard_or_doubted,
     bus::what_was_published_while_the_server_was_away_is_heard_when_it_is_back,
     cluster::a_dead_primary_disturbs_nobody_else_and_is_replaced,
+    cluster::a_primary_that_hangs_for_ten_seconds_is_replaced_and_does_no_harm_when_it_goes_on,
     cluster::a_server_that_names_another_by_its_port_alone_means_its_own_host,
     cluster::a_slot_half_of_which_has_moved_answers_as_a_whole,
     cluster::a_slot_that_nobody_has_is_an_error_that_passes_and_disturbs_no_other,

@@ -167,10 +167,10 @@ pub(crate) async fn large_batches_in_both_directions_do_not_block_each_other() -
     let entries = |round: usize| -> Vec<_> {
         (0..500).map(|number| (key(&format!("{round}:{number}")), Entry::new(value.clone()))).collect()
     };
-    ends(future::try_join_all((0..4).map(|round| store.put_many(entries(round))))).await?;
+    ends(future::try_join_all((0..20).map(|round| store.put_many(entries(round))))).await?;
     let keys: Vec<_> = entries(3).into_iter().map(|(key, _)| key).collect();
     let (written, found) =
-        ends(async { tokio::join!(store.put_many(entries(4)), store.get_many(&keys)) }).await;
+        ends(async { tokio::join!(store.put_many(entries(20)), store.get_many(&keys)) }).await;
     written?;
     assert!(found?.into_iter().flatten().filter(|entry| entry.value == value).count() == 500);
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::stages::{Admit, NaiveStages, Rule};
 use super::{CASES, Entry, Naive, agrees, ops};
-use cache_policy::{Policy, Slot};
+use cache_policy::{Evictor, Policy, Slot, Slots};
 use proptest::prelude::*;
 
 #[derive(Default)]
@@ -70,6 +70,22 @@ impl Share {
         self.step = if jumped { 0.0625_f32.copysign(step) } else { step * 0.98 };
         (self.hits, self.misses, self.last_ratio) = (0, 0, ratio);
     }
+}
+
+#[test]
+fn a_part_that_follows_hears_of_as_few_uses_as_one_that_leads() {
+    let hears = |mut evictor: Evictor| {
+        let mut slots = Slots::default();
+        for slot in 0..2048_u32 {
+            slots.put(slot, slot.wrapping_mul(0x9E37_79B9), 0);
+            evictor.insert(&mut slots, slot);
+        }
+        let before = evictor.attention();
+        assert!(evictor.learns() && evictor.evict(&mut slots).is_some());
+        assert_ne!(evictor.attention(), before, "it is large enough to hear of a sample");
+        evictor.attention()
+    };
+    assert_eq!(hears(Evictor::following(Policy::Lfu)), hears(Evictor::new(Policy::Lfu)));
 }
 
 proptest! {
