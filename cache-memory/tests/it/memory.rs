@@ -274,6 +274,45 @@ fn keys_whose_hashes_collide_stay_apart() {
 }
 
 #[test]
+fn nothing_of_a_victim_stays_with_who_comes_in_its_place() {
+    let mut random = StdRng::seed_from_u64(7);
+    let hour = Put::new().with_ttl(Ttl::from_secs(3600));
+    let tagged = Put::new().with_tags(Tags::new(["t"]).expect("legal"));
+    for policy in Policy::ALL {
+        let memory: Memory<u64, u64> =
+            Memory::new().with_policy(policy).with_shards(1).with_max_entries(32).with_sweep_every(None);
+        let mut put = [(false, false); 64];
+        for _ in 0..20_000 {
+            let key = random.random_range(0..64);
+            let (ends, is_tagged) =
+                [(false, false), (false, false), (true, false), (false, true)][random.random_range(0..4)];
+            let how = if ends {
+                hour.clone()
+            } else if is_tagged {
+                tagged.clone()
+            } else {
+                Put::new()
+            };
+            assert!(memory.insert_with(key, key, how).is_stored());
+            put[usize::try_from(key).expect("small")] = (ends, is_tagged);
+            let held = || (0..64).zip(put).filter(|(key, _)| memory.contains(key));
+            assert!(
+                held().all(|(key, (ends, _))| memory.ttl(&key).is_some_and(|ttl| ttl.is_forever() != ends)),
+                "{policy}"
+            );
+            assert_eq!(
+                memory.count_tag("t"),
+                held().filter(|(_, (_, is_tagged))| *is_tagged).count() as u64,
+                "{policy}"
+            );
+        }
+        let stats = memory.stats();
+        assert_eq!((stats.entries, stats.bytes), (32, 32 * 16), "{policy}");
+        books_balance(&stats);
+    }
+}
+
+#[test]
 fn readers_of_every_shard_know_what_its_policy_has_learned_by_evictions() {
     for policy in Policy::ALL {
         let memory: Memory<u32, u32> =
