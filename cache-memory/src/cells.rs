@@ -6,6 +6,7 @@
 
 use cache_policy::{Links, Node, Slot};
 
+use crate::fetch::fetch;
 use crate::optimistic::{Readers, Table};
 
 /// Entries by slot. Both tables have the same length.
@@ -57,6 +58,16 @@ impl<K, V> Cells<K, V> {
     #[inline]
     pub(crate) fn links_mut(&mut self, slot: Slot) -> Option<&mut Links> {
         self.links.get_mut(slot as usize)
+    }
+
+    /// Has the processor fetch cell and links of a slot.
+    #[inline]
+    pub(crate) fn fetch(&self, slot: Slot) {
+        let slot = slot as usize;
+        if let (Some(cell), Some(links)) = (self.table.get(slot), self.links.get(slot)) {
+            fetch(cell);
+            fetch(links);
+        }
     }
 
     /// The number behind the highest slot that was ever taken: the range of all entries.

@@ -220,8 +220,8 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         }
     }
 
-    /// Looks first at all buckets, then for all entries, and only then reads them, so that the processor fetches each kind
-    /// from memory at the same time. The locks come first, because they would make it wait in between.
+    /// Has the processor fetch all buckets, then all cells, then what their entries own, and only then reads them. The locks come
+    /// first, because they would make it wait in between.
     fn read_batch<Q, R>(&self, keys: &[&Q], read: &impl Fn(Held<'_, K, V>) -> R, answers: &mut Vec<Option<R>>)
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -242,11 +242,13 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         }
         let guard_of = guard_of.map(usize::from);
         let mut guards = sorted.map(|shard| self.shards.get(usize::from(shard)).map(Lock::lock));
-        let previews = (0..keys.len()).filter_map(|number| {
-            guards[guard_of[number]].as_ref().map(|shard| shard.preview(hashes[number].fingerprint()))
-        });
-        // Nothing depends on the sum: it only keeps the looks from being optimised away.
-        std::hint::black_box(previews.fold(0, u8::wrapping_add));
+        for stage in [Shard::fetch_bucket, Shard::fetch_cell, Shard::fetch_pair] {
+            for (place, hash) in guard_of.iter().zip(hashes).take(keys.len()) {
+                if let Some(shard) = &guards[*place] {
+                    stage(shard, hash.fingerprint());
+                }
+            }
+        }
         let mut slots = [None; BATCH];
         for (number, key) in keys.iter().enumerate() {
             let shard = guards[guard_of[number]].as_ref();

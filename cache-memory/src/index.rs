@@ -12,6 +12,7 @@ use std::hint::cold_path;
 use cache_policy::Slot;
 use wide::{u8x16, u32x4};
 
+use crate::fetch::fetch;
 use crate::optimistic::{Readers, Table};
 
 const WIDTH: usize = 12;
@@ -85,11 +86,19 @@ impl Index {
         }
     }
 
-    /// Reads what a [`find`](Self::find) of this fingerprint will look at first, so that many misses of the processor's
-    /// cache overlap; the result means nothing.
+    /// Has the processor fetch what a look for this fingerprint will begin with.
     #[inline]
-    pub(crate) fn preview(&self, fingerprint: u32) -> u8 {
-        self.buckets.get(self.home(fingerprint)).map_or(0, Bucket::spilled)
+    pub(crate) fn fetch(&self, fingerprint: u32) {
+        if let Some(bucket) = self.buckets.get(self.home(fingerprint)) {
+            fetch(bucket);
+        }
+    }
+
+    /// The slot that a look for this fingerprint finds first, most likely the right one.
+    #[inline]
+    pub(crate) fn likely(&self, fingerprint: u32) -> Option<Slot> {
+        let bucket = self.buckets.get(self.home(fingerprint))?;
+        bucket.slots.get(lanes(bucket.head, fingerprint).trailing_zeros() as usize).copied()
     }
 
     /// Adds a slot that is not in it. `fingerprints` tells every slot that is, for when the table has to grow.

@@ -17,6 +17,8 @@ mod budget;
 mod cells;
 mod counters;
 mod engine;
+#[expect(unsafe_code, reason = "argued in the head of this module, and at each block")]
+mod fetch;
 mod index;
 mod lease;
 mod listen;

@@ -15,6 +15,7 @@ use equivalent::Equivalent;
 
 use crate::budget::Room;
 use crate::cells::Cell;
+use crate::fetch::{fetch, fetch_owned};
 use crate::index::Index;
 use crate::listen::Cause;
 use crate::optimistic::Readers;
@@ -39,7 +40,7 @@ pub(crate) struct Plan {
 }
 
 /// From so many entries on, what an insert needs is seldom in a core's own memory, of which all shards together have a megabyte or so.
-const FAR: usize = 1 << 13;
+const FAR: usize = 1 << 12;
 
 /// In this order, because what a hit looks at and changes shall share the lock's line of memory, or the next one.
 #[derive(Debug)]
@@ -141,23 +142,53 @@ impl<K, V> Shard<K, V> {
         self.index.find(fingerprint, |slot| cells.get(slot).is_some_and(is_same))
     }
 
-    /// Fetches what [`find`](Self::find) will look at first; see [`Index::preview`].
+    /// Has the processor fetch what [`find`](Self::find) will look at first.
     #[inline]
-    pub(crate) fn preview(&self, fingerprint: u32) -> u8 {
-        self.index.preview(fingerprint)
+    pub(crate) fn fetch_bucket(&self, fingerprint: u32) {
+        self.index.fetch(fingerprint);
     }
 
-    /// Fetches what an insert will look at, all at the same time, where that is likely not to be near.
+    /// The same of what it will most likely look at then.
+    #[inline]
+    pub(crate) fn fetch_cell(&self, fingerprint: u32) {
+        if let Some(cell) = self.likely_cell(fingerprint) {
+            fetch(cell);
+        }
+    }
+
+    /// The same of what it will compare at last, and of what the value owns.
+    #[inline]
+    pub(crate) fn fetch_pair(&self, fingerprint: u32) {
+        let owns = const { needs_drop::<K>() || needs_drop::<V>() };
+        if let Some(Some(Cell { pair: (key, value), .. })) =
+            owns.then(|| self.likely_cell(fingerprint)).flatten()
+        {
+            fetch_owned(key);
+            fetch_owned(value);
+        }
+    }
+
+    #[inline]
+    fn likely_cell(&self, fingerprint: u32) -> Option<&Option<Cell<K, V>>> {
+        self.slab.cells.table.get(self.index.likely(fingerprint)? as usize)
+    }
+
+    /// Has the processor fetch what an insert will look at, and the evictions after it, where that is likely not to be near.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
         reason = "an insert is one piece of code: a call in it costs a twentieth of the whole"
     )]
-    pub(crate) fn preview_insert(&mut self, fingerprint: u32) {
+    pub(crate) fn prepare_insert(&mut self, fingerprint: u32) {
         if self.slab.cells.slots() >= FAR {
-            let (victim, looked_at) = self.evictor.preview(&self.slab, fingerprint);
-            let other = victim.map_or(0, |slot| self.index.preview(self.slab.fingerprint(slot)));
-            std::hint::black_box((looked_at, other, self.index.preview(fingerprint)));
+            self.index.fetch(fingerprint);
+            let second = self.evictor.prepare(&self.slab, fingerprint);
+            if let Some(Cell { node, pair: (key, value) }) = second.and_then(|slot| self.slab.cells.get(slot))
+            {
+                self.index.fetch(node.fingerprint());
+                fetch_owned(key);
+                fetch_owned(value);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use cache_core::{Tags, Time};
 use cache_policy::{Column, Links, Node, Slot};
 
 use crate::cells::Cells;
+use crate::fetch::fetch;
 use crate::optimistic::Readers;
 use crate::tagged::Tagged;
 
@@ -123,6 +124,16 @@ impl<K, V> cache_policy::Slab for Slab<K, V> {
     #[inline]
     fn links_mut(&mut self, slot: Slot) -> &mut Links {
         self.cells.links_mut(slot).unwrap_or_else(|| vacant(slot))
+    }
+
+    #[inline]
+    fn fetch<T>(&self, place: &T) {
+        fetch(place);
+    }
+
+    #[inline]
+    fn fetch_entry(&self, slot: Slot) {
+        self.cells.fetch(slot);
     }
 
     fn weight(&self, slot: Slot) -> u64 {

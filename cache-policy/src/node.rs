@@ -32,6 +32,17 @@ pub trait Slab {
         self.node(slot).fingerprint
     }
 
+    /// Has the processor fetch this place from memory, if the owner knows how to: a hint, before it is looked at.
+    #[inline]
+    fn fetch<T>(&self, _place: &T) {}
+
+    /// Has it fetch node and links of this slot so.
+    #[inline]
+    fn fetch_entry(&self, slot: Slot) {
+        self.fetch(self.node(slot));
+        self.fetch(self.links(slot));
+    }
+
     /// What the entry takes of the owner's limit; 1 where entries are counted.
     fn weight(&self, slot: Slot) -> u64;
 

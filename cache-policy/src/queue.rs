@@ -28,8 +28,13 @@ impl Queue {
 
     /// Its slots, from oldest to newest.
     pub(crate) fn iter(&self, slab: &impl Slab) -> impl Iterator<Item = Slot> {
-        let newer = |slot: &Slot| Some(slab.links(*slot).newer).filter(|slot| *slot != NIL);
-        std::iter::successors(self.oldest(), newer)
+        std::iter::successors(self.oldest(), |slot| Self::newer(slab, *slot))
+    }
+
+    /// The slot that came to the same queue after this one.
+    #[inline]
+    pub(crate) fn newer(slab: &impl Slab, slot: Slot) -> Option<Slot> {
+        Some(slab.links(slot).newer).filter(|newer| *newer != NIL)
     }
 
     #[inline]

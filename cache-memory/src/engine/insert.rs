@@ -109,7 +109,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
             drop(shard);
             return Ok(self.turn_away(hash, &pair.0, Inserted::TooLarge, permit));
         }
-        shard.preview_insert(hash.fingerprint());
+        shard.prepare_insert(hash.fingerprint());
         let stored = match shard.find(hash.fingerprint(), &pair.0) {
             None => self.store_new(&mut shard, pair, about, &mut gone),
             Some(slot) if self.take_growth(&shard, slot, about.bytes) => {

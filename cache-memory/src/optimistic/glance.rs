@@ -11,6 +11,7 @@ use super::readers::Reading;
 use super::thread;
 use crate::cells::Cell;
 use crate::engine::{BATCH, CacheAligned, Engine, Hash64, Lock};
+use crate::fetch::fetch;
 use crate::index::{self, Bucket, Head};
 use crate::lock::{Seq, seq_of};
 use crate::shard::Rules;
@@ -104,15 +105,27 @@ impl<'a, K, V> Sight<'a, K, V> {
         is_so
     }
 
+    /// The slot in the first of these lanes of a bucket.
+    #[inline]
+    fn slot(bucket: *const Bucket, lanes: u32) -> usize {
+        let lane = lanes.trailing_zeros() as usize;
+        // SAFETY: the bucket is allocated, as above, and a number has no bits that mean nothing. The lane is one of those that hold
+        // slots, as `lanes` tells of no other.
+        let slot = unsafe { copy((&raw const (*bucket).slots).cast::<u32>().add(lane)).assume_init() };
+        slot as usize
+    }
+
+    /// Has the processor fetch the cell that the first of these lanes of a bucket leads to.
+    #[inline]
+    fn fetch_cell(&self, bucket: *const Bucket, lanes: u32) {
+        fetch(self.cells.wrapping_add(Self::slot(bucket, lanes)));
+    }
+
     /// A copy of the cell that the first of these lanes of a bucket leads to, and of the rules; `None` if it leads nowhere, or if
     /// anyone has had the lock since this sight was taken.
     #[inline]
     fn copy_of(&self, bucket: *const Bucket, lanes: u32) -> Option<Seen<K, V>> {
-        let lane = lanes.trailing_zeros() as usize;
-        // SAFETY: the bucket is allocated, as above, and a number has no bits that mean nothing. The lane is one of
-        // its tags': whatever is half changed, no byte behind them is ever as high as one.
-        let slot =
-            unsafe { copy((&raw const (*bucket).slots).cast::<u32>().add(lane)).assume_init() } as usize;
+        let slot = Self::slot(bucket, lanes);
         if slot >= self.cell_room {
             return None;
         }
@@ -289,12 +302,20 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + 'static> Engine<K, V, S> {
         let sights: [_; BATCH] = std::array::from_fn(|number| {
             let sight = Sight::of(self.lock_of(hashes[number]))?;
             let bucket = sight.bucket(hashes[number].fingerprint())?;
+            fetch(bucket);
             Some((sight, bucket))
         });
         let lanes: [u32; BATCH] = std::array::from_fn(|number| {
             let bucket = sights[number].as_ref().map(|(_, bucket)| *bucket);
             bucket.map_or(0, |bucket| index::lanes(Sight::<K, V>::head(bucket), hashes[number].fingerprint()))
         });
+        for (sight, lanes) in sights.iter().zip(lanes) {
+            if let Some((sight, bucket)) = sight
+                && lanes != 0
+            {
+                sight.fetch_cell(*bucket, lanes);
+            }
+        }
         let horizon = self.present.horizon();
         let seen: [_; BATCH] = std::array::from_fn(|number| {
             let (sight, bucket) = sights[number].as_ref().filter(|_| lanes[number] != 0)?;

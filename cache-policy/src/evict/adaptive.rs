@@ -117,8 +117,9 @@ impl Evict for Adaptive {
         self.evict_by_advice(slab)
     }
 
-    fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u32) {
-        self.stages.preview(slab, fingerprint)
+    #[inline]
+    fn prepare(&self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
+        self.stages.prepare(slab, fingerprint)
     }
 
     fn advice(&self) -> Advice {

@@ -69,10 +69,10 @@ trait Evict: fmt::Debug {
     /// Chooses the next victim and forgets it. `None` if there are no entries.
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot>;
 
-    /// Looks at what an insert of this fingerprint and the eviction before it will look at first, and says who is likely to
-    /// be the victim and a number that depends on all that was looked at.
-    fn preview(&self, _slab: &impl Slab, _fingerprint: u32) -> (Option<Slot>, u32) {
-        (None, 0)
+    /// Fetches what an insert of this fingerprint will look at, and what the evictions after it will; says who is likely to be the second
+    /// victim from now.
+    fn prepare(&self, _slab: &impl Slab, _fingerprint: u32) -> Option<Slot> {
+        None
     }
 
     /// What it has learned, for others that [`follow`](Self::follow).
@@ -272,12 +272,11 @@ impl Evictor {
         with_rule!(self, rule => rule.remove(slab, slot));
     }
 
-    /// Looks at what an insert of this fingerprint and the eviction before it will look at first, so that the processor fetches
-    /// all of it from memory at the same time. Says who is likely to be the victim, and a number that depends on what was
-    /// looked at, for [`black_box`](std::hint::black_box).
+    /// Has the processor [fetch](Slab::fetch) what an insert of this fingerprint will look at, and what the evictions after it will.
+    /// Says who is likely to be the second victim from now: his node is near by now, what else the owner will look at of him may not be.
     #[inline]
-    pub fn preview(&mut self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u32) {
-        with_rule!(self, rule => rule.preview(slab, fingerprint))
+    pub fn prepare(&mut self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
+        with_rule!(self, rule => rule.prepare(slab, fingerprint))
     }
 
     /// Chooses the next victim and forgets it; its slot is still taken. `None` if there are no entries.

@@ -9,6 +9,8 @@
 
 use wide::u16x8;
 
+use crate::node::Slab;
+
 /// The fingerprints that left last, about as many as it is fitted to.
 #[derive(Debug, Default)]
 pub(super) struct Returns {
@@ -59,10 +61,12 @@ impl Returns {
         is_there && bucket.take(tag, share)
     }
 
-    /// Looks at the bucket of a fingerprint.
+    /// Fetches the bucket of a fingerprint.
     #[inline]
-    pub(super) fn preview(&self, fingerprint: u32) -> u32 {
-        self.buckets.get(self.find(fingerprint).0).map_or(0, |bucket| bucket.0[0].into())
+    pub(super) fn fetch(&self, slab: &impl Slab, fingerprint: u32) {
+        if let Some(bucket) = self.buckets.get(self.find(fingerprint).0) {
+            slab.fetch(bucket);
+        }
     }
 
     /// The bucket of a fingerprint, and what is kept of it.

@@ -109,17 +109,20 @@ impl Staged {
         self.queue(slab.node(slot).queue).remove(slab, slot);
     }
 
-    /// See [`Evict::preview`](super::Evict::preview).
-    pub(super) fn preview(&self, slab: &impl Slab, fingerprint: u32) -> (Option<Slot>, u32) {
-        let next = self.window.oldest();
-        let uses = |slot| u32::from(slab.node(slot).uses);
-        let looked_at = [
-            next.map_or(0, |slot| uses(slot) ^ self.returns.preview(slab.fingerprint(slot))),
-            next.map_or(0, |slot| slab.links(slot).newer),
-            self.probation.oldest().map_or(0, uses),
-            self.returns.preview(fingerprint),
-        ];
-        (next, looked_at.into_iter().fold(0, |all, one| all ^ one))
+    /// See [`Evict::prepare`](super::Evict::prepare). Of the third victim from now the node and links are fetched, of the second
+    /// what they lead to.
+    #[inline]
+    pub(super) fn prepare(&self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
+        self.returns.fetch(slab, fingerprint);
+        if let Some(next) = self.probation.oldest().and_then(|oldest| Queue::newer(slab, oldest)) {
+            slab.fetch_entry(next);
+        }
+        let second = Queue::newer(slab, self.window.oldest()?)?;
+        self.returns.fetch(slab, slab.fingerprint(second));
+        if let Some(third) = Queue::newer(slab, second) {
+            slab.fetch_entry(third);
+        }
+        Some(second)
     }
 
     /// Chooses the next victim and forgets it, but for its fingerprint.
@@ -324,7 +327,93 @@ fn is_lucky(number: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+    use crate::node::{Links, Node};
+    use crate::slots::Slots;
+
+    const RULE: Rule = Rule { window: 205, admit: Admit::Returning(1024) };
+
+    /// Notes which entries are fetched, and of how many places else.
+    #[derive(Default)]
+    struct Watched {
+        slots: Slots,
+        entries: RefCell<Vec<Slot>>,
+        places: RefCell<usize>,
+    }
+
+    impl Slab for Watched {
+        fn node(&self, slot: Slot) -> &Node {
+            self.slots.node(slot)
+        }
+
+        fn node_mut(&mut self, slot: Slot) -> &mut Node {
+            self.slots.node_mut(slot)
+        }
+
+        fn links(&self, slot: Slot) -> &Links {
+            self.slots.links(slot)
+        }
+
+        fn links_mut(&mut self, slot: Slot) -> &mut Links {
+            self.slots.links_mut(slot)
+        }
+
+        fn fetch<T>(&self, _place: &T) {
+            *self.places.borrow_mut() += 1;
+        }
+
+        fn fetch_entry(&self, slot: Slot) {
+            self.entries.borrow_mut().push(slot);
+        }
+
+        fn weight(&self, slot: Slot) -> u64 {
+            self.slots.weight(slot)
+        }
+
+        fn cost(&self, slot: Slot) -> f32 {
+            self.slots.cost(slot)
+        }
+
+        fn deadline(&self, slot: Slot) -> u64 {
+            self.slots.deadline(slot)
+        }
+    }
+
+    #[test]
+    fn whoever_leaves_the_window_was_fetched_two_evictions_before() {
+        let (mut slab, mut stages) = (Watched::default(), Staged::new(Sketch::coarse(), 1536));
+        for slot in 0..100 {
+            slab.slots.put(slot, slot, 0);
+            stages.insert(&mut slab, slot, RULE);
+        }
+        assert!(stages.evict(&mut slab, RULE).is_some());
+        let mut expected = Vec::new();
+        for step in 0..50 {
+            let second = stages.prepare(&slab, 1000 + step);
+            // Its own bucket of those who left, and that of the second victim.
+            assert_eq!(slab.places.take(), 2);
+            expected.push((second, slab.entries.take()));
+            let victim = stages.evict(&mut slab, RULE).expect("there are some");
+            slab.slots.put(victim, 1000 + step, 0);
+            stages.insert(&mut slab, victim, RULE);
+            let (before, before_that) = (expected.iter().rev().nth(1), expected.iter().rev().nth(2));
+            assert!(before.is_none_or(|(second, _)| *second == Some(victim)), "in step {step}");
+            assert!(before_that.is_none_or(|(_, fetched)| fetched == &[victim]), "in step {step}");
+        }
+    }
+
+    #[test]
+    fn there_is_nobody_to_fetch_where_nobody_is() {
+        let (mut slab, mut stages) = (Watched::default(), Staged::new(Sketch::coarse(), 1536));
+        for slot in 0..2 {
+            assert_eq!(stages.prepare(&slab, 7), None);
+            slab.slots.put(slot, slot, 0);
+            stages.insert(&mut slab, slot, RULE);
+        }
+        assert_eq!((stages.prepare(&slab, 7), slab.entries.take()), (Some(1), Vec::new()));
+    }
 
     #[test]
     fn about_one_number_in_the_odds_is_lucky() {
