@@ -14,7 +14,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::NO_USE;
 use super::sketch::Sketch;
-use super::staged::{Rule, Staged};
+use super::staged::{Admit, Rule, Staged};
 use crate::node::{Slab, Slot};
 use crate::slots::Slots;
 
@@ -31,10 +31,10 @@ pub(super) struct Judge<const N: usize> {
     shift: u32,
     /// How many entries each copy may hold.
     room: u32,
-    /// How often, lately, the first rule hit where the second missed.
-    wins: [[f32; N]; N],
-    /// How many requests that is of.
-    weight: f32,
+    /// What is known since the last verdict, what of lately, and what of long.
+    fresh: Books<N>,
+    lately: Books<N>,
+    long: Books<N>,
     /// Requests since the last verdict.
     seen: u32,
     best: u8,
@@ -44,6 +44,40 @@ pub(super) struct Judge<const N: usize> {
     rest: u32,
     /// Requests since it woke that only bring the copies up to date.
     settling: u32,
+}
+
+/// How two rules did where they did not do the same.
+#[derive(Debug)]
+struct Books<const N: usize> {
+    /// How often the first rule hit where the second missed.
+    wins: [[f32; N]; N],
+    /// Of how many requests.
+    weight: f32,
+}
+
+impl<const N: usize> Books<N> {
+    const fn new() -> Self {
+        Self { wins: [[0.0; N]; N], weight: 0.0 }
+    }
+
+    /// Enters what others say; what was there before counts for this share.
+    fn add(&mut self, newer: &Self, memory: f32) {
+        self.weight = self.weight * memory + newer.weight;
+        for (wins, newer) in self.wins.as_flattened_mut().iter_mut().zip(newer.wins.as_flattened()) {
+            *wins = *wins * memory + newer;
+        }
+    }
+
+    /// In how many requests more the first rule hit alone than the second.
+    fn lead(&self, rule: usize, other: usize) -> f32 {
+        self.wins[rule][other] - self.wins[other][rule]
+    }
+
+    /// Tells whether that is more than a little, and more than chance would make it.
+    fn is_ahead(&self, rule: usize, other: usize) -> bool {
+        let (lead, disputed) = (self.lead(rule, other), self.wins[rule][other] + self.wins[other][rule]);
+        lead > LEAD * self.weight && lead > DOUBT * disputed.sqrt()
+    }
 }
 
 #[derive(Debug)]
@@ -72,6 +106,10 @@ const LEAD: f32 = 0.005;
 /// chance would make one of them the best at every verdict.
 const DOUBT: f32 = 2.0;
 const LEAST_REQUESTS: u32 = 32;
+/// The same as [`MEMORY`], where what lasts is asked for.
+const LONG_MEMORY: f32 = 0.98;
+/// A rule that admits anyone, and so loses what others would keep, has to be better for long: in so many times as many requests as a copy has entries.
+const PATIENCE: f32 = 16.0;
 
 impl<const N: usize> Judge<N> {
     /// Copies that remember `memory` 1024ths as many of those who left as they hold. The first rule is at work, and again
@@ -87,8 +125,9 @@ impl<const N: usize> Judge<N> {
             free: Vec::new(),
             shift: 0,
             room: u32::MAX,
-            wins: [[0.0; N]; N],
-            weight: 0.0,
+            fresh: Books::new(),
+            lately: Books::new(),
+            long: Books::new(),
             seen: 0,
             best: 0,
             steady: 0,
@@ -225,7 +264,7 @@ impl<const N: usize> Judge<N> {
         if hits == 0 || hits == everybody {
             return;
         }
-        for (one, row) in self.wins.iter_mut().enumerate().filter(|(one, _)| hits >> one & 1 == 1) {
+        for (one, row) in self.fresh.wins.iter_mut().enumerate().filter(|(one, _)| hits >> one & 1 == 1) {
             for (other, wins) in row.iter_mut().enumerate() {
                 *wins += f32::from(!hits >> other & 1) * f32::from(u8::from(one != other));
             }
@@ -235,13 +274,14 @@ impl<const N: usize> Judge<N> {
     #[cold]
     #[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]
     fn decide(&mut self) {
-        self.weight = self.weight * MEMORY + self.seen as f32;
-        self.seen = 0;
+        self.fresh.weight = self.seen as f32;
+        self.lately.add(&self.fresh, MEMORY);
+        self.long.add(&self.fresh, LONG_MEMORY);
+        (self.fresh, self.seen) = (Books::new(), 0);
         let now = usize::from(self.best);
-        let lead = |rule: usize| self.wins[rule][now] - self.wins[now][rule];
-        let best = (0..N).max_by(|one, other| lead(*one).total_cmp(&lead(*other))).unwrap_or(now);
-        let disputed = self.wins[best][now] + self.wins[now][best];
-        if lead(best) > LEAD * self.weight && lead(best) > DOUBT * disputed.sqrt() {
+        let lead = |rule| self.lately.lead(rule, now);
+        let better = (0..N).filter(|rule| self.is_better(*rule, now));
+        if let Some(best) = better.max_by(|one, other| lead(*one).total_cmp(&lead(*other))) {
             #[expect(clippy::cast_possible_truncation, reason = "at most eight")]
             let best = best as u8;
             self.best = best;
@@ -255,7 +295,18 @@ impl<const N: usize> Judge<N> {
             self.rest = (self.room << self.shift).saturating_mul(REST);
             self.settling = self.room;
         }
-        self.wins.iter_mut().flatten().for_each(|wins| *wins *= MEMORY);
+    }
+
+    /// Tells whether a rule should take over from another one.
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]
+    fn is_better(&self, rule: usize, other: usize) -> bool {
+        match self.rules[rule].admit {
+            Admit::Anyone => {
+                let is_long = self.long.weight >= PATIENCE * self.room as f32;
+                is_long && self.long.is_ahead(rule, other) && self.lately.lead(rule, other) > 0.0
+            }
+            _ => self.lately.is_ahead(rule, other),
+        }
     }
 }
 
@@ -407,7 +458,7 @@ mod tests {
         }
         assert_eq!(judge.watch(), 0);
         (0..100).for_each(|key| judge.observe(key));
-        assert_eq!((judge.seen, judge.wins), (0, [[0.0; 2]; 2]), "the copies had to catch up first");
+        assert_eq!((judge.seen, judge.fresh.wins), (0, [[0.0; 2]; 2]), "the copies had to catch up first");
         judge.observe(100);
         assert_eq!(judge.seen, 1);
         for verdict in 1..=AWAKE {
@@ -421,7 +472,7 @@ mod tests {
     fn a_verdict_that_changes_something_keeps_it_awake() {
         let mut judge = judge();
         (0..STEADY - 1).for_each(|_| judge.decide());
-        (judge.wins[1][0], judge.seen) = (1000.0, 1000);
+        (judge.fresh.wins[1][0], judge.seen) = (1000.0, 1000);
         judge.decide();
         assert_eq!((judge.best, judge.rest), (1, 0));
         (0..STEADY - 2).for_each(|_| judge.decide());
@@ -434,7 +485,7 @@ mod tests {
     #[track_caller]
     fn check_verdict(wins: f32, losses: f32, best: u8) {
         let mut judge = judge();
-        (judge.wins[1][0], judge.wins[0][1], judge.seen) = (wins, losses, 1000);
+        (judge.fresh.wins[1][0], judge.fresh.wins[0][1], judge.seen) = (wins, losses, 1000);
         judge.decide();
         assert_eq!((judge.best, judge.seen), (best, 0), "{wins} to {losses}");
     }
@@ -454,7 +505,8 @@ mod tests {
     fn the_first_rule_takes_over_from_one_that_is_not_ahead_of_it() {
         for (wins, losses, best) in [(501.0, 500.0, 1), (500.0, 500.0, 0), (499.0, 500.0, 0)] {
             let mut judge = judge();
-            (judge.best, judge.wins[1][0], judge.wins[0][1], judge.seen) = (1, wins, losses, 1000);
+            (judge.best, judge.fresh.wins[1][0], judge.fresh.wins[0][1], judge.seen) =
+                (1, wins, losses, 1000);
             judge.decide();
             assert_eq!(judge.best, best, "{wins} to {losses}");
         }
@@ -463,11 +515,11 @@ mod tests {
     #[test]
     fn what_was_seen_before_counts_less_and_less() {
         let mut judge = judge();
-        (judge.wins[1][0], judge.seen) = (1000.0, 10_000);
+        (judge.fresh.wins[1][0], judge.seen) = (1000.0, 10_000);
         judge.decide();
         assert_eq!(judge.best, 1);
         let verdicts = (1..).take_while(|_| {
-            (judge.wins[0][1], judge.seen) = (judge.wins[0][1] + 200.0, 1000);
+            (judge.fresh.wins[0][1], judge.seen) = (200.0, 1000);
             judge.decide();
             judge.best == 1
         });

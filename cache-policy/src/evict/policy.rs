@@ -47,7 +47,7 @@ pub enum Policy {
     /// Bad where large entries are popular, and small ones that nobody reads never leave. O(log n) for each insert and victim, 20 bytes an
     /// entry. A use costs nothing. Source: Williams et al., SIGCOMM 1996.
     Size,
-    /// Whatever does best here: four rules over the same queues, from S3-FIFO's to W-TinyLFU's, of which small copies of the
+    /// Whatever does best here: five rules over the same queues, like S3-FIFO's, W-TinyLFU's and SIEVE's, of which small copies of the
     /// cache find out the best for a sample of the keys. Good at loops, scans, recency and frequency, and when one follows
     /// the other.
     ///

@@ -35,6 +35,8 @@ pub(super) enum Admit {
     Returning(u32),
     /// Who was seen more often than the entry of the main part that would have to go.
     Frequent,
+    /// Everyone, at once: there is no window, and whoever was not used since he was looked at last goes, in the order of arrival.
+    Anyone,
 }
 
 #[derive(Debug)]
@@ -50,11 +52,19 @@ pub(super) struct Staged {
     fitted: u32,
     /// Counts the warm candidates that lost.
     losers: u32,
+    /// What the nodes of those on probation say, and of those who are protected: the two change places each time all were looked at under a
+    /// rule that admits anyone.
+    marks: [NonZeroU8; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Window,
+    Probation,
+    Protected,
 }
 
 const WINDOW: NonZeroU8 = NonZeroU8::MIN;
-const PROBATION: NonZeroU8 = WINDOW.saturating_add(1);
-const PROTECTED: NonZeroU8 = PROBATION.saturating_add(1);
 /// A candidate that is used at least this often may win by luck, one time in [`ODDS`]: whoever floods the cache with
 /// keys that share the counters of its entries cannot keep all newcomers out. Source of both: Caffeine,
 /// `BoundedLocalCache.admit`.
@@ -73,6 +83,7 @@ impl Staged {
             memory,
             fitted: 0,
             losers: 0,
+            marks: [WINDOW.saturating_add(1), WINDOW.saturating_add(2)],
         }
     }
 
@@ -92,21 +103,31 @@ impl Staged {
     pub(super) fn insert(&mut self, slab: &mut impl Slab, slot: Slot, rule: Rule) {
         let held = self.held();
         let node = slab.node_mut(slot);
-        let returns = match rule.admit {
+        let is_admitted = match rule.admit {
             Admit::Returning(soon) => self.returns.take(node.fingerprint(), soon),
             Admit::Frequent => {
                 self.sketch.fit(held + 1);
                 self.sketch.add(node.fingerprint(), 1);
                 false
             }
+            Admit::Anyone => true,
         };
-        node.queue = if returns { PROBATION } else { WINDOW };
-        let queue = if returns { &mut self.probation } else { &mut self.window };
+        node.queue = if is_admitted { self.marks[0] } else { WINDOW };
+        let queue = if is_admitted { &mut self.probation } else { &mut self.window };
         queue.push(slab, slot);
     }
 
     pub(super) fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
-        self.queue(slab.node(slot).queue).remove(slab, slot);
+        let stage = self.stage_of(slab, slot);
+        self.queue(stage).remove(slab, slot);
+    }
+
+    fn stage_of(&self, slab: &impl Slab, slot: Slot) -> Stage {
+        match slab.node(slot).queue {
+            WINDOW => Stage::Window,
+            mark if mark == self.marks[0] => Stage::Probation,
+            _ => Stage::Protected,
+        }
     }
 
     /// See [`Evict::prepare`](super::Evict::prepare). Of the third victim from now the node and links are fetched, of the second
@@ -117,7 +138,8 @@ impl Staged {
         if let Some(next) = self.probation.oldest().and_then(|oldest| Queue::newer(slab, oldest)) {
             slab.fetch_entry(next);
         }
-        let second = Queue::newer(slab, self.window.oldest()?)?;
+        let next = self.window.oldest().or_else(|| self.probation.oldest())?;
+        let second = Queue::newer(slab, next)?;
         self.returns.fetch(slab, slab.fingerprint(second));
         if let Some(third) = Queue::newer(slab, second) {
             slab.fetch_entry(third);
@@ -140,6 +162,41 @@ impl Staged {
         match rule.admit {
             Admit::Returning(_) => self.unused_of_window(slab, room).or_else(|| self.unused(slab, room)),
             Admit::Frequent => self.loser(slab, room),
+            Admit::Anyone => self.unvisited(slab),
+        }
+    }
+
+    /// Takes out the first who was not used since he was looked at last, as SIEVE does. Those who were keep their places, behind which the next
+    /// look goes on: they are the protected, until all were looked at.
+    #[inline(never)]
+    fn unvisited(&mut self, slab: &mut impl Slab) -> Option<Slot> {
+        // A few at a time, so that no eviction costs much where another rule has left a large window.
+        for _ in 0..2 {
+            if let Some(slot) = self.window.oldest() {
+                self.transfer(slab, slot, Stage::Probation);
+            }
+        }
+        self.end_pass();
+        loop {
+            let slot = self.probation.oldest()?;
+            let is_used = std::mem::take(&mut slab.node_mut(slot).uses) > 0;
+            if is_used {
+                self.transfer(slab, slot, Stage::Protected);
+            } else {
+                self.probation.pop(slab);
+            }
+            self.end_pass();
+            if !is_used {
+                return Some(slot);
+            }
+        }
+    }
+
+    /// If all were looked at, the next look begins again with the oldest.
+    fn end_pass(&mut self) {
+        if self.probation.len() == 0 {
+            std::mem::swap(&mut self.probation, &mut self.protected);
+            self.marks.reverse();
         }
     }
 
@@ -159,7 +216,7 @@ impl Staged {
                 return;
             }
             if let Some(slot) = self.last_of_window(slab) {
-                self.transfer(slab, slot, PROBATION);
+                self.transfer(slab, slot, Stage::Probation);
             }
         }
     }
@@ -190,7 +247,7 @@ impl Staged {
                 return Some(victim);
             }
             self.count_uses(slab, slot);
-            self.transfer(slab, slot, PROBATION);
+            self.transfer(slab, slot, Stage::Probation);
         }
         let victim = self.unused_of_main(slab).or_else(|| self.last_of_window(slab))?;
         self.take_out(slab, victim)
@@ -204,7 +261,7 @@ impl Staged {
             if !self.count_uses(slab, slot) {
                 return Some(slot);
             }
-            self.transfer(slab, slot, PROBATION);
+            self.transfer(slab, slot, Stage::Probation);
         }
     }
 
@@ -216,7 +273,7 @@ impl Staged {
         let victim = self.last_of_main(slab);
         let loser = match (candidate, victim) {
             (Some(candidate), Some(victim)) if self.wins(slab, candidate, victim) => {
-                self.transfer(slab, candidate, PROBATION);
+                self.transfer(slab, candidate, Stage::Probation);
                 victim
             }
             (Some(candidate), _) => candidate,
@@ -228,11 +285,11 @@ impl Staged {
 
     /// Takes the oldest of a queue out of it, and remembers it if it was in the window.
     fn take_out(&mut self, slab: &mut impl Slab, victim: Slot) -> Option<Slot> {
-        let queue = slab.node(victim).queue;
-        if queue == WINDOW {
+        let stage = self.stage_of(slab, victim);
+        if stage == Stage::Window {
             self.returns.insert(slab.fingerprint(victim));
         }
-        self.queue(queue).pop(slab)
+        self.queue(stage).pop(slab)
     }
 
     /// The next to leave the window: whoever was used goes round once more.
@@ -252,11 +309,11 @@ impl Staged {
             if !self.count_uses(slab, slot) {
                 return Some(slot);
             }
-            self.transfer(slab, slot, PROTECTED);
+            self.transfer(slab, slot, Stage::Protected);
             if u64::from(self.protected.len()) * 5 > u64::from(self.main()) * 4
                 && let Some(demoted) = self.last_of_protected(slab)
             {
-                self.transfer(slab, demoted, PROBATION);
+                self.transfer(slab, demoted, Stage::Probation);
             }
         }
         self.last_of_protected(slab)
@@ -272,17 +329,22 @@ impl Staged {
         }
     }
 
-    fn queue(&mut self, number: NonZeroU8) -> &mut Queue {
-        match number {
-            WINDOW => &mut self.window,
-            PROBATION => &mut self.probation,
-            _ => &mut self.protected,
+    fn queue(&mut self, stage: Stage) -> &mut Queue {
+        match stage {
+            Stage::Window => &mut self.window,
+            Stage::Probation => &mut self.probation,
+            Stage::Protected => &mut self.protected,
         }
     }
 
-    fn transfer(&mut self, slab: &mut impl Slab, slot: Slot, to: NonZeroU8) {
-        let from = std::mem::replace(&mut slab.node_mut(slot).queue, to);
+    fn transfer(&mut self, slab: &mut impl Slab, slot: Slot, to: Stage) {
+        let from = self.stage_of(slab, slot);
         self.queue(from).remove(slab, slot);
+        slab.node_mut(slot).queue = match to {
+            Stage::Window => WINDOW,
+            Stage::Probation => self.marks[0],
+            Stage::Protected => self.marks[1],
+        };
         self.queue(to).push(slab, slot);
     }
 
@@ -329,6 +391,10 @@ fn is_lucky(number: u32) -> bool {
 mod tests {
     use std::cell::RefCell;
 
+    use proptest::prelude::*;
+
+    use super::super::Evict as _;
+    use super::super::sieve::Sieve;
     use super::*;
     use crate::node::{Links, Node};
     use crate::slots::Slots;
@@ -413,6 +479,61 @@ mod tests {
             stages.insert(&mut slab, slot, RULE);
         }
         assert_eq!((stages.prepare(&slab, 7), slab.entries.take()), (Some(1), Vec::new()));
+    }
+
+    fn lives_as_sieve(requests: &[u32], capacity: usize) {
+        let rule = Rule { window: 0, admit: Admit::Anyone };
+        let (mut slots, mut stages) = (Slots::default(), Staged::new(Sketch::coarse(), 1536));
+        let (mut twins, mut sieve) = (Slots::default(), Sieve::default());
+        let mut keys: Vec<u32> = Vec::new();
+        for key in requests {
+            if let Some(slot) = (0..).zip(&keys).find_map(|(slot, held)| (held == key).then_some(slot)) {
+                slots.node_mut(slot).uses = 1;
+                twins.node_mut(slot).uses = 1;
+                continue;
+            }
+            let slot = if keys.len() < capacity {
+                keys.push(*key);
+                keys.len() - 1
+            } else {
+                let victim = stages.evict(&mut slots, rule);
+                assert_eq!(victim, sieve.evict(&mut twins));
+                victim.expect("there are some") as usize
+            };
+            keys[slot] = *key;
+            let slot = u32::try_from(slot).expect("few");
+            slots.put(slot, *key, 0);
+            twins.put(slot, *key, 0);
+            stages.insert(&mut slots, slot, rule);
+            sieve.insert(&mut twins, slot);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn who_admits_anyone_evicts_whom_sieve_does(
+            requests in prop::collection::vec(0_u32..40, 0..600),
+            capacity in 1_usize..24,
+        ) {
+            lives_as_sieve(&requests, capacity);
+        }
+    }
+
+    #[test]
+    fn what_another_rule_has_left_in_its_window_goes_over_in_small_steps() {
+        let (mut slab, mut stages) = (Watched::default(), Staged::new(Sketch::coarse(), 1536));
+        for slot in 0..100 {
+            slab.slots.put(slot, slot, 0);
+            stages.insert(&mut slab, slot, RULE);
+        }
+        let rule = Rule { window: 0, admit: Admit::Anyone };
+        for step in 1..=100 {
+            assert!(stages.evict(&mut slab, rule).is_some());
+            assert_eq!((stages.window.len(), stages.held()), (100_u32.saturating_sub(2 * step), 100 - step));
+        }
+        assert_eq!(stages.evict(&mut slab, rule), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! ADAPTIVE in the obvious way: five naive caches, of which four say by which rule the fifth should go.
+//! ADAPTIVE in the obvious way: six naive caches, of which five say by which rule the sixth should go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,12 @@ struct NaiveAdaptive {
     is_full: bool,
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule { window: 31, admit: Admit::Returning(1024) },
     Rule { window: 10, admit: Admit::Returning(614) },
     Rule { window: 102, admit: Admit::Returning(1024) },
     Rule { window: 205, admit: Admit::Frequent },
+    Rule { window: 0, admit: Admit::Anyone },
 ];
 const MEMORY: usize = 1536;
 
@@ -64,11 +65,11 @@ impl Naive for NaiveAdaptive {
 
 /// So few entries that every key is in the sample. In its copies, a key's slot is its fingerprint.
 struct NaiveJudge {
-    copies: [NaiveStages; 4],
+    copies: [NaiveStages; 5],
     room: usize,
-    /// How often the first hit where the second missed.
-    wins: [[f32; 4]; 4],
-    weight: f32,
+    /// How often the first hit where the second missed, lately and in the long run.
+    wins: [[[f32; 5]; 5]; 2],
+    weights: [f32; 2],
     seen: u16,
     best: usize,
 }
@@ -76,15 +77,15 @@ struct NaiveJudge {
 impl Default for NaiveJudge {
     fn default() -> Self {
         let copies = RULES.map(|_| NaiveStages::with_memory(MEMORY));
-        Self { copies, room: usize::MAX, wins: [[0.0; 4]; 4], weight: 0.0, seen: 0, best: 0 }
+        Self { copies, room: usize::MAX, wins: [[[0.0; 5]; 5]; 2], weights: [0.0; 2], seen: 0, best: 0 }
     }
 }
 
 impl NaiveJudge {
     fn observe(&mut self, fingerprint: u32) {
-        let hits = [0, 1, 2, 3].map(|copy| self.request(copy, fingerprint));
+        let hits = [0, 1, 2, 3, 4].map(|copy| self.request(copy, fingerprint));
         for (one, other) in pairs().filter(|(one, other)| hits[*one] && !hits[*other]) {
-            self.wins[one][other] += 1.0;
+            self.wins.iter_mut().for_each(|wins| wins[one][other] += 1.0);
         }
         self.seen += 1;
         if usize::from(self.seen) >= (self.room / 2).max(32) {
@@ -116,22 +117,43 @@ impl NaiveJudge {
     }
 
     fn decide(&mut self) {
-        self.weight = self.weight * 0.93 + f32::from(std::mem::take(&mut self.seen));
-        let ahead = [0, 1, 2, 3].map(|rule| self.wins[rule][self.best] - self.wins[self.best][rule]);
-        let most = ahead.into_iter().fold(f32::MIN, f32::max);
-        let best = ahead.iter().rposition(|lead| *lead >= most).expect("one of them has the most");
-        let disputed = self.wins[best][self.best] + self.wins[self.best][best];
-        if most > 0.005 * self.weight && most > 2.0 * disputed.sqrt() {
-            self.best = best;
-        } else if ahead[0] >= 0.0 {
-            self.best = 0;
+        let seen = f32::from(std::mem::take(&mut self.seen));
+        self.weights = [self.weights[0] * MEMORIES[0] + seen, self.weights[1] * MEMORIES[1] + seen];
+        let leads = |span: usize| {
+            let wins = self.wins[span];
+            [0, 1, 2, 3, 4].map(|rule| {
+                let (lead, disputed) = (
+                    wins[rule][self.best] - wins[self.best][rule],
+                    wins[rule][self.best] + wins[self.best][rule],
+                );
+                (lead, lead > 0.005 * self.weights[span] && lead > 2.0 * disputed.sqrt())
+            })
+        };
+        let (lately, long) = (leads(0), leads(1));
+        #[expect(clippy::cast_precision_loss, reason = "few")]
+        let is_long = self.weights[1] >= 16.0 * self.room as f32;
+        let is_better = |rule: &usize| match rule {
+            4 => is_long && long[4].1 && lately[4].0 > 0.0,
+            rule => lately[*rule].1,
+        };
+        let better: Vec<usize> = (0..5).filter(is_better).collect();
+        let most = better.iter().map(|rule| lately[*rule].0).fold(f32::MIN, f32::max);
+        match better.iter().rfind(|rule| lately[**rule].0 >= most) {
+            Some(best) => self.best = *best,
+            None if lately[0].0 >= 0.0 => self.best = 0,
+            None => {}
         }
-        self.wins.iter_mut().flatten().for_each(|wins| *wins *= 0.93);
+        for (wins, memory) in self.wins.iter_mut().zip(MEMORIES) {
+            wins.as_flattened_mut().iter_mut().for_each(|wins| *wins *= memory);
+        }
     }
 }
 
+/// How much of what was before a verdict counts at the next: lately, and in the long run.
+const MEMORIES: [f32; 2] = [0.93, 0.98];
+
 fn pairs() -> impl Iterator<Item = (usize, usize)> {
-    (0..4).flat_map(|one| (0..4).map(move |other| (one, other)))
+    (0..5).flat_map(|one| (0..5).map(move |other| (one, other)))
 }
 
 /// Some requests of one kind, for keys from a number on, to a cache of so many entries.

@@ -36,6 +36,7 @@ pub(super) struct Rule {
 pub(super) enum Admit {
     Returning(usize),
     Frequent,
+    Anyone,
 }
 
 impl Rule {
@@ -58,15 +59,16 @@ impl NaiveStages {
     }
 
     pub(super) fn insert(&mut self, slot: Slot, fingerprint: u32, rule: Rule) {
-        let returns = match rule.admit {
+        let is_admitted = match rule.admit {
             Admit::Returning(soon) => self.left.take(fingerprint, soon),
             Admit::Frequent => {
                 self.sketch.grow(self.held() + 1);
                 self.sketch.add(fingerprint);
                 false
             }
+            Admit::Anyone => true,
         };
-        let queue = if returns { &mut self.probation } else { &mut self.window };
+        let queue = if is_admitted { &mut self.probation } else { &mut self.window };
         queue.push_back(Held { slot, fingerprint, used: false });
     }
 
@@ -91,11 +93,15 @@ impl NaiveStages {
         let victim = match rule.admit {
             Admit::Returning(_) => self.unused(rule),
             Admit::Frequent => self.loser(rule),
+            Admit::Anyone => self.unvisited(),
         }?;
         if self.memory > 0 && self.window.iter().any(|held| held.slot == victim.slot) {
             self.left.insert(victim.fingerprint);
         }
         self.remove(victim.slot);
+        if matches!(rule.admit, Admit::Anyone) {
+            self.end_pass();
+        }
         Some(victim.slot)
     }
 
@@ -129,6 +135,25 @@ impl NaiveStages {
             self.give_second_chance(oldest);
         }
         oldest_unused(&mut self.window, &mut self.sketch)
+    }
+
+    /// The protected are those whom the hand has passed.
+    fn unvisited(&mut self) -> Option<Held> {
+        let leaving = self.window.len().min(2);
+        self.probation.extend(self.window.drain(..leaving));
+        self.end_pass();
+        while self.probation.front()?.used {
+            let passed = self.probation.pop_front()?;
+            self.protected.push_back(Held { used: false, ..passed });
+            self.end_pass();
+        }
+        self.probation.front().copied()
+    }
+
+    fn end_pass(&mut self) {
+        if self.probation.is_empty() {
+            std::mem::swap(&mut self.probation, &mut self.protected);
+        }
     }
 
     fn give_second_chance(&mut self, used: Held) {
