@@ -106,6 +106,7 @@ where
 {
     /// Reads a value from memory alone: synchronous, without an allocation or a copy of the value. A stale one is none, unless the cache
     /// [serves stale values](crate::Builder::serve_stale).
+    #[inline]
     pub fn get_local<Q>(&self, key: &Q) -> Option<Hit<V>>
     where
         K: Borrow<Q>,

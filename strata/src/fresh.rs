@@ -87,7 +87,8 @@ where
     }
 
     /// A fresh value in memory, or a stale one that may answer, if those are served.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as `find`, which it hands on")]
     pub(crate) fn find_local<Q>(&self, key: &Q, serves_stale: bool) -> Option<Hit<V>>
     where
         K: Borrow<Q>,

@@ -17,7 +17,7 @@ use std::hash::Hash;
 use std::hint::cold_path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use cache_core::CacheKey;
 
@@ -217,13 +217,13 @@ where
     #[inline(always)]
     #[expect(
         clippy::inline_always,
-        reason = "three words of answer are returned through memory: a call that finds one at once costs half as much again as in place"
+        reason = "an answer or an error is returned through memory: a call that finds its answer at once costs half as much again as in place"
     )]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let flying = if let Some(flying) = this.flying.take() {
+        let polled = if let Some(flying) = this.flying.take() {
             cold_path();
-            flying
+            poll(flying, context.waker())
         } else {
             let forced = this.options.options().and_then(Options::force_refresh).unwrap_or(false);
             let seen = if forced { Seen::Nothing } else { this.cache.shared.find(this.key) };
@@ -236,15 +236,12 @@ where
             cold_path();
             let Some(loader) = this.loader.take() else { return Poll::Ready(Err(LoadError::Aborted)) };
             let call = Call { cache: this.cache, key: this.key, asked: this.options.options(), loader };
-            match call.go_on(is_aged) {
-                Ok(hit) => return Poll::Ready(Ok(hit.unboxed())),
-                Err(flying) => flying,
-            }
+            call.go_on(is_aged, context.waker())
         };
-        match poll(flying, context) {
-            Ok(Ok(hit)) => Poll::Ready(Ok(hit.unboxed())),
-            Ok(Err(error)) => Poll::Ready(Err(*error)),
-            Err(flying) => {
+        match polled {
+            Polled::Hit(hit) => Poll::Ready(Ok(*hit)),
+            Polled::Failed(error) => Poll::Ready(Err(*error)),
+            Polled::Flying(flying) => {
                 this.flying = Rare::some(flying);
                 Poll::Pending
             }
@@ -253,20 +250,24 @@ where
 }
 
 /// What has come of a flight: an answer or an error, boxed, or the flight itself, if it is still on its way.
-type Polled<'a, V, E> = Result<Result<Box<Hit<V>>, Box<LoadError<E>>>, Flying<'a, V>>;
+enum Polled<'a, V, E> {
+    Hit(Box<Hit<V>>),
+    Failed(Box<LoadError<E>>),
+    Flying(Flying<'a, V>),
+}
 
 /// Apart, so that a call that finds its answer carries nothing of this; by value and boxed, so that the places of flight and answer are
-/// lent to nobody and may be registers.
+/// lent to nobody and may be registers. Nor is the context lent, of which nothing but the waker is known.
 #[cold]
 #[inline(never)]
 fn poll<'a, V, E: fmt::Display + Send + Sync + 'static>(
     mut flying: Flying<'a, V>,
-    context: &mut Context<'_>,
+    waker: &Waker,
 ) -> Polled<'a, V, E> {
-    match flying.as_mut().poll(context) {
-        Poll::Ready(Ok(hit)) => Ok(Ok(Box::new(hit))),
-        Poll::Ready(Err(error)) => Ok(Err(Box::new(error.known()))),
-        Poll::Pending => Err(flying),
+    match flying.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(Ok(hit)) => Polled::Hit(Box::new(hit)),
+        Poll::Ready(Err(error)) => Polled::Failed(Box::new(error.known())),
+        Poll::Pending => Polled::Flying(flying),
     }
 }
 
@@ -292,18 +293,19 @@ where
     /// Answers from an aged value, if there is one that may, or goes for another one, which is on its way then.
     #[cold]
     #[inline(never)]
-    fn go_on(self, is_aged: bool) -> Result<Box<Hit<V>>, Flying<'a, V>> {
+    fn go_on(self, is_aged: bool, waker: &Waker) -> Polled<'a, V, E> {
         let verdict = if is_aged { self.judge() } else { Verdict::Load };
         let (shared, options) = (&self.cache.shared, self.options());
         match verdict {
-            Verdict::Answer(hit) => Ok(Box::new(hit)),
+            Verdict::Answer(hit) => Polled::Hit(Box::new(hit)),
             Verdict::AnswerAndRefresh(hit) => {
                 shared.refresh_behind(&self.key.to_owned(), options, boxed(self.loader));
-                Ok(Box::new(hit))
+                Polled::Hit(Box::new(hit))
             }
-            Verdict::Load => {
-                Err(Box::pin(Arc::clone(shared).fly(self.key.to_owned(), options, boxed(self.loader))))
-            }
+            Verdict::Load => poll(
+                Box::pin(Arc::clone(shared).fly(self.key.to_owned(), options, boxed(self.loader))),
+                waker,
+            ),
         }
     }
 
@@ -316,7 +318,8 @@ where
 
     /// The options of this call over those of the cache.
     fn options(&self) -> Options {
-        self.cache.shared.defaults.under(self.asked.cloned().unwrap_or_default())
+        let defaults = &self.cache.shared.defaults;
+        self.asked.map_or_else(|| (*defaults.get()).clone(), |asked| defaults.under(asked.clone()))
     }
 }
 

@@ -25,7 +25,7 @@ const RANKS: [(&str, u8); 14] = [
     ("cache-cli", 4),
 ];
 
-const OUTSIDE: [&str; 4] = ["xtask", "measure", "peers", "sim"];
+const OUTSIDE: [&str; 5] = ["xtask", "fuzz", "measure", "peers", "sim"];
 const TESTKIT: &str = "cache-testkit";
 
 /// Whether this package is a tool of the repository rather than a crate of the product.

@@ -6,31 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use strata::codec::{Codec, Compression, Framer, Json, Msgpack, Raw};
+use strata::codec::{Codec, Compression, Json, Msgpack, Raw};
 
-use super::{Account, header, key, ring};
+use super::header;
+use super::made::{Account, files, framer, key, text};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
-}
-
-/// What is stored in all files of a codec: half a page that compresses.
-pub(super) fn text() -> String {
-    "The frame that was written on the first day is read on the last. ".repeat(20)
-}
-
-pub(super) fn framer<V: 'static>(codec: impl Codec<V>, level: Compression, sealed: bool) -> Framer<V> {
-    let framer = Framer::new("golden", codec).with_compression(level);
-    if sealed { framer.with_keys(ring(3)) } else { framer }
-}
-
-/// All golden files of a codec, and how each was written.
-pub(super) fn files(codec: &str) -> Vec<(PathBuf, Compression, bool)> {
-    let file = |level: &Compression, sealed| {
-        let seal = if sealed { "sealed" } else { "open" };
-        (folder().join(format!("{codec}-{level}-{seal}.frame")), *level, sealed)
-    };
-    Compression::ALL.iter().flat_map(|level| [file(level, false), file(level, true)]).collect()
 }
 
 fn check<V, C>(name: &str, codec: C, value: &V)
@@ -38,7 +20,7 @@ where
     V: PartialEq + std::fmt::Debug + 'static,
     C: Codec<V> + Copy,
 {
-    for (path, level, sealed) in files(name) {
+    for (path, level, sealed) in files(&folder(), name) {
         let written =
             || framer(codec, level, sealed).encode(&key("golden:1"), value, &header()).expect("legal");
         if std::env::var_os("STRATA_WRITE_GOLDEN").is_some() && !path.exists() {

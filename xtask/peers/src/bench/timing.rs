@@ -18,6 +18,18 @@ pub(super) fn lower_quartile(mut times: Vec<f64>) -> f64 {
     times.get(times.len() / 4).copied().unwrap_or_default()
 }
 
+/// What a future is that has it when it is first polled, as a hit has; `None` if it would wait. In the place of its caller and with
+/// nothing behind it, for all caches alike, as `.await` is: who waits in earnest lends a place for the answer, which every other answer
+/// is then written to and read from as well.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call that only hands on an answer is not what is measured")]
+pub(super) fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
 /// Runs a future that is ready at once nearly always; what waiting costs is paid only where there is something to wait
 /// for. In the place of its caller, for all caches alike, as `.await` is.
 #[inline(always)]

@@ -23,7 +23,7 @@ use super::lane::{Lane, Name, on_lane};
 use super::subject::{Down, HOUR, Subject, User};
 use crate::Outcome;
 use crate::bench::memory::kind::{Integers, Strings};
-use crate::bench::timing::finish;
+use crate::bench::timing::{at_once, finish};
 
 /// The cache of this name with numbers for keys, if it is one of these.
 pub(super) fn for_integers(name: Name, capacity: u64) -> Outcome<Option<Box<dyn Lane<Integers>>>> {
@@ -85,7 +85,7 @@ impl Subject<Integers> for Macro {
     }
 
     fn hit(&mut self, key: &u64) -> Option<u64> {
-        Some(finish(by_number(*key)).id)
+        Some(at_once(by_number(*key))?.id)
     }
 }
 
@@ -95,7 +95,7 @@ impl Subject<Strings> for Macro {
     }
 
     fn hit(&mut self, key: &str) -> Option<u64> {
-        Some(finish(by_text(key)).id)
+        Some(at_once(by_text(key))?.id)
     }
 }
 
@@ -117,7 +117,7 @@ impl<K: Keys> Subject<K> for Cachet<K> {
 
     fn hit(&mut self, key: &K::Asked) -> Option<u64> {
         let load = || async { Err::<Arc<User>, _>(Down) };
-        finish(self.0.try_get_or_insert(key, load)).ok().map(|entry| entry.value().id)
+        at_once(self.0.try_get_or_insert(key, load))?.ok().map(|entry| entry.value().id)
     }
 }
 
@@ -131,7 +131,7 @@ impl Subject<Strings> for Amalgam {
 
     fn hit(&mut self, key: &str) -> Option<u64> {
         let load = |_| async { Err::<Arc<User>, _>(Down) };
-        finish(self.0.get_or_set(key, load).into_future()).ok().map(|user| user.id)
+        at_once(self.0.get_or_set(key, load).into_future())?.ok().map(|user| user.id)
     }
 }
 
@@ -145,7 +145,7 @@ impl Subject<Strings> for AmalgamTags {
 
     fn hit(&mut self, key: &str) -> Option<u64> {
         let load = |_| async { Err::<Arc<User>, _>(Down) };
-        finish(self.0.get_or_set(key, load).tags(TAGS).into_future()).ok().map(|user| user.id)
+        at_once(self.0.get_or_set(key, load).tags(TAGS).into_future())?.ok().map(|user| user.id)
     }
 }
 
@@ -158,7 +158,7 @@ impl Subject<Strings> for AmalgamGet {
     }
 
     fn hit(&mut self, key: &str) -> Option<u64> {
-        finish(self.0.0.try_get(key).into_future()).ok().flatten().map(|user| user.id)
+        at_once(self.0.0.try_get(key).into_future())?.ok().flatten().map(|user| user.id)
     }
 }
 
@@ -182,7 +182,7 @@ impl Subject<Strings> for MultiTier {
 
     fn hit(&mut self, key: &str) -> Option<u64> {
         let load = || async { Err::<User, _>(CacheError::BackendError(Down.to_string())) };
-        finish(self.0.get_or_compute_typed(key, CacheStrategy::LongTerm, load)).ok().map(|user| user.id)
+        at_once(self.0.get_or_compute_typed(key, CacheStrategy::LongTerm, load))?.ok().map(|user| user.id)
     }
 }
 
@@ -221,7 +221,7 @@ impl Subject<Integers> for Hitbox {
     }
 
     fn hit(&mut self, key: &u64) -> Option<u64> {
-        Some(finish(async { answer_by_number(*key).cache(&self.0).await }).user.id)
+        Some(at_once(async { answer_by_number(*key).cache(&self.0).await })?.user.id)
     }
 }
 
@@ -231,7 +231,7 @@ impl Subject<Strings> for Hitbox {
     }
 
     fn hit(&mut self, key: &str) -> Option<u64> {
-        Some(finish(async { answer_by_text(key.to_owned()).cache(&self.0).await }).user.id)
+        Some(at_once(async { answer_by_text(key.to_owned()).cache(&self.0).await })?.user.id)
     }
 }
 

@@ -16,7 +16,7 @@ use strata::{Cache, Options, Tags};
 use super::keys::Keys;
 use super::lane::{Lane, Name, on_lane};
 use crate::Outcome;
-use crate::bench::timing::finish;
+use crate::bench::timing::{at_once, finish};
 
 /// The value: what a service has in its cache. Every hit reads its number.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -96,7 +96,7 @@ impl<K: Keys> Subject<K> for Strata<K> {
 
     fn hit(&mut self, key: &K::Asked) -> Option<u64> {
         let load = || async { Err::<User, _>(Down) };
-        finish(self.0.get_or_load(key, load)).ok().map(|hit| hit.id)
+        at_once(self.0.get_or_load(key, load))?.ok().map(|hit| hit.id)
     }
 }
 
@@ -113,7 +113,7 @@ impl<K: Keys> Subject<K> for Asked<K> {
 
     fn hit(&mut self, key: &K::Asked) -> Option<u64> {
         let load = || async { Err::<User, _>(Down) };
-        finish(self.cache.0.get_or_load(key, load).with(self.options.clone())).ok().map(|hit| hit.id)
+        at_once(self.cache.0.get_or_load(key, load).with(self.options.clone()))?.ok().map(|hit| hit.id)
     }
 }
 
@@ -162,7 +162,7 @@ impl<K: Keys> Subject<K> for Moka<K> {
     }
 
     fn hit(&mut self, key: &K::Asked) -> Option<u64> {
-        finish(self.0.get(key)).map(|user| user.id)
+        at_once(self.0.get(key))?.map(|user| user.id)
     }
 }
 
@@ -176,7 +176,7 @@ impl<K: Keys> Subject<K> for MokaWith<K> {
 
     fn hit(&mut self, key: &K::Asked) -> Option<u64> {
         let load = async { Err::<Arc<User>, _>(Down) };
-        finish(self.0.0.try_get_with_by_ref(key, load)).ok().map(|user| user.id)
+        at_once(self.0.0.try_get_with_by_ref(key, load))?.ok().map(|user| user.id)
     }
 }
 
@@ -209,7 +209,7 @@ impl<K: Keys> Subject<K> for FoyerFetch<K> {
 
     fn hit(&mut self, key: &K::Asked) -> Option<u64> {
         let load = || async { Err::<User, _>(Down) };
-        finish(self.0.0.get_or_fetch(key, load)).ok().map(|entry| entry.value().id)
+        at_once(self.0.0.get_or_fetch(key, load))?.ok().map(|entry| entry.value().id)
     }
 }
 

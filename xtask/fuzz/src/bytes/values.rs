@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Random;
-use crate::codec::{Account, Place};
+use crate::made::{Account, Place};
 
 /// Recurses in every way there is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strata::codec::{Codec, CodecFailure, Json, Msgpack};
 
-use super::{Account, on_small_stack};
+use crate::made::Account;
+use crate::on_small_stack;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Nest(Vec<Nest>);

@@ -11,7 +11,6 @@
 //! `STRATA_FUZZ_CASES` says how many cases, and `STRATA_FUZZ_SEED` which is the first; each failure prints both, so that
 //! it is repeated alone. The golden files are part of the corpus.
 
-#[path = "fuzz/values.rs"]
 mod values;
 
 use std::any::TypeId;
@@ -19,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,13 +29,14 @@ use strata::codec::{Codec, Compression, Framer, Json, Msgpack, Raw, Step};
 use strata::{Header, Key, Life, Priority, Tags, Ttl, Wall};
 
 use self::values::{any_account, any_bytes, any_json, any_wild};
-use super::golden::{self, files};
-use super::{Account, Impostor, forge, key, on_small_stack};
+use crate::made::{self, Account, Impostor, files, forge, key};
+use crate::on_small_stack;
 
 /// A `serde_json` map of one takes two bytes to write, beside what is in it, and 630 to hold, and what is in it may be such a map.
 /// Structs and bytes have to do with what is free.
 const DENSE_JSON: u64 = 330;
-/// A few seconds of an unoptimised build.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../strata/tests/golden/v1");
+/// A few seconds.
 const CASES: u64 = 20_000;
 /// What may be allocated whatever the input.
 const FREE_BYTES: u64 = 64 << 10;
@@ -382,7 +383,7 @@ fn subjects() -> Vec<Box<dyn Subject>> {
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for level in Compression::ALL {
         for sealed in [false, true] {
-            let text = Bytes::from(golden::text());
+            let text = Bytes::from(made::text());
             subjects.push(reader(("raw", Raw, any_bytes), Some(&text), *level, sealed));
             let account = Account::example();
             subjects.push(reader(("msgpack", Msgpack, any_account), Some(&account), *level, sealed));
@@ -406,9 +407,10 @@ where
     V: PartialEq + Clone + Debug + 'static,
     C: Codec<V> + Copy,
 {
-    let framer = golden::framer(codec, level, sealed).with_threshold(64);
-    let impostor = golden::framer(Impostor(codec.id()), level, sealed).with_threshold(64);
-    let files = files(name).into_iter().filter(|(_, _, file_is_sealed)| *file_is_sealed == sealed);
+    let framer = made::framer(codec, level, sealed).with_threshold(64);
+    let impostor = made::framer(Impostor(codec.id()), level, sealed).with_threshold(64);
+    let files =
+        files(Path::new(GOLDEN), name).into_iter().filter(|(_, _, file_is_sealed)| *file_is_sealed == sealed);
     let golden = files.filter_map(|(path, ..)| {
         let frame = Bytes::from(std::fs::read(path).expect("a golden file"));
         in_golden.map(|value| Stored { key: key("golden:1"), value: value.clone(), frame })
