@@ -128,14 +128,18 @@ impl<K, V> Cells<K, V> {
         Some((slot, cell))
     }
 
-    /// Makes room for twice as many, but for no more than will be there in the end.
+    /// Makes room for twice as many, or for all that will be there in the end once a quarter of them is: what nobody has written to takes no
+    /// memory, while a table that is outgrown leaves a hole of its size.
     #[cold]
     fn grow(&mut self) {
         let len = self.table.len();
-        let in_the_end = self.expected;
-        let wanted = (len * 2).max(16);
-        let wanted = if len < in_the_end { wanted.min(in_the_end) } else { wanted.min(len + len / 8 + 16) };
-        let wanted = if self.expected == 0 { len + (len / 2).max(16) } else { wanted };
+        let wanted = match self.expected {
+            0 => len + (len / 2).max(16),
+            // Few shards are so full, and by little.
+            in_the_end if len >= in_the_end => len + len / 32 + 16,
+            in_the_end if len * 4 >= in_the_end => in_the_end,
+            in_the_end => (len * 2).max(16).min(in_the_end),
+        };
         self.table.reserve_exact(wanted - len);
         self.links.reserve_exact(wanted - len);
     }

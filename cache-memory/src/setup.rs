@@ -259,11 +259,11 @@ impl<K, V> Setup<K, V> {
     }
 }
 
-/// What a shard may come to hold of so many entries: the only one, all of them. Hashes fill them unevenly: one in seven hundred is more than three
-/// standard deviations above its share, and grows. Of small shards that would be too much to set aside, so they may have to grow, too.
+/// What a shard may come to hold of so many entries: the only one, all of them. Hashes fill them unevenly: one in fifty is more than two
+/// standard deviations above its share, and grows a little. Of small shards that would be too much to set aside, so they may have to grow, too.
 fn most_of_share(entries: usize, shards: usize) -> usize {
     let share = entries / shards;
-    if shards == 1 { share } else { share + (3 * share.isqrt()).min(share / 16) }
+    if shards == 1 { share } else { share + (2 * share.isqrt()).min(share / 16) }
 }
 
 impl<K: 'static, V: 'static> Default for Setup<K, V> {

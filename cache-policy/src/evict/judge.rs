@@ -89,7 +89,7 @@ struct Copied {
 /// The fewest entries of a copy, where the cache has as many: with fewer, chance decides.
 const LEAST_ROOM: u32 = 256;
 /// After so many verdicts that change nothing, it rests.
-const STEADY: u32 = 64;
+const STEADY: u32 = 128;
 /// How long it rests: until so many times as many entries as are held have had to make room. A change that matters makes
 /// more of them leave.
 const REST: u32 = 4;

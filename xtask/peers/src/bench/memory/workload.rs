@@ -71,7 +71,8 @@ pub(super) fn groups(keys: NonZeroU32, main_only: bool) -> Vec<Group> {
         Group {
             capacity: count / 10,
             filled: 0,
-            warm_up: count * 2,
+            // A policy that learns has to have had the time: some ten thousand requests are over in a millisecond.
+            warm_up: (count * 2).max((count * 64).min(1 << 20)),
             without_eviction: false,
             workloads: over(&[("get-or-insert", Operation::GetOrInsert)], &drawn),
         },
