@@ -331,6 +331,66 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_that_holds_no_slot_is_told_of_by_no_head() {
+        for byte in 0..=u8::MAX {
+            // As a head may look that is half changed, and a count that is the same as a tag.
+            let told = lanes(Head::splat(byte), u32::from(byte.max(1)));
+            assert_eq!(told, if byte == 0 { 0 } else { LANES }, "{byte}");
+        }
+        assert_eq!(lanes(Head::ZERO, 0), 0, "a free lane is nobody's");
+        let (index, mut crowded) = (Index::new(0, Readers::none()), Index::new(WIDTH * 2, Readers::none()));
+        assert_eq!(index.likely(0), None, "there are no buckets");
+        index.fetch(0);
+        let held = |number: u32| (0..number).map(|slot| (2, slot));
+        // Behind the tags stands one more count each time, so it comes to be the tag that is looked for.
+        (0..20).for_each(|slot| crowded.insert(2, slot, || held(slot)));
+        for fingerprint in 0..=u32::from(u8::MAX) {
+            assert!(crowded.likely(fingerprint).is_none_or(|slot| slot < 20 && fingerprint == 2));
+        }
+    }
+
+    #[test]
+    fn a_count_of_the_spilled_that_came_to_its_end_leads_to_all_that_remain() {
+        let mut index = Index::new(0, Readers::none());
+        let most: Slot = 3 * u32::from(u8::MAX);
+        (0..most).for_each(|slot| index.insert(0, slot, || (0..slot).map(|held| (0, held))));
+        assert_eq!(index.buckets[0].spilled(), MOST_SPILLED);
+        for gone in 0..most {
+            for slot in [gone, gone + 1, most - 1] {
+                assert_eq!(index.find(0, |found| found == slot), (slot < most).then_some(slot));
+            }
+            index.remove(0, gone);
+            assert_eq!(index.find(0, |found| found == gone), None);
+        }
+        assert_eq!(
+            (index.len, index.buckets[0].spilled()),
+            (0, MOST_SPILLED),
+            "it is no longer exact, and stays"
+        );
+    }
+
+    #[test]
+    fn an_index_that_nothing_was_known_of_grows_beyond_the_small_ones() {
+        let fingerprint = |number: u32| number.wrapping_mul(0x9E37_79B9);
+        let mut index = Index::new(0, Readers::none());
+        let mut sizes = Vec::new();
+        for number in 0..12_000 {
+            index.insert(fingerprint(number), number, || (0..number).map(|held| (fingerprint(held), held)));
+            let buckets = index.buckets.len();
+            let sixteenths = if buckets <= 512 { 8 } else { 11 };
+            assert!(index.len * 16 <= buckets * 12 * sixteenths, "{number} in {buckets} buckets");
+            sizes.push(buckets);
+        }
+        assert!(sizes.is_sorted() && sizes.contains(&1) && sizes.last().is_some_and(|last| *last > FEW));
+        let lost =
+            (0..12_000).find(|number| index.find(fingerprint(*number), |slot| slot == *number).is_none());
+        assert_eq!(lost, None);
+        let sizes = [0, 1, 3065, 3066, 3067, 4223, 4224, 1 << 20];
+        let short = sizes.into_iter().find(|entries| most_in(buckets_for(*entries)) < *entries);
+        assert_eq!(short, None, "so many buckets do not hold what they are for");
+    }
+
+    #[test]
     fn few_looks_for_what_is_not_there_are_misled() {
         let fingerprint =
             |number: u32| number.wrapping_mul(0x9E37_79B9) ^ number.wrapping_mul(0x85EB_CA6B) >> 15;

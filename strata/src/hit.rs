@@ -260,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_takes_the_place_of_the_one_before() {
+        for first in Stale::ALL {
+            for then in Stale::ALL {
+                let hit =
+                    Hit::new(Arc::new(7), Source::Joined, Time::NEVER).with_stale(first).with_stale(then);
+                assert_eq!((hit.stale(), hit.source()), (Some(then), Source::Joined), "after {first:?}");
+                assert!(hit.remaining(Time::ZERO).is_forever());
+            }
+        }
+    }
+
+    #[test]
     fn a_whole_millisecond_is_exact_and_the_rest_is_rounded_down() {
         let remaining =
             |ends| Hit::new(Arc::new(()), Source::Memory, Time::from_nanos(ends)).remaining(Time::ZERO);

@@ -376,6 +376,70 @@ mod tests {
         }
     }
 
+    /// Records leave for all reasons while the queues of a rule that admits anyone change their names, and every copy can
+    /// still be emptied of exactly those that it says it has.
+    #[test]
+    fn whoever_leaves_while_the_hand_passes_is_in_no_queue() {
+        let anyone = Rule { window: 0, admit: Admit::Anyone };
+        let mut judge = Judge::new([RULES[0], RULES[1], anyone], 1536);
+        let spread = |key: u32| key.wrapping_mul(0x9E37_79B9).swap_bytes();
+        let mut key = 0_u32;
+        for held in [40, 90, 700, 3000, 200, 30, 1500] {
+            judge.limit(held);
+            for round in 0..3000_u32 {
+                key = (key + round % 7) % 2500;
+                if spread(key) & judge.sample() == 0 {
+                    judge.observe(spread(key));
+                }
+                if round % 5 == 0 {
+                    judge.forget(spread(key ^ round));
+                }
+            }
+            judge.limit(held);
+        }
+        for (number, Copied { slots, stages }) in judge.copies.iter_mut().enumerate() {
+            let held_by = &judge.held_by;
+            let held = (0..).zip(held_by).filter(|(_, copies)| *copies >> number & 1 == 1);
+            let mut held: Vec<Slot> = held.map(|(record, _)| record).collect();
+            while let Some(victim) = stages.evict(slots, judge.rules[number]) {
+                held.retain(|record| *record != victim);
+                assert!(
+                    stages.held() as usize == held.len(),
+                    "copy {number} has {victim} and says it has not"
+                );
+            }
+            assert!(held.is_empty(), "copy {number} has lost {held:?}");
+        }
+    }
+
+    /// The third rule is ahead from the first request on, and takes over when that was long ago.
+    #[test]
+    fn who_admits_anyone_has_to_be_ahead_for_long() {
+        let anyone = Rule { window: 0, admit: Admit::Anyone };
+        let mut judge = Judge::new([RULES[0], RULES[1], anyone], 1536);
+        judge.limit(100);
+        let verdicts = (1..).take_while(|_| {
+            (judge.fresh.wins[2][0], judge.seen) = (25.0, 50);
+            judge.decide();
+            judge.best == 0
+        });
+        // 16 times the 100 entries of a copy, of which half are a verdict, and what was before fades by a fiftieth.
+        assert_eq!(verdicts.count(), 50);
+        // What it loses at last counts as with any other, though it was ahead for long.
+        let verdicts = (1..).take_while(|_| {
+            (judge.fresh.wins[0][2], judge.seen) = (25.0, 50);
+            judge.decide();
+            judge.best == 2
+        });
+        assert!(verdicts.count() < 10 && judge.long.is_ahead(2, 0));
+        (judge.fresh.wins[0][2], judge.seen) = (25.0, 50);
+        judge.decide();
+        assert!(
+            judge.long.is_ahead(2, 0) && judge.best == 0,
+            "who was ahead for long does not come back while it loses"
+        );
+    }
+
     #[test]
     fn a_sample_grows_and_shrinks_with_the_cache_and_nobody_is_left_behind() {
         let mut judge = judge();

@@ -20,3 +20,9 @@ fn on_small_stack(run: impl FnOnce() + Send + 'static) {
         std::panic::resume_unwind(panic);
     }
 }
+
+#[test]
+#[should_panic(expected = "what went wrong")]
+fn what_goes_wrong_on_a_small_stack_is_told() {
+    on_small_stack(|| panic!("what went wrong"));
+}

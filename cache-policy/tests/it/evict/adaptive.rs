@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::stages::{Admit, NaiveStages, Rule};
 use super::{Bench, CASES, Entry, Naive, agrees, ops};
-use cache_policy::{Advice, Policy, Slot};
+use cache_policy::{Advice, Evictor, Policy, Slot, Slots};
 use proptest::prelude::*;
 
 struct NaiveAdaptive {
@@ -263,6 +263,103 @@ proptest! {
     #[test]
     fn adaptive_agrees_with_its_twin_while_rules_change(phases in phases()) {
         serve(&phases)?;
+    }
+}
+
+/// One who goes by what others have learned.
+struct NaiveFollower {
+    stages: NaiveStages,
+    rule: Rule,
+    made_room: bool,
+}
+
+impl NaiveFollower {
+    fn insert(&mut self, slot: Slot, fingerprint: u32) {
+        self.stages.insert(slot, fingerprint, self.rule);
+        if !std::mem::take(&mut self.made_room) {
+            self.stages.drain_window(self.rule);
+        }
+    }
+
+    fn evict(&mut self) -> Option<Slot> {
+        self.made_room = true;
+        self.stages.evict(self.rule)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Follow(Advice),
+    Insert(Slot, u32),
+    Touch(Slot),
+    TouchAll,
+    Remove(Slot),
+    Evict,
+}
+
+const SLOTS: Slot = MOST_ENTRIES;
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        1 => (0..5_u8).prop_map(Step::Follow),
+        14 => (0..SLOTS, 0..KEYS).prop_map(|(slot, key)| Step::Insert(slot, key)),
+        8 => (0..SLOTS).prop_map(Step::Touch),
+        1 => Just(Step::TouchAll),
+        3 => (0..SLOTS).prop_map(Step::Remove),
+        6 => Just(Step::Evict),
+    ];
+    prop::collection::vec(step, 0..400)
+}
+
+/// One who follows any advice and his twin, to the last entry.
+fn follow(steps: &[Step]) -> Result<(), TestCaseError> {
+    let (slots, held) = (Slots::default(), BTreeSet::new());
+    let mut real = Bench { slots, held, evictor: Evictor::following(Policy::Adaptive) };
+    let stages = NaiveStages::with_memory(MEMORY);
+    let mut naive = NaiveFollower { stages, rule: RULES[0], made_room: false };
+    for step in steps {
+        match *step {
+            Step::Follow(advice) => {
+                real.evictor.follow(advice);
+                naive.rule = RULES[usize::from(advice)];
+            }
+            Step::Insert(slot, key) if !real.held.contains(&slot) => {
+                real.insert(slot, entry_of(key));
+                naive.insert(slot, entry_of(key).fingerprint);
+            }
+            Step::Touch(slot) if real.held.contains(&slot) => {
+                real.touch(slot);
+                naive.stages.touch(slot);
+            }
+            Step::TouchAll => {
+                for slot in real.held.clone() {
+                    real.touch(slot);
+                    naive.stages.touch(slot);
+                }
+            }
+            Step::Remove(slot) if real.held.contains(&slot) => {
+                real.remove(slot);
+                naive.stages.remove(slot);
+            }
+            Step::Evict => prop_assert_eq!(real.evict(), naive.evict()),
+            _ => {}
+        }
+        let second = real.evictor.prepare(&real.slots, 7);
+        prop_assert!(second.is_none_or(|slot| real.held.contains(&slot)), "{:?} has left", second);
+    }
+    while let Some(victim) = naive.evict() {
+        prop_assert_eq!(real.evict(), Some(victim));
+    }
+    prop_assert_eq!(real.evict(), None);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn any_rule_may_follow_any_other_at_any_time(steps in steps()) {
+        follow(&steps)?;
     }
 }
 
