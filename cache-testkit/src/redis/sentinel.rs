@@ -75,6 +75,9 @@ impl Sentinels {
         let command = ["SENTINEL", "FAILOVER", Self::NAME];
         until("a failover is begun", || self.sentinels[0].ask(&command).text() == "OK");
         self.wait_for_another_than(port);
+        // What it took as a primary after the other one had become one, it would lose.
+        let old = self.servers.iter().find(|server| server.port() == port).expect("it is one of ours");
+        until("the old primary knows that it is none", || old.info("role").as_deref() == Some("slave"));
     }
 
     fn wait_for_another_than(&self, port: u16) {
