@@ -1,6 +1,6 @@
 //! What no bytes may do to the codecs of `strata`: millions of them, and values that nest, on a small stack.
 //!
-//! A package of its own, for its code to be optimised as what ships is: unoptimised, a level of a value takes up to 6 KiB of stack, and the
+//! A package of its own, for its code to be optimised a little: unoptimised, a level of a value takes up to 6 KiB of stack, and the
 //! 128 levels that are allowed do not fit where they have to.
 
 #![cfg(test)]
