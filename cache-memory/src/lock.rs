@@ -26,11 +26,11 @@ pub(crate) struct Brief {
 
 #[expect(unsafe_code, reason = "the trait is unsafe to implement; argued below")]
 // SAFETY: `RawMutex` demands that a lock is exclusive. `Seq::take` and `try_take` return only after this thread has
-// changed the flag from free to taken in one atomic step, which no second thread can do until `release`; that step
-// acquires what `release` has published. The flag has no other way to change. Whoever is behind the gate takes it at once.
+// changed the count from even to odd in one atomic step, which no second thread can do until `release`; that step
+// acquires what `release` has published. The count has no other way to change. Whoever is behind the gate takes it at once.
 unsafe impl RawMutex for Brief {
     const INIT: Self = Self {
-        seq: Seq { taken: sync::AtomicBool::new(false), steps: sync::AtomicU64::new(0) },
+        seq: Seq { steps: sync::AtomicU64::new(0) },
         #[cfg(feature = "parking")]
         gate: parking_lot::RawMutex::INIT,
     };
@@ -81,7 +81,7 @@ pub(crate) fn seq_of<T>(mutex: &Mutex<T>) -> &Seq {
 /// What the count is made of, under the model that the tier above runs its own code in.
 #[cfg(strata_shuttle)]
 mod sync {
-    pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+    pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering, fence};
 
     pub(super) use super::pause;
 }
@@ -89,7 +89,7 @@ mod sync {
 /// What the count is made of; a model puts its own in place of these.
 #[cfg(not(strata_shuttle))]
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
     pub(super) use super::pause;
 }

@@ -5,15 +5,16 @@
 //! the count, read, and look whether it is still the same. Source: Boehm, "Can seqlocks get along with programming language
 //! memory models?", 2012.
 
-use super::sync::{AtomicBool, AtomicU64, Ordering, fence, pause};
+use super::sync::{AtomicU64, Ordering, fence, pause};
 
-/// The flag and the count stand side by side, on one line of memory. One number for both would have to be looked at before it can be
-/// changed, for which the line is fetched twice from a core that has it.
+/// How often the flag was taken and given back; odd while somebody has it, so that one number is the flag and the count. At one step in
+/// a nanosecond it lasts for centuries.
 pub(crate) struct Seq {
-    pub(super) taken: AtomicBool,
-    /// How often it was taken and given back; odd while somebody has it. At one step in a nanosecond it lasts for centuries.
     pub(super) steps: AtomicU64,
 }
+
+/// What makes an even count odd, and leaves an odd one as it is: who finds it odd has changed nothing by trying.
+const TAKEN: u64 = 1;
 
 impl Seq {
     /// Takes the flag, waiting for whoever has it.
@@ -27,9 +28,9 @@ impl Seq {
     /// Takes the flag if nobody has it.
     #[inline]
     pub(crate) fn try_take(&self) -> bool {
-        let is_mine = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // An exchange would have to be told the count, for which the line is fetched twice from a core that has it.
+        let is_mine = self.steps.fetch_or(TAKEN, Ordering::Acquire) & TAKEN == 0;
         if is_mine {
-            self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             // What the holder changes must not be seen before the odd count is.
             fence(Ordering::Release);
         }
@@ -39,19 +40,18 @@ impl Seq {
     /// Gives the flag back. Only whoever took it may.
     #[inline]
     pub(crate) fn release(&self) {
-        self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Release);
-        self.taken.store(false, Ordering::Release);
+        self.steps.store(self.steps.load(Ordering::Relaxed) + TAKEN, Ordering::Release);
     }
 
     /// Tells whether somebody has it; that may have changed by the time it is told.
     pub(crate) fn is_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
+        self.steps.load(Ordering::Relaxed) & TAKEN != 0
     }
 
     /// The count to begin a read with; `None` while somebody has the flag.
     #[inline]
     pub(crate) fn begin(&self) -> Option<u64> {
-        Some(self.steps.load(Ordering::Acquire)).filter(|steps| steps & 1 == 0)
+        Some(self.steps.load(Ordering::Acquire)).filter(|steps| steps & TAKEN == 0)
     }
 
     /// Tells whether nobody has had the flag since a read began, so that all that was read meanwhile is of one moment.

@@ -2,7 +2,33 @@
 //! ones.
 
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+    pub(super) use loom::sync::atomic::{Ordering, fence};
+
+    /// The model's number, which writes nothing where it would write what is there.
+    ///
+    /// Nobody can tell the difference: a step that reads and writes stands right behind what it has read, and publishes the same. But
+    /// loom does not know that it does. It puts writes in order only where one thread has heard of the other, so it would let the
+    /// count that a waiter has found odd, and left so, come after the even one of a holder who has not looked since.
+    pub(super) struct AtomicU64(loom::sync::atomic::AtomicU64);
+
+    impl AtomicU64 {
+        pub(super) fn new(value: u64) -> Self {
+            Self(loom::sync::atomic::AtomicU64::new(value))
+        }
+
+        pub(super) fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+            let wanted = |held| Some(held | bits).filter(|wanted| *wanted != held);
+            self.0.fetch_update(order, Ordering::Relaxed, wanted).unwrap_or_else(|held| held)
+        }
+
+        pub(super) fn load(&self, order: Ordering) -> u64 {
+            self.0.load(order)
+        }
+
+        pub(super) fn store(&self, value: u64, order: Ordering) {
+            self.0.store(value, order);
+        }
+    }
 
     /// Who waits lets others run.
     pub(super) fn pause(_round: u32) {
@@ -27,7 +53,7 @@ struct Guarded {
 
 impl Guarded {
     fn new() -> Arc<Self> {
-        let flag = Seq { taken: sync::AtomicBool::new(false), steps: sync::AtomicU64::new(0) };
+        let flag = Seq { steps: sync::AtomicU64::new(0) };
         Arc::new(Self { flag, count: AtomicU32::new(0) })
     }
 
@@ -85,7 +111,7 @@ struct Halves {
 #[test]
 fn who_reads_without_it_either_finds_one_moment_or_knows_that_he_does_not() {
     loom::model(|| {
-        let flag = Seq { taken: sync::AtomicBool::new(false), steps: sync::AtomicU64::new(0) };
+        let flag = Seq { steps: sync::AtomicU64::new(0) };
         let guarded = Arc::new(Halves { flag, halves: [AtomicU32::new(0), AtomicU32::new(0)] });
         let other = Arc::clone(&guarded);
         let thread = thread::spawn(move || {
