@@ -9,8 +9,8 @@
 //! `cargo run --release -p cache-memory --example pauses [expiry | resize | policies]`
 //!
 //! The longest operation is told by the clock on the wall and by the thread's own: what a busy machine takes away shows
-//! in the first alone, and so does waiting for a lock. A control thread does the same on a cache that nobody else
-//! touches: its pauses are the machine's.
+//! in the first alone, and so does waiting for a lock. The control is the same operation on a cache that nobody else
+//! touches, in turn with the others by the same thread: its pauses are the machine's.
 
 #![expect(clippy::print_stdout, reason = "it talks to its terminal")]
 #![expect(clippy::expect_used, reason = "a tool fails by panicking")]
@@ -101,42 +101,54 @@ fn fill(memory: &Memory<u64, u64>) {
     }
 }
 
-/// Does `act` while a thread works on the memory and another on one of its own, and prints their longest operations.
+/// Does `act` while a thread works on the memory and in turn on one of its own, and prints the longest operations on each.
 fn measured(what: &str, memory: &Memory<u64, u64>, written: u64, act: impl FnOnce()) {
-    let other = Memory::new().with_max_entries(100_000);
-    let done = AtomicBool::new(false);
-    let (ours, control, act) = thread::scope(|scope| {
-        let worker = scope.spawn(|| work(memory, written, &done));
-        let idle = scope.spawn(|| work(&other, 100_000, &done));
-        while !worker.is_finished() && STARTED.load(Relaxed) < 2 {
+    let (started, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (worked, act) = thread::scope(|scope| {
+        let worker = scope.spawn(|| work(memory, written, &started, &done));
+        while !worker.is_finished() && !started.load(Relaxed) {
             thread::yield_now();
         }
         let begun = processor_time();
         act();
         let act = processor_time().saturating_sub(begun);
         done.store(true, Relaxed);
-        STARTED.store(0, Relaxed);
-        (worker.join().expect("no panic"), idle.join().expect("no panic"), act)
+        (worker.join().expect("no panic"), act)
     });
-    let Longest { wall, own, operations } = ours;
+    let Work { ours: Longest { wall, own }, control, operations } = worked;
     println!("{what:<24} {wall:>16.3?} {own:>16.3?} {:>16.3?} {act:>16.3?} {operations:>10}", control.wall);
 }
 
-static STARTED: AtomicU64 = AtomicU64::new(0);
+#[derive(Debug, Default)]
+struct Work {
+    ours: Longest,
+    control: Longest,
+    operations: u64,
+}
 
 #[derive(Debug, Default)]
 struct Longest {
     wall: Duration,
     own: Duration,
-    operations: u64,
 }
 
 /// Reads, and writes every eighth time, among so many keys, until it is done.
-fn work(memory: &Memory<u64, u64>, keys: u64, done: &AtomicBool) -> Longest {
+fn work(memory: &Memory<u64, u64>, keys: u64, started: &AtomicBool, done: &AtomicBool) -> Work {
+    const OTHERS: u64 = 100_000;
+    let other = Memory::new().with_max_entries(OTHERS);
     let mut random = StdRng::seed_from_u64(keys);
-    let mut longest = Longest::default();
-    STARTED.fetch_add(1, Relaxed);
+    let mut work = Work::default();
+    started.store(true, Relaxed);
     while !done.load(Relaxed) {
+        work.ours.meet(memory, keys, &mut random);
+        work.control.meet(&other, OTHERS, &mut random);
+        work.operations += 1;
+    }
+    work
+}
+
+impl Longest {
+    fn meet(&mut self, memory: &Memory<u64, u64>, keys: u64, random: &mut StdRng) {
         let (key, write) = (random.random_range(0..keys), random.random_ratio(1, 8));
         let (begun, own) = (Instant::now(), processor_time());
         if write {
@@ -145,11 +157,9 @@ fn work(memory: &Memory<u64, u64>, keys: u64, done: &AtomicBool) -> Longest {
             std::hint::black_box(memory.get(&key));
         }
         let (own, wall) = (processor_time().saturating_sub(own), begun.elapsed());
-        longest.wall = longest.wall.max(wall);
-        longest.own = longest.own.max(own);
-        longest.operations += 1;
+        self.wall = self.wall.max(wall);
+        self.own = self.own.max(own);
     }
-    longest
 }
 
 /// What this thread has had of a processor so far.

@@ -321,10 +321,14 @@ impl<K, V> Shard<K, V> {
 
     /// Returns memory that its present entries do not need, if that is most of it: they move to a new slab, in the order in
     /// which they would be evicted. The policy stays what it is: the plan may be from before a change.
-    pub(crate) fn shrink(&mut self, plan: Plan) {
+    ///
+    /// Hands out what it was, without entries: to return the memory takes longer than all the rest, so it is dropped after
+    /// unlocking.
+    #[must_use]
+    pub(crate) fn shrink(&mut self, plan: Plan) -> Option<Self> {
         // The dead would come to life in their new places.
         if !self.slab.cells.is_sparse() || self.dead() > 0 {
-            return;
+            return None;
         }
         let plan = Plan { leads: self.evictor.leads(), policy: self.evictor.policy(), ..plan };
         let mut old = self.begin_anew(plan);
@@ -334,6 +338,7 @@ impl<K, V> Shard<K, V> {
             let node = Node::new(node.fingerprint(), node.class());
             self.settle(pair, &mut About { node, bytes, special: &mut special });
         }
+        Some(old)
     }
 
     /// Goes on without entries, but with the same books and sample, and hands out what was.
@@ -400,7 +405,7 @@ mod tests {
             assert!(shard.extract(slot, Cause::Removed).is_some());
         }
         assert_eq!(shard.condemn("t"), Some(Condemned::Dead(248)));
-        shard.shrink(plan);
+        assert!(shard.shrink(plan).is_none());
         assert_eq!((shard.slots(), shard.dead()), (2048, 248));
     }
 
@@ -417,7 +422,12 @@ mod tests {
             assert!(shard.extract(slot, Cause::Removed).is_some());
         }
         shard.begin_change(Policy::Sieve);
-        shard.shrink(plan);
+        let outgrown = shard.shrink(plan).expect("it was sparse");
         assert_eq!((shard.slots(), shard.evictor.policy()), (48, Policy::Sieve));
+        assert_eq!(
+            (outgrown.slots(), outgrown.slab.cells.fingerprints().count()),
+            (2048, 0),
+            "its memory alone"
+        );
     }
 }

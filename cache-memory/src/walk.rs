@@ -256,10 +256,10 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
         *freed += locked.stats.expired - before;
         let idle = steps > 0;
         self.note_dead(&mut locked);
-        if idle && self.walks.load(Relaxed) == 0 {
-            locked.shrink(plan);
-        }
+        let may_shrink = idle && self.walks.load(Relaxed) == 0;
+        let outgrown = if may_shrink { locked.shrink(plan) } else { None };
         drop(locked);
+        drop(outgrown);
         self.reporter.dismiss(gone);
         !idle
     }
@@ -360,10 +360,10 @@ impl<K: Hash + Eq, V, S: BuildHasher + 'static> Engine<K, V, S> {
                 }
                 found = true;
             }
-            if !self.budget.is_overdrawn() && self.walks.load(Relaxed) == 0 {
-                shard.shrink(plan);
-            }
+            let may_shrink = !self.budget.is_overdrawn() && self.walks.load(Relaxed) == 0;
+            let outgrown = if may_shrink { shard.shrink(plan) } else { None };
             drop(shard);
+            drop(outgrown);
             self.reporter.dismiss(gone);
         }
         found

@@ -37,6 +37,22 @@ impl Queue {
         Some(slab.links(slot).newer).filter(|newer| *newer != NIL)
     }
 
+    /// If they leave in turn: has the third to go fetched, and says who is the second.
+    #[inline]
+    pub(crate) fn prepare(&self, slab: &impl Slab) -> Option<Slot> {
+        Self::prepare_from(slab, self.oldest()?)
+    }
+
+    /// The same where another one than the oldest goes first.
+    #[inline]
+    pub(crate) fn prepare_from(slab: &impl Slab, first: Slot) -> Option<Slot> {
+        let second = Self::newer(slab, first)?;
+        if let Some(third) = Self::newer(slab, second) {
+            slab.fetch_entry(third);
+        }
+        Some(second)
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.len

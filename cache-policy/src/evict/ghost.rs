@@ -4,6 +4,8 @@
 //! that may be the oldest ghost: so one ghost too many waits until it has been asked for. Each costs 15 bytes. Everything costs O(1), amortised: a ring keeps the order, and chains through it find a
 //! fingerprint; a ghost that is taken out leaves a hole, and when holes use up the ring, the rest move together.
 
+use crate::node::Slab;
+
 /// A queue of fingerprints in which each can be found.
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
@@ -51,6 +53,28 @@ impl Ghosts {
         self.len -= usize::from(found);
         self.trim();
         found
+    }
+
+    /// Fetches what a look for this fingerprint begins with.
+    #[inline]
+    pub(super) fn fetch(&self, slab: &impl Slab, fingerprint: u32) {
+        if let Some(first) = self.chains.get(self.chain_of(fingerprint)) {
+            slab.fetch(first);
+        }
+    }
+
+    /// The same, and what will be looked at to forget the next one: in two steps, because the first place of a chain says where the rest is.
+    #[inline]
+    pub(super) fn prepare(&self, slab: &impl Slab, fingerprint: u32) {
+        self.fetch(slab, fingerprint);
+        if let Some(second) = self.ring.get(self.place(1)) {
+            self.fetch(slab, second.fingerprint);
+        }
+        let oldest = self.ring.get(self.oldest);
+        let first = oldest.and_then(|oldest| self.chains.get(self.chain_of(oldest.fingerprint)));
+        if let Some(ghost) = first.and_then(|first| self.ring.get((*first as usize).wrapping_sub(1))) {
+            slab.fetch(ghost);
+        }
     }
 
     fn trim(&mut self) {

@@ -53,6 +53,11 @@ impl Evict for TinyLfu {
         self.climber.hit();
     }
 
+    fn prepare(&self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
+        self.stages.prepare_contest(slab, fingerprint);
+        self.stages.prepare(slab, fingerprint)
+    }
+
     fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.stages.remove(slab, slot);
     }

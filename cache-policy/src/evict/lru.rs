@@ -26,6 +26,10 @@ impl Evict for Lru {
         self.queue.push(slab, slot);
     }
 
+    fn prepare(&self, slab: &impl Slab, _fingerprint: u32) -> Option<Slot> {
+        self.queue.prepare(slab)
+    }
+
     fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
         self.queue.remove(slab, slot);
     }

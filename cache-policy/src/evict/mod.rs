@@ -25,6 +25,8 @@ mod size;
 mod sketch;
 mod staged;
 mod ttl;
+#[cfg(test)]
+mod watched;
 
 use std::fmt;
 
@@ -276,6 +278,15 @@ impl Evictor {
     /// Says who is likely to be the second victim from now: his node is near by now, what else the owner will look at of him may not be.
     #[inline]
     pub fn prepare(&mut self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
+        match &self.rule {
+            Rule::Adaptive(rule) => rule.prepare(slab, fingerprint),
+            _ => self.prepare_by_rule(slab, fingerprint),
+        }
+    }
+
+    /// By any rule but the usual one.
+    #[inline(never)]
+    fn prepare_by_rule(&mut self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
         with_rule!(self, rule => rule.prepare(slab, fingerprint))
     }
 

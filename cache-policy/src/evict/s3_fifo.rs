@@ -43,6 +43,13 @@ impl Evict for S3Fifo {
         queue.push(slab, slot);
     }
 
+    fn prepare(&self, slab: &impl Slab, fingerprint: u32) -> Option<Slot> {
+        self.ghosts.prepare(slab, fingerprint);
+        let second = self.small.prepare(slab).or_else(|| self.main.prepare(slab))?;
+        self.ghosts.fetch(slab, slab.fingerprint(second));
+        Some(second)
+    }
+
     fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
         let queue = if slab.node(slot).queue == MAIN { &mut self.main } else { &mut self.small };
         queue.remove(slab, slot);

@@ -25,6 +25,10 @@ impl Evict for Sieve {
         self.queue.push(slab, slot);
     }
 
+    fn prepare(&self, slab: &impl Slab, _fingerprint: u32) -> Option<Slot> {
+        Queue::prepare_from(slab, self.next()?)
+    }
+
     fn remove(&mut self, slab: &mut impl Slab, slot: Slot) {
         if self.hand == slot {
             self.hand = slab.links(slot).newer;
@@ -35,12 +39,19 @@ impl Evict for Sieve {
     #[inline(never)]
     fn evict(&mut self, slab: &mut impl Slab) -> Option<Slot> {
         loop {
-            let slot = if self.hand == NIL { self.queue.oldest()? } else { self.hand };
+            let slot = self.next()?;
             self.hand = slab.links(slot).newer;
             if std::mem::take(&mut slab.node_mut(slot).uses) == 0 {
                 self.queue.remove(slab, slot);
                 return Some(slot);
             }
         }
+    }
+}
+
+impl Sieve {
+    /// Whom the hand looks at next.
+    fn next(&self) -> Option<Slot> {
+        if self.hand == NIL { self.queue.oldest() } else { Some(self.hand) }
     }
 }

@@ -9,6 +9,8 @@
 //! of Einziger, Friedman and Manes, "`TinyLFU`", ACM Transactions on Storage 13(4), 2017, the blocks are an idea of
 //! Caffeine's sketch.
 
+use crate::node::Slab;
+
 /// Counters from 0 to 15.
 #[derive(Debug)]
 pub(super) struct Sketch {
@@ -84,6 +86,14 @@ impl Sketch {
         self.added += u32::from(times);
         if self.added >= self.period {
             self.age();
+        }
+    }
+
+    /// Fetches the block of a fingerprint.
+    #[inline]
+    pub(super) fn fetch(&self, slab: &impl Slab, fingerprint: u32) {
+        if let Some(block) = self.blocks.get(self.find(fingerprint).0) {
+            slab.fetch(block);
         }
     }
 

@@ -138,13 +138,20 @@ impl Staged {
         if let Some(next) = self.probation.oldest().and_then(|oldest| Queue::newer(slab, oldest)) {
             slab.fetch_entry(next);
         }
-        let next = self.window.oldest().or_else(|| self.probation.oldest())?;
-        let second = Queue::newer(slab, next)?;
+        let queue = if self.window.len() > 0 { &self.window } else { &self.probation };
+        let second = queue.prepare(slab)?;
         self.returns.fetch(slab, slab.fingerprint(second));
-        if let Some(third) = Queue::newer(slab, second) {
-            slab.fetch_entry(third);
-        }
         Some(second)
+    }
+
+    /// Fetches what is known of how often this fingerprint was seen, and of those who will be compared after the next
+    /// eviction: of one on probation that is the oldest, if the next to leave is from the window.
+    #[inline]
+    pub(super) fn prepare_contest(&self, slab: &impl Slab, fingerprint: u32) {
+        let candidate = self.window.oldest().and_then(|oldest| Queue::newer(slab, oldest));
+        let slots = candidate.into_iter().chain(self.probation.oldest());
+        let fingerprints = slots.map(|slot| slab.fingerprint(slot)).chain([fingerprint]);
+        fingerprints.for_each(|fingerprint| self.sketch.fetch(slab, fingerprint));
     }
 
     /// Chooses the next victim and forgets it, but for its fingerprint.
@@ -389,63 +396,15 @@ fn is_lucky(number: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use proptest::prelude::*;
 
     use super::super::Evict as _;
     use super::super::sieve::Sieve;
+    use super::super::watched::Watched;
     use super::*;
-    use crate::node::{Links, Node};
     use crate::slots::Slots;
 
     const RULE: Rule = Rule { window: 205, admit: Admit::Returning(1024) };
-
-    /// Notes which entries are fetched, and of how many places else.
-    #[derive(Default)]
-    struct Watched {
-        slots: Slots,
-        entries: RefCell<Vec<Slot>>,
-        places: RefCell<usize>,
-    }
-
-    impl Slab for Watched {
-        fn node(&self, slot: Slot) -> &Node {
-            self.slots.node(slot)
-        }
-
-        fn node_mut(&mut self, slot: Slot) -> &mut Node {
-            self.slots.node_mut(slot)
-        }
-
-        fn links(&self, slot: Slot) -> &Links {
-            self.slots.links(slot)
-        }
-
-        fn links_mut(&mut self, slot: Slot) -> &mut Links {
-            self.slots.links_mut(slot)
-        }
-
-        fn fetch<T>(&self, _place: &T) {
-            *self.places.borrow_mut() += 1;
-        }
-
-        fn fetch_entry(&self, slot: Slot) {
-            self.entries.borrow_mut().push(slot);
-        }
-
-        fn weight(&self, slot: Slot) -> u64 {
-            self.slots.weight(slot)
-        }
-
-        fn cost(&self, slot: Slot) -> f32 {
-            self.slots.cost(slot)
-        }
-
-        fn deadline(&self, slot: Slot) -> u64 {
-            self.slots.deadline(slot)
-        }
-    }
 
     #[test]
     fn whoever_leaves_the_window_was_fetched_two_evictions_before() {
