@@ -414,4 +414,29 @@ mod tests {
         assert_eq!(rounds.len(), 10_000, "each entry once");
         assert!(rounds.is_sorted(), "a shard was walked to its end while the others waited");
     }
+
+    #[test]
+    fn tables_become_small_after_a_limit_or_a_sweep_but_not_during_a_walk() {
+        let memory: Memory<u32, ()> = Memory::new().with_shards(1).with_sweep_every(None);
+        let engine = &memory.engine.engine;
+        let slots = || engine.shards[0].lock().slots();
+        let fill = || (0..4096).for_each(|key| assert!(memory.insert(key, ()).is_stored()));
+        fill();
+        let walk = Walk::begin(&engine.walks);
+        memory.set_limits(Some(100), None);
+        assert_eq!((memory.len(), slots()), (100, 4096), "somebody walks");
+        drop(walk);
+        memory.set_limits(Some(50), None);
+        assert_eq!(slots(), 50);
+
+        memory.set_limits(None, None);
+        fill();
+        let walk = Walk::begin(&engine.walks);
+        assert_eq!(memory.remove_if(|key, ()| *key >= 50), 4046);
+        memory.remove_expired();
+        assert_eq!(slots(), 4096, "somebody walks");
+        drop(walk);
+        memory.remove_expired();
+        assert_eq!(slots(), 50);
+    }
 }

@@ -356,4 +356,26 @@ mod tests {
         assert!(matches!(look(&|| ()), Some(Glance::Miss)));
         assert!(look(&|| assert!(memory.insert(3, 30).is_stored())).is_none());
     }
+
+    #[test]
+    fn a_shard_is_free_while_the_tables_that_it_outgrew_wait_for_who_reads_them() {
+        let memory: Memory<u64, u64> = Memory::new().with_shards(1).with_sweep_every(None);
+        (0..2048).for_each(|key| assert!(memory.insert(key, key).is_stored()));
+        assert!(memory.get(&0).is_some());
+        assert_eq!(memory.remove_if(|_, _| true), 2048);
+        let engine = &memory.engine.engine;
+        let shard = &engine.lock_of(Hash64::ZERO).0;
+        let reading = engine.readers.enter_here().expect("there is a mark");
+        std::thread::scope(|scope| {
+            let sweeper = scope.spawn(|| memory.remove_expired());
+            // Bounded, because whoever held the lock while he waits would wait for this thread.
+            let is_free = (0..10_000_000).any(|_| {
+                std::thread::yield_now();
+                shard.try_lock().is_some_and(|shard| shard.slots() == 0)
+            });
+            assert!(is_free, "the lock is held until nobody reads");
+            assert!(!sweeper.is_finished(), "nobody has waited for the reader");
+            reading.end().count_miss();
+        });
+    }
 }
