@@ -42,7 +42,7 @@ pub(super) struct Judge<const N: usize> {
     steady: u32,
     /// How many more have to make room until it wakes.
     rest: u32,
-    /// Requests since it woke that only bring the copies up to date.
+    /// How many requests after it wakes only bring the copies up to date, at most.
     settling: u32,
 }
 
@@ -93,6 +93,8 @@ const STEADY: u32 = 128;
 /// How long it rests: until so many times as many entries as are held have had to make room. A change that matters makes
 /// more of them leave.
 const REST: u32 = 4;
+/// In how many times as many requests as a copy has entries it is brought up to date after a rest, at most.
+const MOST_SETTLING: u32 = 8;
 /// After how many verdicts it rests again, if they change nothing.
 const AWAKE: u32 = 4;
 /// The smallest sample: one key in 32. More bits would leave too few requests to decide by while they matter.
@@ -165,7 +167,22 @@ impl<const N: usize> Judge<N> {
     pub(super) fn limit(&mut self, held: u32) {
         self.fit(held);
         self.room = (held >> self.shift).max(1);
-        self.rest = self.rest.saturating_sub(1);
+        if self.rest > 0 {
+            self.rest -= 1;
+            self.forget_marks();
+        }
+    }
+
+    /// While it rests, empties the copy of a rule that admits anyone, one entry at a time, if that rule is behind. In a loop SIEVE hits nothing,
+    /// and so spares nobody. But whom requests of another order have marked it keeps for ever: a copy that was left at one
+    /// place of the loop and goes on at another promises what the cache will not do. Where it is not behind it need not begin anew.
+    fn forget_marks(&mut self) {
+        for number in 0..N {
+            let is_behind = self.lately.is_ahead(usize::from(self.best), number);
+            if self.rules[number].admit == Admit::Anyone && is_behind {
+                self.drop_one(number);
+            }
+        }
     }
 
     /// Drops the records that are no longer of the sample. O(n), each time the cache has grown to twice as much.
@@ -205,7 +222,9 @@ impl<const N: usize> Judge<N> {
             }
         }
         if self.settling > 0 {
-            self.settling -= 1;
+            // Who began anew is not judged before it is full.
+            let are_full = self.copies.iter().all(|copy| copy.stages.held() >= self.room);
+            self.settling = if are_full { self.settling.min(self.room) } else { self.settling } - 1;
             return;
         }
         self.compare(hits);
@@ -237,25 +256,30 @@ impl<const N: usize> Judge<N> {
     /// One of the copies stores a key that it has missed.
     fn admit(&mut self, number: usize, record: Slot, fingerprint: u32) {
         let (rule, room) = (self.rules[number], self.room);
-        let Copied { slots, stages } = &mut self.copies[number];
         let mut is_full = false;
-        while stages.held() >= room
-            && let Some(victim) = stages.evict(slots, rule)
-        {
+        while self.copies[number].stages.held() >= room && self.drop_one(number).is_some() {
             is_full = true;
-            let held_by = &mut self.held_by[victim as usize];
-            *held_by &= !(1 << number);
-            if *held_by == 0 {
-                self.records.remove(&slots.fingerprint(victim));
-                self.free.push(victim);
-            }
         }
+        let Copied { slots, stages } = &mut self.copies[number];
         slots.put(record, fingerprint, 0);
         stages.insert(slots, record, rule);
         if !is_full {
             stages.drain_window(slots, rule);
         }
         self.held_by[record as usize] |= 1 << number;
+    }
+
+    /// One of the copies makes room.
+    fn drop_one(&mut self, number: usize) -> Option<Slot> {
+        let Copied { slots, stages } = &mut self.copies[number];
+        let victim = stages.evict(slots, self.rules[number])?;
+        let held_by = &mut self.held_by[victim as usize];
+        *held_by &= !(1 << number);
+        if *held_by == 0 {
+            self.records.remove(&slots.fingerprint(victim));
+            self.free.push(victim);
+        }
+        Some(victim)
     }
 
     /// Enters a request into the books that these copies have hit.
@@ -293,7 +317,7 @@ impl<const N: usize> Judge<N> {
         self.steady = self.steady.saturating_add(1);
         if self.steady >= STEADY && self.steady.is_multiple_of(AWAKE) {
             self.rest = (self.room << self.shift).saturating_mul(REST);
-            self.settling = self.room;
+            self.settling = self.room.saturating_mul(MOST_SETTLING);
         }
     }
 
@@ -521,15 +545,53 @@ mod tests {
             judge.limit(100);
         }
         assert_eq!(judge.watch(), 0);
-        (0..100).for_each(|key| judge.observe(key));
+        // A hundred until the copies are full, and as many that bring them up to date.
+        (1..200).for_each(|key| judge.observe(key));
         assert_eq!((judge.seen, judge.fresh.wins), (0, [[0.0; 2]; 2]), "the copies had to catch up first");
-        judge.observe(100);
+        judge.observe(200);
         assert_eq!(judge.seen, 1);
         for verdict in 1..=AWAKE {
             assert_eq!(judge.watch(), 0, "before verdict {verdict}");
             judge.decide();
         }
         assert_eq!(judge.watch(), NO_USE);
+    }
+
+    #[test]
+    fn copies_that_are_never_full_are_waited_for_no_longer_than_eight_times_their_room() {
+        let mut judge = judge();
+        judge.limit(100);
+        (0..STEADY).for_each(|_| judge.decide());
+        (0..REST * 100).for_each(|_| judge.limit(100));
+        (0..800).for_each(|_| judge.observe(1));
+        assert_eq!(judge.seen, 0);
+        judge.observe(1);
+        assert_eq!(judge.seen, 1);
+    }
+
+    #[test]
+    fn while_it_rests_the_copy_of_a_rule_that_admits_anyone_is_emptied_if_that_is_behind() {
+        for (lead, expected) in [(1000.0, 0), (0.0, 100)] {
+            let rules = [Admit::Returning(1024), Admit::Anyone].map(|admit| Rule { window: 31, admit });
+            let mut judge = Judge::new(rules, 1536);
+            judge.limit(100);
+            // A hundred that both hold, and one more that each of them makes room for.
+            (0..101).for_each(|key| judge.observe(fingerprint(key)));
+            (0..STEADY - 1).for_each(|_| judge.decide());
+            (judge.fresh.wins[0][1], judge.seen) = (lead, 1000);
+            judge.decide();
+            for step in 1..=101 {
+                judge.limit(100);
+                let held = [0, 1].map(|number| judge.copies[number].stages.held());
+                assert_eq!(held, [100, expected.max(100 - step.min(100))]);
+            }
+            let alone = judge.held_by.iter().filter(|held_by| **held_by & 2 != 0).count();
+            assert_eq!(alone, expected as usize);
+            assert!(
+                expected > 0 || judge.records.len() == 100,
+                "who was held by that copy alone is forgotten"
+            );
+        }
     }
 
     #[test]
