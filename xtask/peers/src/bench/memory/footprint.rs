@@ -70,7 +70,7 @@ impl Footprint {
 
     fn fill<K: Kind>(self) -> Outcome<f64> {
         let tags = self.tags()?;
-        let before = resident()?;
+        let before = anonymous()?;
         let mut lane = match self.name {
             Name::Strata if self.all_on => lane::on_lane(self.name, Strata::tagged(self.entries, tags)),
             Name::Strata => lane::on_lane(self.name, Strata::plain(self.entries)),
@@ -79,7 +79,7 @@ impl Footprint {
         let inserts = if self.name.evicts() { self.entries * 3 } else { self.entries };
         insert::<K>(lane.as_mut(), inserts);
         let held = lane.entries().max(1);
-        let grown = resident()?.saturating_sub(before);
+        let grown = anonymous()?.saturating_sub(before);
         #[expect(clippy::cast_precision_loss, reason = "bytes of this process, printed with one digit")]
         let bytes = grown as f64 / held as f64;
         Ok(bytes)
@@ -91,7 +91,7 @@ impl Footprint {
     }
 }
 
-/// In small batches, because the keys of a batch count as resident too.
+/// In small batches, because the keys of a batch count, too.
 fn insert<K: Kind>(lane: &mut dyn Lane<K>, inserts: u64) {
     let mut next = 0;
     while next < inserts {
@@ -127,7 +127,7 @@ impl FromStr for Footprint {
 }
 
 /// The memory that this process has been given and has written to.
-fn resident() -> Outcome<u64> {
+fn anonymous() -> Outcome<u64> {
     let missing = "bytes per entry are read from /proc/self/status, which this system does not have";
     let text = fs::read_to_string("/proc/self/status").map_err(|_| missing)?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
