@@ -178,8 +178,8 @@ impl<const N: usize> Judge<N> {
     /// place of the loop and goes on at another promises what the cache will not do. Where it is not behind it need not begin anew.
     fn forget_marks(&mut self) {
         for number in 0..N {
-            let is_behind = self.lately.is_ahead(usize::from(self.best), number);
-            if self.rules[number].admit == Admit::Anyone && is_behind {
+            let keeps_marks = self.rules[number].admit == Admit::Anyone;
+            if keeps_marks && self.lately.is_ahead(usize::from(self.best), number) {
                 self.drop_one(number);
             }
         }
